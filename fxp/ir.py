@@ -1,0 +1,221 @@
+"""The integer network as data: a small graph of nodes, without methods and without behaviour.
+
+Every node but `Requantise` is exact: its output is the mathematical sum or product of its operands,
+as wide as it needs to be (an *accumulator*). The one lossy node is `Requantise`, which casts an
+accumulator into a stored format. One accumulator may feed several of them: the residual stream and
+the operand read from it are two casts of one value, never a cast of a cast.
+
+Values are named after the node that makes them and have the shape `(C, V)` per frame (channels,
+joints). A value is *stored* when it comes from `Input`, `Requantise`, or a `TemporalSum` of a stored
+value: it then has one `frac_bits` for all channels. Operands of multiplying nodes (`Conv`,
+`GraphProduct`, `TemporalConv`, `Affine`, `JointMean`) must be stored.
+
+What a node computes is defined by `fxp.oracle`, in plain Python integers. Names are dotted
+(`block3.conv`); the part before the last dot, or the whole name without one, is the node's *layer*.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from fxp.qformat import Cast, QFormat
+
+IntArray = npt.NDArray[np.int64]
+
+
+@dataclass(frozen=True, eq=False)
+class Weights:
+    """Constant operand: raw integers, the width that holds them, and where the binary point is.
+
+    `frac_bits` has one entry for the whole tensor, or one per index of the first axis (per output
+    channel, or per partition of an adjacency). Values are signed, in `word_bits` bits.
+    """
+
+    raw: IntArray
+    word_bits: int
+    frac_bits: tuple[int, ...]
+
+
+@dataclass(frozen=True)
+class Input:
+    """The network's input, shape `(channels, joints)`, words in `fmt`."""
+
+    name: str
+    channels: int
+    joints: int
+    fmt: QFormat
+
+
+@dataclass(frozen=True, eq=False)
+class Conv:
+    """1x1 convolution: `y[o, v] = bias[o] + sum_i weight[o, i] * x[i, v]`.
+
+    weight `(Cout, Cin)`, bias `(Cout,)` in raw units of the accumulator: `frac_bits` of output
+    channel o is `F_x + F_weight[o]`.
+    """
+
+    name: str
+    x: str
+    weight: Weights
+    bias: IntArray
+
+
+@dataclass(frozen=True, eq=False)
+class GraphProduct:
+    """`y[c, w] = sum_p sum_v x[p * C + c, v] * adjacency[p, v, w]`, x partition-major `(P*C, V)`.
+
+    adjacency `(P, V, V)`; the accumulator has `F_x + max(F_adjacency)` fractional bits and the
+    products of coarser partitions are shifted left to it, exactly.
+    """
+
+    name: str
+    x: str
+    adjacency: Weights
+
+
+@dataclass(frozen=True)
+class TemporalSum:
+    """`y_t = sum_{k < window} x_{t - k * dilation}`, `x_{<0} = 0`: a FIFO and an accumulator."""
+
+    name: str
+    x: str
+    window: int
+    dilation: int = 1
+
+
+@dataclass(frozen=True, eq=False)
+class TemporalConv:
+    """`y_t[o] = bias[o] + sum_{i,k} weight[o, i, k] * x_{s(t, k)}[i]`, taps over time.
+
+    weight `(Cout, Cin, taps)`, tap k reads frame `s = t + lookahead - (taps - 1 - k) * dilation` (the
+    last tap is the newest frame, as in a torch convolution); frames outside the clip are zero.
+    Symmetric padding is `lookahead = (taps - 1) * dilation // 2`; a causal one is 0. A streaming
+    implementation emits frame t once `lookahead` further frames have come; the delay lines that
+    keep other paths in step follow from that and are no nodes of their own (`lookaheads`).
+    """
+
+    name: str
+    x: str
+    weight: Weights
+    bias: IntArray
+    dilation: int = 1
+    lookahead: int = 0
+
+
+@dataclass(frozen=True, eq=False)
+class Affine:
+    """`y[c, v] = scale[c, v] * x[c, v] + bias[c, v]`; scale and bias `(C, 1)` or `(C, V)`.
+
+    The bias is in raw units of the accumulator, `F_x + F_scale[c]`. A scale whose raws are all the
+    same power of two costs no multiplier.
+    """
+
+    name: str
+    x: str
+    scale: Weights
+    bias: IntArray
+
+
+@dataclass(frozen=True)
+class Add:
+    """`y = a + b`, both aligned to the larger `frac_bits`, exactly."""
+
+    name: str
+    a: str
+    b: str
+
+
+@dataclass(frozen=True)
+class JointMean:
+    """`y[c] = multiplier * sum_v x[c, v]` with `F_x + shift` fractional bits; one joint is left.
+
+    `multiplier / 2**shift` is the stated reciprocal of the joint count.
+    """
+
+    name: str
+    x: str
+    multiplier: int
+    shift: int
+
+
+@dataclass(frozen=True)
+class Requantise:
+    """Cast an accumulator into a stored format: round, overflow, then (if asked) ReLU."""
+
+    name: str
+    x: str
+    cast: Cast
+    relu: bool = False
+
+
+@dataclass(frozen=True)
+class Argmax:
+    """Index of the largest channel, joint by joint; ties go to the lowest index."""
+
+    name: str
+    x: str
+
+
+Node = (
+    Input
+    | Conv
+    | GraphProduct
+    | TemporalSum
+    | TemporalConv
+    | Affine
+    | Add
+    | JointMean
+    | Requantise
+    | Argmax
+)
+
+
+@dataclass(frozen=True, eq=False)
+class Graph:
+    """Nodes in topological order, the first and only `Input` in front.
+
+    `outputs` names the values a caller wants (for a segmentation network `logits` and `label`).
+    `accumulator_bits` is the width that no accumulator may exceed; `fxp.ranges.certify` refuses a
+    graph that could, over all inputs. `meta` is JSON data kept with the network (class names, input
+    preparation, provenance); it never changes what the graph computes.
+    """
+
+    name: str
+    nodes: tuple[Node, ...]
+    outputs: tuple[str, ...]
+    accumulator_bits: int = 48
+    meta: Mapping[str, Any] = field(default_factory=dict)
+
+
+def operands(node: Node) -> tuple[str, ...]:
+    """Names of the values a node reads."""
+    match node:
+        case Input():
+            return ()
+        case Add(a=a, b=b):
+            return (a, b)
+        case _:
+            return (node.x,)
+
+
+def lookaheads(graph: Graph) -> dict[str, int]:
+    """Frames of the future that each value needs: the sum of lookaheads along its longest path.
+
+    The largest over the outputs is the streaming latency in frames. Where an `Add` joins paths of
+    unequal lookahead, the earlier operand waits in a delay line of the difference.
+    """
+    ahead: dict[str, int] = {}
+    for node in graph.nodes:
+        own = node.lookahead if isinstance(node, TemporalConv) else 0
+        ahead[node.name] = own + max((ahead[x] for x in operands(node)), default=0)
+    return ahead
+
+
+def layer_of(name: str) -> str:
+    """The layer a node belongs to: `block3.conv.q` and `block3.sum` are both of `block3`."""
+    return name.split(".", 1)[0]

@@ -1,0 +1,162 @@
+"""What a user writes down: the network (`ArchSpec`) and its number widths (`QuantSpec`), as YAML.
+
+Both are frozen pydantic models that reject unknown keys; `load_spec` turns every violation into one
+line naming file, key, value and rule.
+"""
+
+from __future__ import annotations
+
+import fnmatch
+from pathlib import Path
+from typing import Annotated, Any, Literal, Self, TypeVar
+
+import yaml
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
+
+from fxp.errors import InputError
+from fxp.qformat import Overflow, Rounding
+
+WordBits = Annotated[int, Field(ge=2, le=32)]
+Positive = Annotated[int, Field(ge=1)]
+
+
+class Spec(BaseModel):
+    """Base of everything read from YAML: immutable, no unknown keys, no coercion of types."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", strict=False)
+
+
+class ArchSpec(Spec):
+    """A network of the family, before any weight or number format.
+
+    `rtstgcn`: norm, 1x1 embedding, one RT-ST-GCN layer per entry of `channels`, joint mean,
+    classifier (design of Yudayev et al., RT-ST-GCN). `costgcn`: the same with a learnable temporal
+    convolution of `window` taps in place of the running sum (Hedegaard et al., CoST-GCN).
+    `window` and `dilation` are one number for all layers or one per layer.
+    """
+
+    family: Literal["rtstgcn", "costgcn"] = "rtstgcn"
+    skeleton: str
+    partition: Literal["uniform", "distance", "spatial"] = "spatial"
+    normalisation: Literal["column", "symmetric"] = "symmetric"
+    in_channels: Positive
+    embedding: Positive
+    channels: tuple[Positive, ...] = Field(min_length=1)
+    window: tuple[Positive, ...]
+    dilation: tuple[Positive, ...] = (1,)
+    classes: Annotated[int, Field(ge=2)]
+
+    @field_validator("window", "dilation", mode="before")
+    @classmethod
+    def _one_or_many(cls, value: Any) -> Any:
+        return (value,) if isinstance(value, int) else value
+
+    @field_validator("skeleton")
+    @classmethod
+    def _known_skeleton(cls, value: str) -> str:
+        from fxp.skeleton import skeleton_names  # data, not arithmetic: read only when asked
+
+        if value not in skeleton_names():
+            raise ValueError(f"unknown skeleton {value!r}, allowed: {', '.join(skeleton_names())}")
+        return value
+
+    @model_validator(mode="after")
+    def _per_layer(self) -> Self:
+        depth = len(self.channels)
+        for key in ("window", "dilation"):
+            given = getattr(self, key)
+            if len(given) == 1:
+                object.__setattr__(self, key, given * depth)
+            elif len(given) != depth:
+                raise ValueError(f"`{key}` needs 1 or {depth} entries, got {len(given)}")
+        return self
+
+
+class LayerBits(Spec):
+    """Width overrides of one layer."""
+
+    weight_bits: WordBits | None = None
+    activation_bits: WordBits | None = None
+    stream_bits: WordBits | None = None
+
+
+class QuantSpec(Spec):
+    """Widths, rounding and calibration of the integer network; `frac_bits` come from calibration.
+
+    `activation_bits` is the width of operands (what a multiplier reads), `stream_bits` of the
+    residual stream between blocks (default: the operands'), `adjacency_bits` and `norm_bits` of the
+    adjacency and affine constants (default: the weights', but at least 8 for the norm).
+    `layers` overrides widths by layer name (`block0`, `classifier`) or glob (`block*`); the last
+    matching entry wins.
+    """
+
+    weight_bits: WordBits = 8
+    activation_bits: WordBits = 8
+    stream_bits: WordBits | None = None
+    adjacency_bits: WordBits | None = None
+    norm_bits: WordBits | None = None
+    input_bits: WordBits = 16
+    logit_bits: WordBits = 16
+    weight_granularity: Literal["tensor", "channel"] = "tensor"
+    rounding: Rounding = Rounding.RND
+    overflow: Overflow = Overflow.SAT
+    calibrator: Literal["max", "percentile", "mse"] = "mse"
+    fold: Literal["weights", "affine"] = "weights"
+    accumulator_bits: Annotated[int, Field(ge=8, le=63)] = 48
+    layers: dict[str, LayerBits] = Field(default_factory=dict)
+
+    def bits(self, layer: str) -> tuple[int, int, int]:
+        """(weight_bits, activation_bits, stream_bits) of a layer, overrides applied."""
+        weight, activation, stream = self.weight_bits, self.activation_bits, self.stream_bits
+        for pattern, over in self.layers.items():
+            if fnmatch.fnmatchcase(layer, pattern):
+                weight = over.weight_bits or weight
+                activation = over.activation_bits or activation
+                stream = over.stream_bits or stream
+        return weight, activation, stream or activation
+
+
+SpecT = TypeVar("SpecT", bound=BaseModel)
+
+
+def read_yaml(path: Path) -> Any:
+    """Parse a YAML file safely.
+
+    Raises:
+        InputError: the file is missing, unreadable or not YAML.
+    """
+    try:
+        return yaml.safe_load(path.read_text(encoding="utf-8"))
+    except (OSError, UnicodeDecodeError) as error:
+        raise InputError(f"{path}: cannot be read ({error.__class__.__name__}: {error})") from None
+    except yaml.YAMLError as error:
+        where = getattr(error, "problem_mark", None)
+        line = f" at line {where.line + 1}" if where is not None else ""
+        raise InputError(f"{path}: not valid YAML{line}") from None
+
+
+def parse_spec(model: type[SpecT], data: Any, source: str) -> SpecT:
+    """Validate `data` as `model`.
+
+    Raises:
+        InputError: one line, `source: key: value: rule` of the first violation.
+    """
+    if not isinstance(data, dict):
+        raise InputError(f"{source}: a mapping of keys is needed, got {type(data).__name__}")
+    try:
+        return model.model_validate(data)
+    except ValidationError as error:
+        first = error.errors(include_url=False)[0]
+        key = ".".join(str(part) for part in first["loc"]) or "(whole file)"
+        if first["type"] == "extra_forbidden":
+            allowed = ", ".join(model.model_fields)
+            hint = f" (allowed here: {allowed})" if len(first["loc"]) == 1 else ""
+            raise InputError(f"{source}: key `{key}` is unknown{hint}") from None
+        message = first["msg"].removeprefix("Value error, ")
+        found = "" if first["type"] == "missing" else f", got {str(first['input'])[:80]!r}"
+        raise InputError(f"{source}: key `{key}`: {message}{found}") from None
+
+
+def load_spec(model: type[SpecT], path: Path) -> SpecT:
+    """Read a YAML file as `model`; errors as in `read_yaml` and `parse_spec`."""
+    return parse_spec(model, read_yaml(path), str(path))

@@ -1,0 +1,1 @@
+"""Analytic cost model of the target accelerator: work, memory, cycles, traffic, energy."""
