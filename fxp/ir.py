@@ -6,8 +6,8 @@ accumulator into a stored format. One accumulator may feed several of them: the 
 the operand read from it are two casts of one value, never a cast of a cast.
 
 Values are named after the node that makes them and have the shape `(C, V)` per frame (channels,
-joints). A value is *stored* when it comes from `Input`, `Requantise`, or a `TemporalSum` of a stored
-value: it then has one `frac_bits` for all channels. Operands of multiplying nodes (`Conv`,
+joints). A value is *stored* when it comes from `Input`, `Requantise`, or a `TemporalSum` of a
+stored value: it then has one `frac_bits` for all channels. Operands of multiplying nodes (`Conv`,
 `GraphProduct`, `TemporalConv`, `Affine`, `JointMean`) must be stored.
 
 What a node computes is defined by `fxp.oracle`, in plain Python integers. Names are dotted
@@ -92,8 +92,8 @@ class TemporalSum:
 class TemporalConv:
     """`y_t[o] = bias[o] + sum_{i,k} weight[o, i, k] * x_{s(t, k)}[i]`, taps over time.
 
-    weight `(Cout, Cin, taps)`, tap k reads frame `s = t + lookahead - (taps - 1 - k) * dilation` (the
-    last tap is the newest frame, as in a torch convolution); frames outside the clip are zero.
+    weight `(Cout, Cin, taps)`, tap k reads frame `s = t + lookahead - (taps - 1 - k) * dilation`
+    (the last tap is the newest frame, as in a torch convolution); frames outside the clip are zero.
     Symmetric padding is `lookahead = (taps - 1) * dilation // 2`; a causal one is 0. A streaming
     implementation emits frame t once `lookahead` further frames have come; the delay lines that
     keep other paths in step follow from that and are no nodes of their own (`lookaheads`).
