@@ -1,0 +1,22 @@
+"""Fixtures shared by the tests: where the real recordings are, if they are anywhere."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import pytest
+
+
+@pytest.fixture(scope="session")
+def hugadb_root() -> Path:
+    """Folder of the HuGaDB recordings: `HUGADB_ROOT`, or `../shared/data/hugadb` by the repository.
+
+    The tests that use it are marked `hugadb` and skip, saying why, where the folder is missing.
+    """
+    given = os.environ.get("HUGADB_ROOT")
+    beside = Path(__file__).resolve().parents[1] / ".." / "shared" / "data" / "hugadb"
+    root = Path(given) if given else beside.resolve()
+    if not (root / "various").is_dir():
+        pytest.skip(f"no HuGaDB recordings at {root} (set HUGADB_ROOT to their folder)")
+    return root
