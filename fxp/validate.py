@@ -1,0 +1,303 @@
+"""What a graph must be, and what each of its values is before any number is known.
+
+`describe` walks the nodes once, refuses every graph that breaks a rule of `fxp.ir`, and gives each
+value's shape, binary point and stored width. The binary-point rules of the arithmetic stand here
+once; the oracle, the range analysis and everything compiled from a graph read them from here.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import assert_never
+
+import numpy as np
+import numpy.typing as npt
+
+from fxp.errors import GraphError, InputError
+from fxp.ir import (
+    Add,
+    Affine,
+    Argmax,
+    Conv,
+    Graph,
+    GraphProduct,
+    Input,
+    IntArray,
+    JointMean,
+    Node,
+    Requantise,
+    TemporalConv,
+    TemporalSum,
+    Weights,
+    operands,
+)
+from fxp.qformat import MAX_WORD_BITS, Cast, QFormat
+
+_NAME = re.compile(r"[A-Za-z_]\w*(\.\w+)*", re.ASCII)
+_MAX_ACCUMULATOR_BITS = 63
+_MAX_MULTIPLIER = 2**31 - 1
+
+
+@dataclass(frozen=True, slots=True)
+class Value:
+    """What a value is, whatever its numbers: `(channels, joints)` words per frame.
+
+    `frac_bits` has one entry, or one per channel. `stored_bits` is the width of the words of a
+    stored value (in its own signedness) and None for an accumulator; a label is neither and has
+    `is_label` set.
+    """
+
+    channels: int
+    joints: int
+    frac_bits: tuple[int, ...]
+    stored_bits: int | None = None
+    is_label: bool = False
+
+    def frac(self, channel: int) -> int:
+        """Fractional bits of one channel."""
+        return self.frac_bits[channel if len(self.frac_bits) > 1 else 0]
+
+
+def describe(graph: Graph) -> dict[str, Value]:
+    """Every value of a valid graph, by name.
+
+    Raises:
+        GraphError: the graph breaks a rule; the message names the node, the value and the rule.
+    """
+    _check_frame(graph)
+    values: dict[str, Value] = {}
+    for node in graph.nodes:
+        if node.name in values:
+            raise GraphError(f"node `{node.name}`: the name is used twice")
+        for name in operands(node):
+            if name not in values:
+                raise GraphError(f"node `{node.name}`: operand `{name}` is no earlier node")
+            if values[name].is_label:
+                raise GraphError(f"node `{node.name}`: operand `{name}` is a label, not a number")
+        values[node.name] = _describe_node(node, [values[name] for name in operands(node)])
+    for name in graph.outputs:
+        if name not in values:
+            raise GraphError(f"output `{name}` is no node of graph `{graph.name}`")
+    return values
+
+
+def check_clip(graph: Graph, clip: npt.ArrayLike) -> IntArray:
+    """The clip as int64 `(T, C, V)`, if it can be the input of the graph.
+
+    Raises:
+        InputError: wrong shape, no frame, no integers, or a word outside the input format.
+    """
+    node = graph.nodes[0]
+    assert isinstance(node, Input)
+    words = np.asarray(clip)
+    where = f"clip for input `{node.name}` of graph `{graph.name}`"
+    if words.dtype.kind not in "iu":
+        raise InputError(f"{where}: integers are needed, got {words.dtype}")
+    if words.ndim != 3 or words.shape[1:] != (node.channels, node.joints) or not len(words):
+        raise InputError(
+            f"{where}: shape must be (frames, {node.channels}, {node.joints}), got {words.shape}"
+        )
+    low, high = node.fmt.raw_min, node.fmt.raw_max
+    for extreme in (int(words.min()), int(words.max())):
+        if not low <= extreme <= high:
+            raise InputError(f"{where}: word {extreme} is outside {low}..{high} of {node.fmt}")
+    return words.astype(np.int64)
+
+
+def _check_frame(graph: Graph) -> None:
+    if not graph.nodes or not isinstance(graph.nodes[0], Input):
+        raise GraphError(f"graph `{graph.name}`: the first node must be the Input")
+    for node in graph.nodes:
+        if not (isinstance(node.name, str) and _NAME.fullmatch(node.name)):
+            raise GraphError(
+                f"node {node.name!r}: a name is letters, digits, underscores and dots, "
+                "and starts with a letter"
+            )
+    for node in graph.nodes[1:]:
+        if isinstance(node, Input):
+            raise GraphError(f"node `{node.name}`: only the first node may be an Input")
+    if not graph.outputs:
+        raise GraphError(f"graph `{graph.name}`: `outputs` names no value")
+    if len(set(graph.outputs)) < len(graph.outputs):
+        raise GraphError(f"graph `{graph.name}`: `outputs` names a value twice")
+    bits = graph.accumulator_bits
+    if type(bits) is not int or not 1 <= bits <= _MAX_ACCUMULATOR_BITS:
+        raise GraphError(
+            f"graph `{graph.name}`: `accumulator_bits` must be 1..{_MAX_ACCUMULATOR_BITS}, "
+            f"got {bits!r}"
+        )
+
+
+def _describe_node(node: Node, x: list[Value]) -> Value:
+    """The value a node makes of the values it reads."""
+    match node:
+        case Input():
+            return _input(node)
+        case Conv():
+            return _conv(node, x[0])
+        case GraphProduct():
+            return _graph_product(node, x[0])
+        case TemporalSum():
+            return _temporal_sum(node, x[0])
+        case TemporalConv():
+            return _temporal_conv(node, x[0])
+        case Affine():
+            return _affine(node, x[0])
+        case Add():
+            return _add(node, x[0], x[1])
+        case JointMean():
+            return _joint_mean(node, x[0])
+        case Requantise():
+            return _requantise(node, x[0])
+        case Argmax():
+            return Value(1, x[0].joints, (0,), is_label=True)
+        case _:
+            assert_never(node)
+
+
+def _input(node: Input) -> Value:
+    _at_least(node, "channels", node.channels, 1)
+    _at_least(node, "joints", node.joints, 1)
+    _check_type(node, "fmt", node.fmt, QFormat)
+    return Value(node.channels, node.joints, (node.fmt.frac_bits,), node.fmt.word_bits)
+
+
+def _conv(node: Conv, x: Value) -> Value:
+    frac = _stored(node, x)
+    channels = _check_weights(node, "weight", node.weight, lambda s: (s[0], x.channels))[0]
+    _check_bias(node, node.bias, [(channels,)])
+    return Value(channels, x.joints, tuple(frac + f for f in node.weight.frac_bits))
+
+
+def _graph_product(node: GraphProduct, x: Value) -> Value:
+    frac = _stored(node, x)
+    adjacency = node.adjacency
+    shape = _check_weights(node, "adjacency", adjacency, lambda s: (s[0], x.joints, x.joints))
+    if x.channels % shape[0]:
+        raise GraphError(
+            f"node `{node.name}`: {x.channels} channels of `{node.x}` cannot be "
+            f"{shape[0]} partitions"
+        )
+    return Value(x.channels // shape[0], x.joints, (frac + max(adjacency.frac_bits),))
+
+
+def _temporal_sum(node: TemporalSum, x: Value) -> Value:
+    _at_least(node, "window", node.window, 1)
+    _at_least(node, "dilation", node.dilation, 1)
+    guard_bits = (node.window - 1).bit_length()  # ceil(log2 window)
+    stored = None if x.stored_bits is None else x.stored_bits + guard_bits
+    return Value(x.channels, x.joints, x.frac_bits, stored)
+
+
+def _temporal_conv(node: TemporalConv, x: Value) -> Value:
+    frac = _stored(node, x)
+    shape = _check_weights(node, "weight", node.weight, lambda s: (s[0], x.channels, s[2]))
+    _check_bias(node, node.bias, [(shape[0],)])
+    _at_least(node, "dilation", node.dilation, 1)
+    reach = (shape[2] - 1) * node.dilation
+    if type(node.lookahead) is not int or not 0 <= node.lookahead <= reach:
+        raise GraphError(
+            f"node `{node.name}`: `lookahead` must be 0..{reach} "
+            f"((taps - 1) * dilation), got {node.lookahead!r}"
+        )
+    return Value(shape[0], x.joints, tuple(frac + f for f in node.weight.frac_bits))
+
+
+def _affine(node: Affine, x: Value) -> Value:
+    frac = _stored(node, x)
+    allowed = [(x.channels, 1), (x.channels, x.joints)]
+    width = x.joints if node.scale.raw.shape == allowed[1] else 1
+    _check_weights(node, "scale", node.scale, lambda _: (x.channels, width))
+    _check_bias(node, node.bias, allowed)
+    return Value(x.channels, x.joints, tuple(frac + f for f in node.scale.frac_bits))
+
+
+def _add(node: Add, a: Value, b: Value) -> Value:
+    if (a.channels, a.joints) != (b.channels, b.joints):
+        raise GraphError(
+            f"node `{node.name}`: operands must have one shape, got "
+            f"({a.channels}, {a.joints}) of `{node.a}` and ({b.channels}, {b.joints}) of `{node.b}`"
+        )
+    entries = max(len(a.frac_bits), len(b.frac_bits))
+    return Value(a.channels, a.joints, tuple(max(a.frac(c), b.frac(c)) for c in range(entries)))
+
+
+def _joint_mean(node: JointMean, x: Value) -> Value:
+    frac = _stored(node, x)
+    _at_least(node, "shift", node.shift, 0)
+    if type(node.multiplier) is not int or not 1 <= node.multiplier <= _MAX_MULTIPLIER:
+        raise GraphError(
+            f"node `{node.name}`: `multiplier` must be 1..{_MAX_MULTIPLIER}, "
+            f"got {node.multiplier!r}"
+        )
+    return Value(x.channels, 1, (frac + node.shift,))
+
+
+def _requantise(node: Requantise, x: Value) -> Value:
+    _check_type(node, "cast", node.cast, Cast)
+    return Value(x.channels, x.joints, (node.cast.to.frac_bits,), node.cast.to.word_bits)
+
+
+def _stored(node: Node, x: Value) -> int:
+    """The one `frac_bits` of a multiplier's operand."""
+    name = operands(node)[0]
+    if x.stored_bits is None:
+        raise GraphError(
+            f"node `{node.name}`: operand `{name}` is an accumulator; a multiplier reads stored "
+            "values only (add a Requantise)"
+        )
+    if x.stored_bits > MAX_WORD_BITS:
+        raise GraphError(
+            f"node `{node.name}`: operand `{name}` has {x.stored_bits} bits; a multiplier reads at "
+            f"most {MAX_WORD_BITS}"
+        )
+    return x.frac_bits[0]
+
+
+def _check_weights(
+    node: Node,
+    key: str,
+    weights: Weights,
+    rule: Callable[[tuple[int, ...]], tuple[int, ...]],
+) -> tuple[int, ...]:
+    """The shape of `weights.raw`; `rule` gives the shape it must have, its free axes kept."""
+    where = f"node `{node.name}`: `{key}`"
+    raw, bits, frac_bits = weights.raw, weights.word_bits, weights.frac_bits
+    rank = {"weight": 3 if isinstance(node, TemporalConv) else 2, "adjacency": 3, "scale": 2}[key]
+    if not isinstance(raw, np.ndarray) or raw.dtype != np.int64:
+        raise GraphError(f"{where} must be an int64 array")
+    if raw.ndim != rank:
+        raise GraphError(f"{where} must have {rank} axes, got shape {raw.shape}")
+    if raw.shape != rule(raw.shape) or 0 in raw.shape:
+        raise GraphError(f"{where} must have shape {rule(raw.shape)}, got {raw.shape}")
+    if type(bits) is not int or not 1 <= bits <= MAX_WORD_BITS:
+        raise GraphError(f"{where}: `word_bits` must be 1..{MAX_WORD_BITS}, got {bits!r}")
+    low, high = -(1 << (bits - 1)), (1 << (bits - 1)) - 1
+    for extreme in (int(raw.min()), int(raw.max())):
+        if not low <= extreme <= high:
+            raise GraphError(f"{where}: {extreme} does not fit {bits} bits ({low}..{high})")
+    if len(frac_bits) not in (1, raw.shape[0]) or any(type(f) is not int for f in frac_bits):
+        raise GraphError(
+            f"{where}: `frac_bits` must be 1 or {raw.shape[0]} ints, got {frac_bits!r}"
+        )
+    return raw.shape
+
+
+def _check_bias(node: Node, bias: IntArray, shapes: Sequence[tuple[int, ...]]) -> None:
+    if not isinstance(bias, np.ndarray) or bias.dtype != np.int64:
+        raise GraphError(f"node `{node.name}`: `bias` must be an int64 array")
+    if bias.shape not in shapes:
+        allowed = " or ".join(map(str, shapes))
+        raise GraphError(f"node `{node.name}`: `bias` must have shape {allowed}, got {bias.shape}")
+
+
+def _check_type(node: Node, key: str, value: object, kind: type) -> None:
+    if not isinstance(value, kind):
+        raise GraphError(f"node `{node.name}`: `{key}` must be a {kind.__name__}, got {value!r}")
+
+
+def _at_least(node: Node, key: str, value: object, least: int) -> None:
+    if type(value) is not int or value < least:
+        raise GraphError(f"node `{node.name}`: `{key}` must be an int >= {least}, got {value!r}")
