@@ -1,0 +1,1 @@
+"""Float networks of the family: layers, the whole network in batch and in realtime form."""
