@@ -1,0 +1,30 @@
+"""Writing whole files or none: a temporary name beside the target, then one rename."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from fxp.errors import InputError
+
+
+@contextmanager
+def replacing(path: Path) -> Iterator[Path]:
+    """Yield a temporary name beside `path`; on success it replaces `path`, on failure it goes.
+
+    The target is never half-written, also when the process is killed.
+
+    Raises:
+        InputError: the file cannot be written (the line names it and the system's reason).
+    """
+    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    try:
+        yield temporary
+        temporary.replace(path)
+    except OSError as error:
+        raise InputError(f"{path}: cannot be written ({error.strerror or error})") from None
+    finally:
+        if temporary.is_file():
+            temporary.unlink()
