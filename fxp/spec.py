@@ -87,7 +87,8 @@ class QuantSpec(Spec):
     residual stream between blocks (default: the operands'), `adjacency_bits` and `norm_bits` of the
     adjacency and affine constants (default: the weights', but at least 8 for the norm).
     `layers` overrides widths by layer name (`block0`, `classifier`) or glob (`block*`); the last
-    matching entry wins.
+    matching entry wins. With `unsigned_relu` a cast that ends in a ReLU drops its sign bit and
+    gains one bit of range instead.
     """
 
     weight_bits: WordBits = 8
@@ -102,6 +103,7 @@ class QuantSpec(Spec):
     overflow: Overflow = Overflow.SAT
     calibrator: Literal["max", "percentile", "mse"] = "mse"
     fold: Literal["weights", "affine"] = "weights"
+    unsigned_relu: bool = False
     accumulator_bits: Annotated[int, Field(ge=8, le=63)] = 48
     layers: dict[str, LayerBits] = Field(default_factory=dict)
 

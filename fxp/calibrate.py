@@ -1,0 +1,207 @@
+"""The format of every tensor: widths from the `QuantSpec`, binary points from the values.
+
+Dynamic fixed point: each stored tensor has its own `frac_bits`, fixed here, once, from what was
+observed of the float network (casts) or from the constants themselves (weights). How a binary point
+is chosen among values is `fxp.binary_point`'s.
+"""
+
+from __future__ import annotations
+
+import fnmatch
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import assert_never
+
+import numpy as np
+
+from fxp.binary_point import Word, choose_frac_bits, finest_frac_bits
+from fxp.cast import FloatArray
+from fxp.errors import InputError
+from fxp.floatnet import FloatNet
+from fxp.ir import (
+    Add,
+    Affine,
+    Argmax,
+    Conv,
+    Graph,
+    GraphProduct,
+    Input,
+    JointMean,
+    Node,
+    Requantise,
+    TemporalConv,
+    TemporalSum,
+    layer_of,
+    operands,
+)
+from fxp.outline import constant_key, outline
+from fxp.qformat import Cast, QFormat
+from fxp.spec import ArchSpec, QuantSpec
+
+CHANNEL_SPREAD_BITS = 8  # how much finer than its tensor's a channel's format may be
+GUARD_BITS = 2  # a norm's bias keeps this many bits below the lsb of the cast after it
+LEAST_NORM_BITS = 8
+
+
+@dataclass(frozen=True)
+class Formats:
+    """Every choice that turns a float network into integers.
+
+    `casts` by name of the `Requantise`, `weights` by parameter key as `(word_bits, frac_bits)` with
+    one entry of `frac_bits` per tensor or per index of the first axis. `quant` is what was asked.
+    """
+
+    input: QFormat
+    casts: Mapping[str, Cast]
+    weights: Mapping[str, tuple[int, tuple[int, ...]]]
+    quant: QuantSpec
+
+
+def nominal_formats(arch: ArchSpec, quant: QuantSpec) -> Formats:
+    """The widths that `quant` asks for, all binary points at 0: enough to count cost.
+
+    Raises:
+        InputError: an entry of `quant.layers` matches no layer.
+    """
+    graph = outline(arch)
+    _check_layers(graph, quant)
+    readers = _readers(graph)
+    casts: dict[str, Cast] = {}
+    weights: dict[str, tuple[int, tuple[int, ...]]] = {}
+    for node in graph.nodes:
+        if isinstance(node, Requantise):
+            casts[node.name] = _word(node, readers, quant).at(0)
+        elif (key := constant_key(node)) is not None:
+            unit = quant.fold == "weights" and layer_of(node.name) != node.name
+            unit = unit and isinstance(node, Affine)
+            weights[key] = (2 if unit else _constant_bits(node, quant), (0,))
+    return Formats(QFormat(quant.input_bits, 0), casts, weights, quant)
+
+
+def calibrate(net: FloatNet, quant: QuantSpec) -> Formats:
+    """The formats of `net`: widths of `quant`, binary points by `quant.calibrator`.
+
+    The input is integers: `frac_bits` 0. A norm whose scales are all one (folded into the weights
+    before it) keeps a scale of `2**k` with the least k at which its bias has `GUARD_BITS` bits
+    below the lsb of the cast that follows. A channel's format is at most `CHANNEL_SPREAD_BITS`
+    finer than its tensor's.
+
+    Raises:
+        InputError: an accumulator was not observed, the observed input does not fit `input_bits`,
+            `net` was exported with another `fold`, or an entry of `quant.layers` matches no layer.
+    """
+    if net.meta["fold"] != quant.fold:
+        raise InputError(
+            f"`fold` is {quant.fold!r} but the network was exported with {net.meta['fold']!r}"
+        )
+    graph = outline(net.arch)
+    _check_layers(graph, quant)
+    _check_input(net, quant)
+    readers = _readers(graph)
+    casts = {
+        node.name: _calibrated_cast(node, net, _word(node, readers, quant), quant)
+        for node in graph.nodes
+        if isinstance(node, Requantise)
+    }
+    weights: dict[str, tuple[int, tuple[int, ...]]] = {}
+    for node in graph.nodes:
+        if (key := constant_key(node)) is None:
+            continue
+        if isinstance(node, Affine) and bool((net.params[key] == 1.0).all()):
+            frac_bits = _unit_scale_bits(node, graph, readers, casts)
+            weights[key] = (frac_bits + 2, (frac_bits,))  # 2**frac_bits and a sign
+        else:
+            word = Word(_constant_bits(node, quant))
+            weights[key] = (word.word_bits, _constant_frac_bits(net.params[key], word, quant))
+    return Formats(QFormat(quant.input_bits, 0), casts, weights, quant)
+
+
+def _calibrated_cast(node: Requantise, net: FloatNet, word: Word, quant: QuantSpec) -> Cast:
+    seen = net.observations.get(node.x)
+    if seen is None:
+        raise InputError(f"{node.name}: no observation of `{node.x}` to calibrate from")
+    lo, hi, sample = seen.lo, seen.hi, seen.sample.astype(np.float64)
+    if node.relu:
+        lo, hi, sample = max(lo, 0.0), max(hi, 0.0), np.maximum(sample, 0.0)
+    chosen = choose_frac_bits(sample[None], np.array([lo]), np.array([hi]), word, quant.calibrator)
+    return word.at(int(chosen[0]))
+
+
+def _constant_frac_bits(values: FloatArray, word: Word, quant: QuantSpec) -> tuple[int, ...]:
+    whole = values.reshape(1, -1)
+    groups = whole if quant.weight_granularity == "tensor" else values.reshape(len(values), -1)
+    lo, hi = groups.min(axis=1), groups.max(axis=1)
+    chosen = choose_frac_bits(groups, lo, hi, word, quant.calibrator)
+    most = finest_frac_bits(whole.min(axis=1), whole.max(axis=1), word) + CHANNEL_SPREAD_BITS
+    return tuple(np.minimum(chosen, most).tolist())
+
+
+def _unit_scale_bits(
+    node: Affine, graph: Graph, readers: Mapping[str, list[Node]], casts: Mapping[str, Cast]
+) -> int:
+    """The k of a scale `2**k`: enough fractional bits for the bias, and no more."""
+    nodes = {other.name: other for other in graph.nodes}
+    source = nodes[node.x]
+    while isinstance(source, TemporalSum):
+        source = nodes[source.x]
+    needed = max(casts[reader.name].to.frac_bits for reader in readers[node.name])
+    most = QFormat(32, 0).word_bits - 2
+    return min(max(needed + GUARD_BITS - casts[source.name].to.frac_bits, 0), most)
+
+
+def _word(node: Requantise, readers: Mapping[str, list[Node]], quant: QuantSpec) -> Word:
+    """Width and modes of a cast, by what reads it: labels, only sums (a stream), or multipliers."""
+    _, activation_bits, stream_bits = quant.bits(layer_of(node.name))
+    reading = readers[node.name]
+    if any(isinstance(reader, Argmax) for reader in reading):
+        bits = quant.logit_bits
+    elif all(isinstance(reader, Add) for reader in reading):
+        bits = stream_bits
+    else:
+        bits = activation_bits
+    signed = not (quant.unsigned_relu and node.relu)
+    return Word(bits, signed, quant.rounding, quant.overflow)
+
+
+def _constant_bits(node: Node, quant: QuantSpec) -> int:
+    """Width of a node's constant operand."""
+    weight_bits, _, _ = quant.bits(layer_of(node.name))
+    match node:
+        case Conv() | TemporalConv():
+            return weight_bits
+        case GraphProduct():
+            return quant.adjacency_bits or weight_bits
+        case Affine():
+            return quant.norm_bits or max(LEAST_NORM_BITS, weight_bits)
+        case Input() | TemporalSum() | Add() | JointMean() | Requantise() | Argmax():
+            raise ValueError(f"{node.name} has no constant operand")
+        case _:
+            assert_never(node)
+
+
+def _readers(graph: Graph) -> dict[str, list[Node]]:
+    readers: dict[str, list[Node]] = {node.name: [] for node in graph.nodes}
+    for node in graph.nodes:
+        for name in operands(node):
+            readers[name].append(node)
+    return readers
+
+
+def _check_layers(graph: Graph, quant: QuantSpec) -> None:
+    layers = list(dict.fromkeys(layer_of(node.name) for node in graph.nodes))
+    for pattern in quant.layers:
+        if not fnmatch.filter(layers, pattern):
+            raise InputError(
+                f"key `layers`: {pattern!r} matches no layer (layers: {', '.join(layers)})"
+            )
+
+
+def _check_input(net: FloatNet, quant: QuantSpec) -> None:
+    """The input is integers, cast nowhere: it must fit as it is."""
+    seen = net.observations.get("input")
+    fmt = QFormat(quant.input_bits, 0)
+    if seen is not None and not (fmt.raw_min <= seen.lo and seen.hi <= fmt.raw_max):
+        raise InputError(
+            f"input: observed {seen.lo:.0f} to {seen.hi:.0f}, more than the "
+            f"`input_bits` {quant.input_bits} hold"
+        )

@@ -1,0 +1,143 @@
+"""Float parameters and formats become the integer network."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from typing import TypeVar, assert_never
+
+import numpy as np
+
+from fxp.calibrate import Formats
+from fxp.cast import quantise
+from fxp.errors import GraphError, InputError
+from fxp.floatnet import FloatArray, FloatNet
+from fxp.ir import (
+    Add,
+    Affine,
+    Argmax,
+    Conv,
+    Graph,
+    GraphProduct,
+    Input,
+    IntArray,
+    JointMean,
+    Node,
+    Requantise,
+    TemporalConv,
+    TemporalSum,
+    Weights,
+)
+from fxp.outline import outline
+from fxp.qformat import Cast, QFormat
+
+Value = TypeVar("Value")
+
+_BIAS_LIMIT_BITS = 62
+
+
+def lower(net: FloatNet, formats: Formats, name: str = "") -> Graph:
+    """The integer network of `net` in `formats`.
+
+    Weights are rounded half up and saturated, biases rounded half up to the `frac_bits` of their
+    accumulator. Where an operand and a stream get the same format they are one value, the operand.
+    `meta` of the graph keeps `arch`, `quant` and the meta of `net`. Whether the accumulators hold
+    every sum is `fxp.ranges.certify`'s to say.
+
+    Raises:
+        InputError: `formats` lacks an entry of this network.
+        GraphError: a bias does not fit 63 bits at its accumulator's `frac_bits`.
+    """
+    nodes: list[Node] = []
+    frac_bits: dict[str, int] = {}  # of stored values
+    for blank in outline(net.arch).nodes:
+        match blank:
+            case Input():
+                node: Node = replace(blank, fmt=formats.input)
+                frac_bits[blank.name] = formats.input.frac_bits
+            case Requantise():
+                cast = _entry(formats.casts, blank.name)
+                node = replace(blank, cast=cast)
+                frac_bits[blank.name] = cast.to.frac_bits
+            case Conv() | TemporalConv():
+                weight = _weights(net, formats, f"{blank.name}.weight")
+                bias = _bias(net, blank.name, frac_bits[blank.x], weight)
+                node = replace(blank, weight=weight, bias=bias)
+            case Affine():
+                scale = _weights(net, formats, f"{blank.name}.scale")
+                bias = _bias(net, blank.name, frac_bits[blank.x], scale)
+                node = replace(blank, scale=scale, bias=bias)
+            case GraphProduct():
+                node = replace(blank, adjacency=_weights(net, formats, f"{blank.name}.adjacency"))
+            case TemporalSum():
+                node = blank
+                frac_bits[blank.name] = frac_bits[blank.x]
+            case Add() | JointMean() | Argmax():
+                node = blank
+            case _:
+                assert_never(blank)
+        nodes.append(node)
+    meta = {
+        **net.meta,
+        "arch": net.arch.model_dump(mode="json"),
+        "quant": formats.quant.model_dump(mode="json"),
+    }
+    return Graph(
+        name or net.arch.family,
+        _without_twins(nodes),
+        ("logits", "label"),
+        formats.quant.accumulator_bits,
+        meta,
+    )
+
+
+def _weights(net: FloatNet, formats: Formats, key: str) -> Weights:
+    word_bits, frac_bits = _entry(formats.weights, key)
+    scaled = np.ldexp(net.params[key], _per_first_axis(frac_bits, net.params[key].ndim))
+    return Weights(quantise(scaled, Cast(QFormat(word_bits, 0))), word_bits, frac_bits)
+
+
+def _bias(net: FloatNet, node: str, operand_frac_bits: int, weight: Weights) -> IntArray:
+    """Bias in raw units of the accumulator, exact floats rounded half up."""
+    bias = net.params[f"{node}.bias"]
+    frac_bits = [operand_frac_bits + f for f in weight.frac_bits]
+    with np.errstate(over="ignore"):  # an infinity is refused below
+        scaled: FloatArray = np.ldexp(bias, _per_first_axis(frac_bits, bias.ndim))
+    if not (np.abs(scaled) < 2.0**_BIAS_LIMIT_BITS).all():
+        raise GraphError(
+            f"{node}: a bias of {bias.flat[np.abs(scaled).argmax()]} needs more than "
+            f"{_BIAS_LIMIT_BITS + 1} bits at the accumulator's {max(frac_bits)} `frac_bits`"
+        )
+    floor = np.floor(scaled)
+    return floor.astype(np.int64) + (scaled - floor >= 0.5)
+
+
+def _per_first_axis(frac_bits: Sequence[int], ndim: int) -> IntArray:
+    return np.array(frac_bits, np.int64).reshape(-1, *[1] * (ndim - 1))
+
+
+def _without_twins(nodes: list[Node]) -> tuple[Node, ...]:
+    """Drop every cast that repeats an earlier one of the same accumulator; read that instead."""
+    first: dict[tuple[str, Cast, bool], str] = {}
+    twin_of: dict[str, str] = {}
+    kept: list[Node] = []
+    for node in nodes:
+        match node:
+            case Requantise():
+                original = first.setdefault((node.x, node.cast, node.relu), node.name)
+                if original != node.name:
+                    twin_of[node.name] = original
+                    continue
+            case Add():
+                node = replace(node, a=twin_of.get(node.a, node.a), b=twin_of.get(node.b, node.b))
+            case _:
+                pass
+        kept.append(node)
+    return tuple(kept)
+
+
+def _entry(table: Mapping[str, Value], key: str) -> Value:
+    try:
+        return table[key]
+    except KeyError:
+        raise InputError(f"formats: no entry for `{key}`") from None
