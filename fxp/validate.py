@@ -76,7 +76,7 @@ def describe(graph: Graph) -> dict[str, Value]:
                 raise GraphError(f"node `{node.name}`: operand `{name}` is no earlier node")
             if values[name].is_label:
                 raise GraphError(f"node `{node.name}`: operand `{name}` is a label, not a number")
-        values[node.name] = _describe_node(node, [values[name] for name in operands(node)])
+        values[node.name] = describe_node(node, [values[name] for name in operands(node)])
     for name in graph.outputs:
         if name not in values:
             raise GraphError(f"output `{name}` is no node of graph `{graph.name}`")
@@ -130,8 +130,12 @@ def _check_frame(graph: Graph) -> None:
         )
 
 
-def _describe_node(node: Node, x: list[Value]) -> Value:
-    """The value a node makes of the values it reads."""
+def describe_node(node: Node, x: Sequence[Value]) -> Value:
+    """The value a node makes of the values it reads (`describe` checks names and order).
+
+    Raises:
+        GraphError: a constant, a parameter or an operand breaks a rule of the node.
+    """
     match node:
         case Input():
             return _input(node)
