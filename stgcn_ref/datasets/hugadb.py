@@ -73,6 +73,7 @@ def load_hugadb(
         "source": "HuGaDB (Chereshnev & Kertész-Farkas, 2018)",
         "labels": labels,
         "channels": list(CHANNELS),
+        "word_bits": 16,
         "activity_ids": [0, *used] if ids == "original" else list(used),
         "gyro_flags": flag_file.name if flag_file else None,
     }

@@ -10,11 +10,12 @@ behave, and nothing of how a network does on people.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
+from typing import Annotated, Any
 
 import numpy as np
+from pydantic import Field
 
-from fxp.errors import InputError
+from fxp.spec import Spec, parse_spec
 from stgcn_ref.datasets.clips import Clip, Dataset
 from stgcn_ref.datasets.gait_model import (
     DEGREE,
@@ -32,6 +33,7 @@ from stgcn_ref.datasets.gait_model import (
 )
 
 HALF_TURN = 2 ** (TURN_BITS - 1)
+WORD_BITS = 16
 CHANNELS = ("acc_x", "acc_y", "acc_z", "gyro_x", "gyro_y", "gyro_z")
 
 
@@ -121,6 +123,16 @@ class Person:
     bias: IntArray  # (6 sensors, 3 axes)
 
 
+class SyntheticSpec(Spec):
+    """The arguments of `generate_synthetic`, readable from YAML."""
+
+    seed: Annotated[int, Field(ge=0, lt=2**32)] = 0
+    subjects: Annotated[int, Field(ge=1, le=1000)] = 8
+    clips_per_subject: Annotated[int, Field(ge=1, le=1000)] = 4
+    frames_per_clip: Annotated[int, Field(ge=1, le=10**6)] = 1800
+    rate_hz: Annotated[int, Field(ge=10, le=240)] = 60
+
+
 def generate_synthetic(
     seed: int = 0,
     subjects: int = 8,
@@ -135,35 +147,36 @@ def generate_synthetic(
     clips do not depend on how many others are asked for.
 
     Raises:
-        InputError: an argument out of range.
+        InputError: an argument out of the range that `SyntheticSpec` states.
     """
-    limits = {
-        "seed": (seed, 0, 2**32 - 1),
-        "subjects": (subjects, 1, 1000),
-        "clips_per_subject": (clips_per_subject, 1, 1000),
-        "frames_per_clip": (frames_per_clip, 1, 10**6),
-        "rate_hz": (rate_hz, 10, 240),
+    given = {
+        "seed": seed,
+        "subjects": subjects,
+        "clips_per_subject": clips_per_subject,
+        "frames_per_clip": frames_per_clip,
+        "rate_hz": rate_hz,
     }
-    for key, (value, low, high) in limits.items():
-        if type(value) is not int or not low <= value <= high:
-            raise InputError(f"synthetic-gait: `{key}` must be {low}..{high}, got {value!r}")
+    spec = parse_spec(SyntheticSpec, given, "synthetic-gait")
     clips = tuple(
-        _clip(seed, subject, number, frames_per_clip, rate_hz)
-        for subject in range(1, subjects + 1)
-        for number in range(clips_per_subject)
+        _clip(spec, subject, number)
+        for subject in range(1, spec.subjects + 1)
+        for number in range(spec.clips_per_subject)
     )
     meta: dict[str, Any] = {
         "source": "synthetic gait generator",
         "channels": list(CHANNELS),
+        "word_bits": WORD_BITS,
         "gyro_flags": "none",
+        "generator": spec.model_dump(),
     }
-    meta |= {key: value for key, (value, _, _) in limits.items()}
-    return Dataset("synthetic-gait", "hugadb", CLASSES, rate_hz, clips, synthetic=True, meta=meta)
+    rate = float(spec.rate_hz)
+    return Dataset("synthetic-gait", "hugadb", CLASSES, rate, clips, synthetic=True, meta=meta)
 
 
-def _clip(seed: int, subject: int, number: int, frames: int, rate_hz: int) -> Clip:
-    person = _person(Dice(seed, subject, 0))
-    dice = Dice(seed, subject, number + 1)
+def _clip(spec: SyntheticSpec, subject: int, number: int) -> Clip:
+    frames, rate_hz = spec.frames_per_clip, spec.rate_hz
+    person = _person(Dice(spec.seed, subject, 0))
+    dice = Dice(spec.seed, subject, number + 1)
     labels, pose = _act(dice, person, frames, rate_hz)
     legs = []
     for offset in (0, HALF_TURN + person.limp):  # right, left
@@ -175,7 +188,7 @@ def _clip(seed: int, subject: int, number: int, frames: int, rate_hz: int) -> Cl
     words[..., 1] += sway[:, None]
     words = rotate(words, person.mount + _drift(dice, frames))
     words[..., 3:] += person.bias
-    x = np.clip(words, -(2**15), 2**15 - 1).transpose(0, 2, 1)
+    x = np.clip(words, -(2 ** (WORD_BITS - 1)), 2 ** (WORD_BITS - 1) - 1).transpose(0, 2, 1)
     return Clip(
         f"synthetic_{subject:02d}_{number:02d}",
         subject,
