@@ -1,0 +1,112 @@
+"""The one inner step of the simulator: the next frames in, every value's new frames out."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import assert_never
+
+import numpy as np
+
+from fxp.ir import IntArray
+from fxp.kernels import conv, graph, pointwise, temporal
+from fxp.kernels.casting import Clamp, Recast, apply_cast
+from fxp.plan import Aggregate, Join, Mean, Multiply, Pick, Plan, Read, Scale, Stage, Taps, Window
+from fxp.state import State, delay_key, frames_of
+
+
+def advance(
+    plan: Plan, state: State, words: IntArray, names: Iterable[str], *, flush: bool
+) -> dict[str, IntArray]:
+    """Read frames (T, C, V), update the state and return new frames (T', V, C) of the names."""
+    kept = set(names)
+    values: dict[str, IntArray] = {}
+    for stage in plan.stages.values():
+        if isinstance(stage.operation, Read):
+            value = np.ascontiguousarray(words.transpose(0, 2, 1), dtype=stage.dtype)
+        else:
+            value = _evaluate(plan, state, stage, [values[name] for name in stage.reads], flush)
+        values[stage.name] = value
+        for name in stage.done:
+            if name not in kept:
+                del values[name]
+    state.frames += len(words)
+    state.finished = flush and plan.latency > 0
+    return {name: values[name] for name in kept}
+
+
+def _evaluate(plan: Plan, state: State, stage: Stage, x: list[IntArray], flush: bool) -> IntArray:
+    """The frames of one value that its operands' new frames complete."""
+    name, k = stage.name, stage.operation
+    match k:
+        case Read():
+            raise AssertionError("a Read has no operands")
+        case Taps():
+            seen = frames_of(plan, state, stage.reads[0])
+            extra = k.lookahead * flush
+            y = _empty(stage, _completed(seen, len(x[0]) + extra, k.lookahead))
+            ring = state.rings[name]
+            temporal.temporal_conv(
+                x[0], extra, seen, k.lookahead, k.dilation, ring, k.weight, k.bias, y
+            )
+            return y
+        case Join():
+            a, b = (_delayed(plan, state, stage, side, x[side], flush) for side in (0, 1))
+            y = _empty(stage, len(a))
+            pointwise.add(_flat(a), _flat(b), *k.factors, _flat(y))
+            return y
+    y = _empty(stage, len(x[0]))
+    match k:
+        case Multiply():
+            conv.conv(_rows(x[0]), k.weight, k.bias, _rows(y))
+        case Aggregate():
+            graph.graph_product(_flat(x[0]), k.first, k.source, k.factor, y)
+        case Window():
+            seen = frames_of(plan, state, stage.reads[0])
+            fifo, total = _flat(state.rings[name]), _flat(state.accumulators[name])
+            temporal.temporal_sum(_flat(x[0]), seen, fifo, total, _flat(y))
+        case Scale():
+            pointwise.affine(_flat(x[0]), k.scale, k.bias, _flat(y))
+        case Mean():
+            graph.joint_mean(x[0], k.multiplier, y)
+        case Clamp() | Recast():
+            apply_cast(k, _flat(x[0]), _flat(y))
+        case Pick():
+            pointwise.argmax(x[0], k.left, y)
+        case _:
+            assert_never(k)
+    return y
+
+
+def _delayed(
+    plan: Plan, state: State, stage: Stage, side: int, x: IntArray, flush: bool
+) -> IntArray:
+    """An `Add`'s operand, held back until the other one is there."""
+    assert isinstance(stage.operation, Join)
+    depth = stage.operation.delays[side]
+    if depth == 0:
+        return x
+    seen = frames_of(plan, state, stage.reads[side])
+    extra = depth * flush
+    y = np.empty((_completed(seen, len(x) + extra, depth), *x.shape[1:]), x.dtype)
+    line = state.delays[delay_key(stage.name, side)]
+    temporal.delay(_flat(x), extra, seen, _flat(line), _flat(y))
+    return y
+
+
+def _completed(seen: int, frames: int, lag: int) -> int:
+    """How many of `frames` frames after the first `seen` are not among the first `lag`."""
+    return max(0, min(frames, seen + frames - lag))
+
+
+def _empty(stage: Stage, frames: int) -> IntArray:
+    return np.empty((frames, stage.joints, stage.channels), stage.dtype)
+
+
+def _flat(x: IntArray) -> IntArray:
+    """(T, V, C) -> (T, V * C)."""
+    return x.reshape(len(x), x.shape[1] * x.shape[2])
+
+
+def _rows(x: IntArray) -> IntArray:
+    """(T, V, C) -> (T * V, C)."""
+    return x.reshape(len(x) * x.shape[1], x.shape[2])

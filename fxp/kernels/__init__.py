@@ -1,0 +1,1 @@
+"""Compiled inner loops of the simulator, one module per kind of work."""

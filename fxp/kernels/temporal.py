@@ -1,0 +1,82 @@
+"""Work across frames: running sum, temporal convolution, delay. Each keeps a ring of frames.
+
+A ring of depth D holds the last D frames a node has read; frame s is in slot `s % D`, and slots not
+yet written are zero, as frames before the clip are. `seen` is the number of frames read before.
+"""
+
+from __future__ import annotations
+
+from fxp.ir import IntArray
+from fxp.kernels.conv import multiply_add
+from fxp.kernels.jit import kernel
+
+
+@kernel
+def temporal_sum(x: IntArray, seen: int, fifo: IntArray, total: IntArray, y: IntArray) -> None:
+    """`total[phase] += x_t - x_{t - window * dilation}`, `y_t = total[phase]`.
+
+    The phase is `t % dilation`. Shapes: x and y (T, F); fifo (window * dilation, F); total (dilation, F).
+    """
+    t = y.dtype.type
+    depth, size = fifo.shape
+    dilation = total.shape[0]
+    slot, phase = seen % depth, seen % dilation
+    for f in range(x.shape[0]):
+        new, old, acc, out = x[f], fifo[slot], total[phase], y[f]
+        for i in range(size):
+            value = t(acc[i] + t(new[i]) - t(old[i]))
+            old[i] = new[i]
+            acc[i] = value
+            out[i] = value
+        slot = slot + 1 if slot + 1 < depth else 0
+        phase = phase + 1 if phase + 1 < dilation else 0
+
+
+@kernel
+def temporal_conv(
+    x: IntArray,
+    flush: int,
+    seen: int,
+    lookahead: int,
+    dilation: int,
+    ring: IntArray,
+    weight: IntArray,
+    bias: IntArray,
+    y: IntArray,
+) -> None:
+    """The frames a temporal convolution can complete when it reads x and then `flush` zero frames.
+
+    Reading frame s completes output `s - lookahead`. Shapes: x (T, V, Cin); ring
+    ((taps - 1) * dilation + 1, V, Cin); weight (taps, Cin, Cout); bias (Cout,); y (outputs, V,
+    Cout) with as many outputs as are completed.
+    """
+    depth, taps = ring.shape[0], weight.shape[0]
+    for f in range(x.shape[0] + flush):
+        s = seen + f
+        if f < x.shape[0]:
+            ring[s % depth] = x[f]
+        else:
+            ring[s % depth] = 0
+        if s < lookahead:
+            continue
+        out = y[f - max(lookahead - seen, 0)]
+        out[:] = bias
+        for k in range(taps):
+            slot = (s - (taps - 1 - k) * dilation) % depth
+            multiply_add(ring[slot], weight[k], out)
+
+
+@kernel
+def delay(x: IntArray, flush: int, seen: int, ring: IntArray, y: IntArray) -> None:
+    """Frames that leave a delay line of `depth` frames when x and then `flush` frames enter.
+
+    Shapes: x (T, F); ring (depth, F); y (outputs, F). The first `depth` frames of a clip displace
+    nothing.
+    """
+    depth = ring.shape[0]
+    for f in range(x.shape[0] + flush):
+        s = seen + f
+        if s >= depth:
+            y[f - max(depth - seen, 0)] = ring[s % depth]
+        if f < x.shape[0]:
+            ring[s % depth] = x[f]

@@ -1,0 +1,265 @@
+"""A graph compiled for the simulator: one stage per node, constants in the kernels' layout.
+
+Frames are `(V, C)` inside the simulator, channels innermost, so that constants per position of a
+flat frame read `joint * C + channel`. Values take 32 bits where their certified range allows it and
+64 bits elsewhere; constants have the dtype of the sums they enter, reduced modulo its width.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from typing import Any, TypeAlias, assert_never
+
+import numpy as np
+import numpy.typing as npt
+
+from fxp.ir import (
+    Add,
+    Affine,
+    Argmax,
+    Conv,
+    Graph,
+    GraphProduct,
+    Input,
+    IntArray,
+    JointMean,
+    Node,
+    Requantise,
+    TemporalConv,
+    TemporalSum,
+    lookaheads,
+    operands,
+)
+from fxp.kernels.casting import Clamp, Recast, prepare_cast
+from fxp.ranges import Signal, analyse, certify
+
+CHUNK_BYTES = 1 << 17  # of the largest value of a chunk: what is live at a time stays in L2
+MAX_CHUNK_FRAMES = 1024
+_INT32 = np.iinfo(np.int32)
+
+
+@dataclass(frozen=True)
+class Read:
+    """The frames of the clip, as given."""
+
+
+@dataclass(frozen=True, eq=False)
+class Multiply:
+    """1x1 convolution: weight (Cin, Cout), bias (Cout,)."""
+
+    weight: IntArray
+    bias: IntArray
+
+
+@dataclass(frozen=True, eq=False)
+class Aggregate:
+    """Product with a sparse adjacency: edges sorted by target joint (see `graph_product`)."""
+
+    first: IntArray
+    source: IntArray
+    factor: IntArray
+
+
+@dataclass(frozen=True)
+class Window:
+    """Running sum with a FIFO of `depth` frames and one accumulator per phase of `dilation`."""
+
+    depth: int
+    dilation: int
+
+
+@dataclass(frozen=True, eq=False)
+class Taps:
+    """Temporal convolution: weight (taps, Cin, Cout), bias (Cout,), a ring of `depth` frames."""
+
+    weight: IntArray
+    bias: IntArray
+    dilation: int
+    lookahead: int
+    depth: int
+
+
+@dataclass(frozen=True, eq=False)
+class Scale:
+    """Affine: scale and bias per position of a frame (V * C,)."""
+
+    scale: IntArray
+    bias: IntArray
+
+
+@dataclass(frozen=True, eq=False)
+class Join:
+    """Addition: the power of two per position that aligns each operand, and each one's delay."""
+
+    factors: tuple[IntArray, IntArray]
+    delays: tuple[int, int]
+
+
+@dataclass(frozen=True)
+class Mean:
+    """Sum over joints, times `multiplier`."""
+
+    multiplier: int
+
+
+@dataclass(frozen=True, eq=False)
+class Pick:
+    """Argmax over channels, `left[c]` aligning their binary points."""
+
+    left: IntArray
+
+
+Operation: TypeAlias = (
+    Read | Multiply | Aggregate | Window | Taps | Scale | Join | Mean | Clamp | Recast | Pick
+)
+
+
+@dataclass(frozen=True, eq=False)
+class Stage:
+    """What to compute for one node, from what, and into which shape and dtype.
+
+    `done` names the values that no later stage reads.
+    """
+
+    name: str
+    reads: tuple[str, ...]
+    operation: Operation
+    channels: int
+    joints: int
+    dtype: npt.DTypeLike
+    done: tuple[str, ...]
+
+
+@dataclass(frozen=True, eq=False)
+class Plan:
+    """A certified graph, ready to run. Immutable: any number of states and threads may share it.
+
+    `lookahead` is the number of later frames each value needs, `latency` the largest of them over
+    all values, `chunk_frames` how many frames `run` takes at a time.
+    """
+
+    graph: Graph
+    stages: Mapping[str, Stage]
+    lookahead: Mapping[str, int]
+    latency: int
+    chunk_frames: int
+
+
+def compile_graph(graph: Graph) -> Plan:
+    """Certify a graph and prepare it for the simulator.
+
+    Raises:
+        GraphError: the graph breaks a rule of the IR, or an accumulator could exceed
+            `graph.accumulator_bits` for some input.
+    """
+    certify(graph)
+    signals = analyse(graph)
+    ahead = lookaheads(graph)
+    last_reader = {name: node.name for node in graph.nodes for name in operands(node)}
+    stages = {}
+    for node in graph.nodes:
+        signal = signals[node.name]
+        done = (name for name in operands(node) if last_reader[name] == node.name)
+        stages[node.name] = Stage(
+            node.name,
+            operands(node),
+            _operation(node, signals, ahead),
+            signal.channels,
+            signal.joints,
+            _dtype(signal),
+            tuple(dict.fromkeys(done)),  # an Add may read one value twice
+        )
+    latency = max(ahead.values())
+    return Plan(graph, stages, ahead, latency, _chunk_frames(stages.values()))
+
+
+def _operation(node: Node, signals: Mapping[str, Signal], ahead: Mapping[str, int]) -> Operation:
+    x = [signals[name] for name in operands(node)]
+    y = signals[node.name]
+    match node:
+        case Input():
+            return Read()
+        case Conv():
+            return Multiply(_constant(node.weight.raw.T, y), _constant(node.bias, y))
+        case GraphProduct():
+            return _aggregate(node, y)
+        case TemporalSum():
+            return Window(node.window * node.dilation, node.dilation)
+        case TemporalConv():
+            weight = node.weight.raw.transpose(2, 1, 0)  # (Cout, Cin, taps) -> (taps, Cin, Cout)
+            depth = (len(weight) - 1) * node.dilation + 1
+            return Taps(
+                _constant(weight, y),
+                _constant(node.bias, y),
+                node.dilation,
+                node.lookahead,
+                depth,
+            )
+        case Affine():
+            return Scale(_per_position(node.scale.raw, y), _per_position(node.bias, y))
+        case Add():
+            a, b = (
+                _per_position(np.array([_power(d) for d in _differences(y, s)])[:, None], y)
+                for s in x
+            )
+            late = ahead[node.name]
+            return Join((a, b), (late - ahead[node.a], late - ahead[node.b]))
+        case JointMean():
+            return Mean(node.multiplier)
+        case Requantise():
+            shifts = [frac - node.cast.to.frac_bits for frac in x[0].frac_bits]
+            extremes = (min(x[0].lo), max(x[0].hi))
+            return prepare_cast(node.cast, node.relu, shifts, extremes, x[0].joints)
+        case Argmax():
+            most = max(x[0].frac_bits)
+            return Pick(np.array([most - frac for frac in _fracs(x[0])], dtype=np.int64))
+        case _:
+            assert_never(node)
+
+
+def _aggregate(node: GraphProduct, y: Signal) -> Aggregate:
+    """Edge list of the nonzero entries; coarser partitions are shifted into their factors."""
+    adjacency = node.adjacency
+    partitions, joints, _ = adjacency.raw.shape
+    fracs = adjacency.frac_bits * (partitions if len(adjacency.frac_bits) == 1 else 1)
+    powers = np.array([_power(max(fracs) - frac) for frac in fracs])
+    target, p, v = np.nonzero(adjacency.raw.transpose(2, 0, 1))  # sorted by target joint
+    first = np.searchsorted(target, np.arange(joints + 1)).astype(np.int64)
+    source = (v * partitions + p) * y.channels
+    return Aggregate(first, source, _constant(adjacency.raw[p, v, target] * powers[p], y))
+
+
+def _fracs(signal: Signal) -> tuple[int, ...]:
+    return signal.frac_bits * (signal.channels if len(signal.frac_bits) == 1 else 1)
+
+
+def _differences(y: Signal, x: Signal) -> list[int]:
+    """How many places each channel of x moves left to be added into y."""
+    return [to - frac for to, frac in zip(_fracs(y), _fracs(x), strict=True)]
+
+
+def _power(exponent: int) -> np.int64:
+    """`2**exponent` modulo 2**64, as int64."""
+    return np.int64(1 << exponent) if exponent < 63 else np.int64(-(1 << 63) * (exponent == 63))
+
+
+def _dtype(signal: Signal) -> npt.DTypeLike:
+    fits = _INT32.min <= min(signal.lo) and max(signal.hi) <= _INT32.max
+    return np.int32 if fits else np.int64
+
+
+def _constant(values: npt.NDArray[Any], y: Signal) -> IntArray:
+    """Values modulo the width of y, contiguous."""
+    return np.ascontiguousarray(values.astype(_dtype(y)))
+
+
+def _per_position(values: npt.NDArray[Any], y: Signal) -> IntArray:
+    """Constants (C, 1) or (C, V) as (V * C,) in the dtype of y."""
+    full = np.broadcast_to(values, (y.channels, y.joints))
+    return _constant(full.T, y).reshape(-1)
+
+
+def _chunk_frames(stages: Iterable[Stage]) -> int:
+    largest = max(s.channels * s.joints * np.dtype(s.dtype).itemsize for s in stages)
+    return max(1, min(MAX_CHUNK_FRAMES, CHUNK_BYTES // largest))

@@ -1,0 +1,179 @@
+"""The fast simulator: a compiled graph run over whole clips, chunks or single frames.
+
+There is one code path: `fxp.engine.advance` takes the next frames of a clip, few or many, and every value's
+frames that they complete. `run`, `step` and `finish` differ in what they hand it. All of them equal
+`fxp.oracle` word for word, wherever a clip is cut.
+
+A value that needs the future (`TemporalConv` with lookahead) runs behind the input by
+`plan.lookahead[name]` frames while the stream goes on; at its end, nodes read zero frames until all
+values have as many frames as the input.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+import numpy.typing as npt
+
+from fxp.engine import advance
+from fxp.errors import InputError
+from fxp.ir import Argmax, IntArray
+from fxp.plan import Plan, Stage, compile_graph
+from fxp.state import State, copy_state, frames_of, initial_state, restore, snapshot
+from fxp.validate import check_clip
+
+__all__ = [
+    "Plan",
+    "State",
+    "compile_graph",
+    "copy_state",
+    "finish",
+    "initial_state",
+    "predict",
+    "restore",
+    "run",
+    "snapshot",
+    "step",
+]
+
+
+def run(
+    plan: Plan,
+    x: npt.ArrayLike,
+    state: State | None = None,
+    taps: Sequence[str] = (),
+    *,
+    more: bool = False,
+) -> tuple[dict[str, IntArray], State]:
+    """Simulate the next frames of a clip, in chunks: memory beyond the results is bounded.
+
+    Args:
+        plan: the compiled graph.
+        x: input words, integers `(T, C, V)`, T >= 1.
+        state: where the clip stands; updated in place and returned. None starts a clip.
+        taps: names of values wanted besides the graph's outputs.
+        more: further frames will follow. It matters for graphs with lookahead alone: without it
+            their last frames are flushed, and the clip is over.
+
+    Returns:
+        Value name to raw words, int64 `(T', C, V)`, and the state. T' is T, except that with
+        `more` a value lags by its lookahead: these are the frames completed by this call.
+
+    Raises:
+        InputError: `x` is no possible input, a tap is no value, or the clip is over already.
+            The state is then untouched.
+    """
+    words = check_clip(plan.graph, x)
+    names = _wanted(plan, taps)
+    state = initial_state(plan) if state is None else _going_on(plan, state)
+    before = {name: frames_of(plan, state, name) for name in names}
+    after = {name: _frames_after(plan, state, len(words), name, more) for name in names}
+    results = {
+        name: np.empty((after[name] - before[name], *_shape(plan.stages[name])), np.int64)
+        for name in names
+    }
+    filled = dict.fromkeys(names, 0)
+    for start in range(0, len(words), plan.chunk_frames):
+        chunk = words[start : start + plan.chunk_frames]
+        last = start + len(chunk) == len(words)
+        values = advance(plan, state, chunk, names, flush=last and not more)
+        for name in names:
+            end = filled[name] + len(values[name])
+            results[name][filled[name] : end] = values[name].transpose(0, 2, 1)
+            filled[name] = end
+    return results, state
+
+
+def step(
+    plan: Plan, frame: npt.ArrayLike, state: State, taps: Sequence[str] = ()
+) -> dict[str, IntArray]:
+    """Simulate one frame in realtime.
+
+    Args:
+        plan: the compiled graph.
+        frame: input words, integers `(C, V)`.
+        state: updated in place.
+        taps: names of values wanted besides the graph's outputs.
+
+    Returns:
+        Name to raw words, int64 `(C, V)`, of the values of which this frame completes one: theirs
+        is frame `state.frames - 1 - plan.lookahead[name]`. A value whose first frame is not
+        complete yet is left out.
+
+    Raises:
+        InputError: as `run`.
+    """
+    words = check_clip(plan.graph, np.asarray(frame)[None])
+    names = _wanted(plan, taps)
+    values = advance(plan, _going_on(plan, state), words, names, flush=False)
+    return {name: _outwards(values[name])[0] for name in names if len(values[name])}
+
+
+def finish(plan: Plan, state: State, taps: Sequence[str] = ()) -> dict[str, IntArray]:
+    """End a clip: the frames that were still waiting for later ones.
+
+    Returns:
+        Name to raw words, int64 `(n, C, V)`; n is at most the value's lookahead.
+
+    Raises:
+        InputError: the clip is over already, or a tap is no value.
+    """
+    names = _wanted(plan, taps)
+    node = plan.stages[plan.graph.nodes[0].name]
+    nothing = np.empty((0, *_shape(node)), np.int64)
+    values = advance(plan, _going_on(plan, state), nothing, names, flush=True)
+    return {name: _outwards(values[name]) for name in names}
+
+
+def predict(plan: Plan, x: npt.ArrayLike) -> IntArray:
+    """The label of every frame of a whole clip.
+
+    Args:
+        plan: a compiled graph with one `Argmax` over one joint among its outputs.
+        x: input words, integers `(T, C, V)`.
+
+    Returns:
+        Class indices, int64 `(T,)`.
+
+    Raises:
+        InputError: as `run`, or the graph has no such output.
+    """
+    kinds = {node.name: node for node in plan.graph.nodes}
+    labels = [name for name in plan.graph.outputs if isinstance(kinds[name], Argmax)]
+    if len(labels) != 1 or plan.stages[labels[0]].joints != 1:
+        raise InputError(
+            f"graph `{plan.graph.name}`: one output must be an Argmax over one joint, "
+            f"got {len(labels)} among {', '.join(plan.graph.outputs)}"
+        )
+    results, _ = run(plan, x)
+    return results[labels[0]][:, 0, 0]
+
+
+def _wanted(plan: Plan, taps: Sequence[str]) -> list[str]:
+    for name in taps:
+        if name not in plan.stages:
+            raise InputError(f"tap `{name}` is no value of graph `{plan.graph.name}`")
+    return list(dict.fromkeys((*plan.graph.outputs, *taps)))
+
+
+def _going_on(plan: Plan, state: State) -> State:
+    if state.finished:
+        raise InputError(
+            f"graph `{plan.graph.name}`: the clip is over, its last frames were flushed; "
+            "start another with `initial_state`"
+        )
+    return state
+
+
+def _frames_after(plan: Plan, state: State, frames: int, name: str, more: bool) -> int:
+    return max(0, state.frames + frames - plan.lookahead[name] * more)
+
+
+def _shape(stage: Stage) -> tuple[int, int]:
+    return stage.channels, stage.joints
+
+
+def _outwards(x: IntArray) -> IntArray:
+    """(T, V, C) -> (T, C, V), int64."""
+    return np.array(x.transpose(0, 2, 1), dtype=np.int64, order="C")
