@@ -1,0 +1,108 @@
+"""Input preparation: what stands between the sensors and the network's input port.
+
+Every step is causal, integer in and integer out, and small enough for hardware: it is part of the
+design, so the float reference, the integer network and the RTL all see the same words.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Annotated, Any
+
+import numpy as np
+import numpy.typing as npt
+from pydantic import Field
+
+from fxp.errors import InputError
+from fxp.spec import Spec
+from stgcn_ref.datasets.clips import Clip, Dataset, LabelArray
+
+ACC, GYRO = slice(0, 3), slice(3, 6)  # channels of an inertial sensor
+IntArray = npt.NDArray[np.int64]
+
+
+class PreparationSpec(Spec):
+    """The steps of a preparation, in the order in which they act.
+
+    - `gyro_repair`: the gyroscope words (channels 3..5) of the joints flagged in a clip are divided
+      by ten, rounded half up.
+    - `magnitude`: one more channel, the square of the acceleration's magnitude,
+      `min((x*x + y*y + z*z) >> 15, 32767)`: 8192 at rest, and it moves one for one with the
+      magnitude there, however the sensor is turned. It shows what a rotation hides: slow
+      accelerations, as of an elevator.
+    - `frames_per_step`: that many frames make one network step, their words summed exactly; a tail
+      that fills no step is dropped.
+    - `shift`: the sums are shifted right by so many bits, rounded half up, to fit a narrower port.
+    """
+
+    gyro_repair: bool = False
+    magnitude: bool = False
+    frames_per_step: Annotated[int, Field(ge=1, le=256)] = 1
+    shift: Annotated[int, Field(ge=0, le=8)] = 0
+
+
+def prepare(ds: Dataset, spec: PreparationSpec) -> Dataset:
+    """The data set as the network sees it; `meta["preparation"]` records the spec.
+
+    A step's label is the majority of its frames', ties going to the latest of them. `frame_labels`
+    stay as recorded, so scores are per original frame (`stgcn_ref.datasets.clips.held`).
+    `meta["word_bits"]` is the signed width that holds every word the steps can make.
+
+    Raises:
+        InputError: the set is prepared already, its words are not 16-bit, a clip is shorter than
+            one step, the inertial steps are asked of other data, or a gyroscope repair where no
+            list of faults came with the data.
+    """
+    where = f"data set {ds.name}"
+    if "preparation" in ds.meta:
+        raise InputError(f"{where}: is prepared already")
+    if ds.meta.get("word_bits") != 16:
+        raise InputError(f"{where}: preparation needs 16-bit words (`word_bits` 16 in its meta)")
+    if spec.gyro_repair and ds.meta.get("gyro_flags") is None:
+        raise InputError(f"{where}: `gyro_repair` needs the list of faults (gyro_corruption.csv)")
+    channels = list(ds.meta["channels"])
+    if (spec.gyro_repair or spec.magnitude) and len(channels) != 6:
+        raise InputError(f"{where}: `gyro_repair` and `magnitude` need channels acc xyz, gyro xyz")
+    meta: dict[str, Any] = dict(ds.meta) | {
+        "preparation": spec.model_dump(),
+        "channels": [*channels, "acc_magnitude"] if spec.magnitude else channels,
+        # a rounded shift of the largest sum may reach the next power of two: one bit to spare
+        "word_bits": 16 + (spec.frames_per_step - 1).bit_length() - spec.shift + (spec.shift > 0),
+    }
+    clips = tuple(_prepare_clip(clip, spec) for clip in ds.clips)
+    return replace(ds, clips=clips, rate_hz=ds.rate_hz / spec.frames_per_step, meta=meta)
+
+
+def divide_by_ten(words: IntArray) -> IntArray:
+    """Integers divided by ten, rounded half up: `floor((x + 5) / 10)`.
+
+    For 16-bit words hardware needs one multiplication and no divider:
+    `((x + 40965) * 52429 >> 19) - 4096`.
+    """
+    return np.asarray((words + 5) // 10)
+
+
+def _prepare_clip(clip: Clip, spec: PreparationSpec) -> Clip:
+    n = spec.frames_per_step
+    steps = len(clip.x) // n
+    if not steps:
+        raise InputError(f"clip {clip.name}: {len(clip.x)} frames are fewer than one step of {n}")
+    words = clip.x.astype(np.int64)  # (T, C, V)
+    if spec.gyro_repair:
+        for joint in clip.flagged:
+            words[:, GYRO, joint] = divide_by_ten(words[:, GYRO, joint])
+    if spec.magnitude:
+        square = np.square(words[:, ACC]).sum(axis=1, keepdims=True)
+        words = np.concatenate((words, np.minimum(square >> 15, 32767)), axis=1)
+    sums = words[: steps * n].reshape(steps, n, *words.shape[1:]).sum(axis=1)
+    if spec.shift:
+        sums = (sums + (1 << (spec.shift - 1))) >> spec.shift
+    labels = majority(clip.labels[: steps * n].reshape(steps, n))
+    return replace(clip, x=sums.astype(np.int32), labels=labels, hold=n)
+
+
+def majority(labels: LabelArray) -> LabelArray:
+    """The most frequent label of each row (T, n), ties going to the latest frame, (T,)."""
+    votes = (labels[:, :, None] == labels[:, None, :]).sum(axis=2)  # per frame, its label's count
+    latest = labels.shape[1] - 1 - votes[:, ::-1].argmax(axis=1)
+    return np.asarray(labels[np.arange(len(labels)), latest])
