@@ -118,22 +118,24 @@ def cast_range(lo: int, hi: int, frac_bits: int, cast: Cast, relu: bool = False)
     """The smallest and the largest word that casting any of `lo..hi` can give.
 
     Every rounding is monotone, and so are both saturations. `SAT_ZERO` and `WRAP` are monotone
-    on the part that fits; beyond it the one adds a zero, the other starts a new period.
+    on the part that fits; beyond it the one adds a zero, the other starts a new period. A left
+    shift leaves only the words on its grid.
     """
-    shift = frac_bits - cast.to.frac_bits
+    fmt, shift = cast.to, frac_bits - cast.to.frac_bits
     low, high = (round_shift(bound, shift, cast.rounding) for bound in (lo, hi))
-    fmt = cast.to
+    grid = max(-shift, 0)
+    least, most = -(-fmt.raw_min >> grid << grid), fmt.raw_max >> grid << grid
     if low < fmt.raw_min or high > fmt.raw_max:
         match cast.overflow:
             case Overflow.SAT | Overflow.SAT_SYM:
                 pass
             case Overflow.SAT_ZERO:
-                low, high = max(low, fmt.raw_min), min(high, fmt.raw_max)
+                low, high = max(low, least), min(high, most)
                 low, high = (min(low, 0), max(high, 0)) if low <= high else (0, 0)
             case Overflow.WRAP:
                 period = [(bound - fmt.raw_min) >> fmt.word_bits for bound in (low, high)]
                 if period[0] != period[1]:
-                    low, high = fmt.raw_min, fmt.raw_max
+                    low, high = least, most
             case _:
                 assert_never(cast.overflow)
     low, high = (overflow(bound, fmt, cast.overflow) for bound in (low, high))

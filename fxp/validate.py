@@ -274,7 +274,9 @@ def _check_weights(
         raise GraphError(f"{where} must be an int64 array")
     if raw.ndim != rank:
         raise GraphError(f"{where} must have {rank} axes, got shape {raw.shape}")
-    if raw.shape != rule(raw.shape) or 0 in raw.shape:
+    if 0 in raw.shape:
+        raise GraphError(f"{where} must not be empty, got shape {raw.shape}")
+    if raw.shape != rule(raw.shape):
         raise GraphError(f"{where} must have shape {rule(raw.shape)}, got {raw.shape}")
     if type(bits) is not int or not 1 <= bits <= MAX_WORD_BITS:
         raise GraphError(f"{where}: `word_bits` must be 1..{MAX_WORD_BITS}, got {bits!r}")
