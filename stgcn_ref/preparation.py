@@ -49,28 +49,30 @@ def prepare(ds: Dataset, spec: PreparationSpec) -> Dataset:
     `meta["word_bits"]` is the signed width that holds every word the steps can make.
 
     Raises:
-        InputError: the set is prepared already, its words are not 16-bit, a clip is shorter than
-            one step, the inertial steps are asked of other data, or a gyroscope repair where no
-            list of faults came with the data.
+        InputError: the set is prepared already, a word is wider than 16 bits, a clip is shorter
+            than one step, the inertial steps are asked of other data, or a gyroscope repair where
+            no list of faults came with the data.
     """
     where = f"data set {ds.name}"
     if "preparation" in ds.meta:
         raise InputError(f"{where}: is prepared already")
-    if ds.meta.get("word_bits") != 16:
-        raise InputError(f"{where}: preparation needs 16-bit words (`word_bits` 16 in its meta)")
     if spec.gyro_repair and ds.meta.get("gyro_flags") is None:
         raise InputError(f"{where}: `gyro_repair` needs the list of faults (gyro_corruption.csv)")
-    channels = list(ds.meta["channels"])
-    if (spec.gyro_repair or spec.magnitude) and len(channels) != 6:
+    if (spec.gyro_repair or spec.magnitude) and ds.clips[0].x.shape[1] != 6:
         raise InputError(f"{where}: `gyro_repair` and `magnitude` need channels acc xyz, gyro xyz")
-    meta: dict[str, Any] = dict(ds.meta) | {
-        "preparation": spec.model_dump(),
-        "channels": [*channels, "acc_magnitude"] if spec.magnitude else channels,
-        # a rounded shift of the largest sum may reach the next power of two: one bit to spare
-        "word_bits": 16 + (spec.frames_per_step - 1).bit_length() - spec.shift + (spec.shift > 0),
-    }
+    meta: dict[str, Any] = dict(ds.meta)
+    meta |= {"preparation": spec.model_dump(), "word_bits": word_bits(spec)}
+    if spec.magnitude and "channels" in meta:
+        meta["channels"] = [*meta["channels"], "acc_magnitude"]
     clips = tuple(_prepare_clip(clip, spec) for clip in ds.clips)
     return replace(ds, clips=clips, rate_hz=ds.rate_hz / spec.frames_per_step, meta=meta)
+
+
+def word_bits(spec: PreparationSpec) -> int:
+    """Signed width that holds every word a preparation can make of 16-bit ones."""
+    extremes = np.array([-(2**15), 2**15 - 1]) * spec.frames_per_step
+    low, high = (int(extreme) for extreme in _shifted(extremes, spec.shift))
+    return 1 + max((-low - 1).bit_length(), high.bit_length())
 
 
 def divide_by_ten(words: IntArray) -> IntArray:
@@ -88,6 +90,8 @@ def _prepare_clip(clip: Clip, spec: PreparationSpec) -> Clip:
     if not steps:
         raise InputError(f"clip {clip.name}: {len(clip.x)} frames are fewer than one step of {n}")
     words = clip.x.astype(np.int64)  # (T, C, V)
+    if words.min() < -(2**15) or words.max() >= 2**15:
+        raise InputError(f"clip {clip.name}: preparation needs 16-bit words (-32768..32767)")
     if spec.gyro_repair:
         for joint in clip.flagged:
             words[:, GYRO, joint] = divide_by_ten(words[:, GYRO, joint])
@@ -95,10 +99,13 @@ def _prepare_clip(clip: Clip, spec: PreparationSpec) -> Clip:
         square = np.square(words[:, ACC]).sum(axis=1, keepdims=True)
         words = np.concatenate((words, np.minimum(square >> 15, 32767)), axis=1)
     sums = words[: steps * n].reshape(steps, n, *words.shape[1:]).sum(axis=1)
-    if spec.shift:
-        sums = (sums + (1 << (spec.shift - 1))) >> spec.shift
     labels = majority(clip.labels[: steps * n].reshape(steps, n))
-    return replace(clip, x=sums.astype(np.int32), labels=labels, hold=n)
+    return replace(clip, x=_shifted(sums, spec.shift).astype(np.int32), labels=labels, hold=n)
+
+
+def _shifted(sums: IntArray, shift: int) -> IntArray:
+    """Right shift, rounded half up."""
+    return np.asarray((sums + (1 << shift >> 1)) >> shift)
 
 
 def majority(labels: LabelArray) -> LabelArray:
