@@ -83,7 +83,8 @@ def finest_frac_bits(lo: FloatArray, hi: FloatArray, word: Word) -> IntArray:
     below = _bits_below(-lo, -low, slack, _finest_allowed(word)) if word.signed else above
     chosen = np.minimum(above, below)
     zero = (hi <= 0) & (lo >= 0)
-    return np.where(zero, fmt.word_bits - fmt.signed, chosen)
+    range_one = fmt.word_bits - fmt.signed
+    return np.where(zero, range_one, chosen)
 
 
 def _finest_allowed(word: Word) -> int:
@@ -109,8 +110,8 @@ def _least_error(sample: FloatArray, coarsest: IntArray, word: Word) -> IntArray
     """The F of least squared error in coarsest..coarsest+MSE_BITS, the first of equals."""
     candidates = coarsest + np.arange(MSE_BITS + 1)[:, None]  # (candidates, groups)
     errors = [squared_error(sample, frac_bits, word) for frac_bits in candidates]
-    best = np.argmin(errors, axis=0)
-    return np.minimum(coarsest + best, _finest_allowed(word))
+    best: IntArray = coarsest + np.argmin(errors, axis=0)
+    return np.minimum(best, _finest_allowed(word))
 
 
 def squared_error(sample: FloatArray, frac_bits: IntArray, word: Word) -> FloatArray:
