@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -28,3 +29,30 @@ def replacing(path: Path) -> Iterator[Path]:
     finally:
         if temporary.is_file():
             temporary.unlink()
+
+
+@contextmanager
+def replacing_folder(path: Path) -> Iterator[Path]:
+    """Yield a new folder beside `path`; on success it takes its place, on failure it goes.
+
+    What was at `path` is removed once the new folder is whole. The caller decides whether it may.
+
+    Raises:
+        InputError: the folder cannot be written (the line names it and the system's reason).
+    """
+    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    old = path.with_name(f".{path.name}.{os.getpid()}.old")
+    try:
+        temporary.mkdir()
+        yield temporary
+        if path.exists():
+            path.rename(old)
+        temporary.rename(path)
+    except OSError as error:
+        raise InputError(f"{path}: cannot be written ({error.strerror or error})") from None
+    finally:
+        if old.is_dir() and not path.exists():
+            old.rename(path)
+        for folder in (temporary, old):
+            if folder.is_dir():
+                shutil.rmtree(folder)

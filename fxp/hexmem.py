@@ -9,6 +9,7 @@ fill the last word, the pad lanes are zero. An axis that holds several partition
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from typing import Any, NoReturn
 
@@ -50,12 +51,17 @@ class Layout:
     @property
     def word_count(self) -> int:
         """Lines of the file."""
-        return self.blocks * int(np.prod(self.shape)) // max(1, self.shape[self.lane_axis])
+        return self.blocks * math.prod(self.shape) // max(1, self.shape[self.lane_axis])
 
     @property
     def line_bits(self) -> int:
         """Width of one memory word."""
         return self.lanes * self.word_bits
+
+    @property
+    def file_bytes(self) -> int:
+        """Size of the file: every line ends with LF."""
+        return self.word_count * (self.digits + 1)
 
     @property
     def digits(self) -> int:
@@ -76,7 +82,9 @@ def encode(raw: IntArray, layout: Layout) -> bytes:
         raise InputError(f"values {extremes} do not fit {layout.word_bits} bits ({low}..{high})")
     lanes = _to_lanes(raw, layout)  # (words, lanes)
     shifts = np.arange(layout.word_bits, dtype=np.int64)
-    bits = ((lanes[:, :, None] >> shifts) & 1).astype(np.uint8).reshape(len(lanes), -1)
+    bits = (
+        ((lanes[:, :, None] >> shifts) & 1).astype(np.uint8).reshape(len(lanes), layout.line_bits)
+    )
     bits = np.pad(bits, ((0, 0), (0, 4 * layout.digits - bits.shape[1])))
     nibbles = bits.reshape(len(lanes), layout.digits, 4) @ np.array([1, 2, 4, 8], np.uint8)
     text = np.full((len(lanes), layout.digits + 1), _NEWLINE, np.uint8)
@@ -94,7 +102,9 @@ def decode(text: bytes, layout: Layout, where: str, first_line: int = 1) -> IntA
     """
     lines = _lines(text, layout, where, first_line)
     nibbles = _VALUE_OF[lines[:, -2::-1]]  # least significant first
-    bits = ((nibbles[:, :, None] >> np.arange(4, dtype=np.uint8)) & 1).reshape(len(lines), -1)
+    bits = ((nibbles[:, :, None] >> np.arange(4, dtype=np.uint8)) & 1).reshape(
+        len(lines), 4 * layout.digits
+    )
     if (row := _first(bits[:, layout.line_bits :].any(1))) is not None:
         _refuse(where, first_line + row, f"the word has more than {layout.line_bits} bits")
     split = bits[:, : layout.line_bits].reshape(len(lines), layout.lanes, layout.word_bits)
@@ -124,11 +134,11 @@ def word_address(layout: Layout, index: tuple[int, ...]) -> tuple[int, int]:
 def _to_lanes(raw: IntArray, layout: Layout) -> IntArray:
     """(words, lanes): the lane axis cut into groups, padded, and moved to the end in blocks."""
     axis, size = layout.lane_axis, layout.shape[layout.lane_axis] // layout.groups
-    cut = np.moveaxis(raw, axis, -1).reshape(-1, layout.groups, size)
-    padded = np.pad(cut, ((0, 0), (0, 0), (0, -size % layout.lanes)))
     outer = [extent for i, extent in enumerate(layout.shape) if i != axis]
+    cut = np.moveaxis(raw, axis, -1).reshape(math.prod(outer), layout.groups, size)
+    padded = np.pad(cut, ((0, 0), (0, 0), (0, -size % layout.lanes)))
     blocks = padded.reshape(*outer, layout.blocks, layout.lanes)
-    return np.moveaxis(blocks, -2, axis).reshape(-1, layout.lanes)
+    return np.moveaxis(blocks, -2, axis).reshape(layout.word_count, layout.lanes)
 
 
 def _from_lanes(words: IntArray, layout: Layout) -> IntArray:
@@ -138,21 +148,20 @@ def _from_lanes(words: IntArray, layout: Layout) -> IntArray:
     extents[axis] = layout.blocks
     blocks = np.moveaxis(words.reshape(*extents, layout.lanes), axis, -2)
     outer = [extent for i, extent in enumerate(layout.shape) if i != axis]
-    padded = blocks.reshape(-1, layout.groups, size + -size % layout.lanes)
+    padded = blocks.reshape(math.prod(outer), layout.groups, size + -size % layout.lanes)
     raw = padded[:, :, :size].reshape(*outer, layout.shape[axis])
     return np.ascontiguousarray(np.moveaxis(raw, -1, axis))
 
 
 def _lines(text: bytes, layout: Layout, where: str, first_line: int) -> npt.NDArray[np.uint8]:
     """(words, digits + 1) characters, after count and digits were checked."""
-    width = layout.digits + 1
-    if len(text) != layout.word_count * width:
+    if len(text) != layout.file_bytes:
         found = text.count(b"\n")
         raise InputError(
             f"{where}: {layout.word_count} words of {layout.digits} hex digits are needed "
-            f"({layout.word_count * width} bytes), found {found} lines in {len(text)} bytes"
+            f"({layout.file_bytes} bytes), found {found} lines in {len(text)} bytes"
         )
-    lines = np.frombuffer(text, np.uint8).reshape(-1, width)
+    lines = np.frombuffer(text, np.uint8).reshape(layout.word_count, layout.digits + 1)
     wrong = (lines[:, -1] != _NEWLINE) | (_VALUE_OF[lines[:, :-1]] == _INVALID).any(1)
     if (row := _first(wrong)) is not None:
         _refuse(where, first_line + row, f"{layout.digits} lower-case hex digits and LF are needed")

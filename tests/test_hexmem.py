@@ -123,3 +123,9 @@ def test_a_pad_lane_must_be_zero() -> None:
 def test_a_value_beyond_the_width_is_refused(value: int) -> None:
     with pytest.raises(InputError, match=r"do not fit 4 bits \(-8\.\.7\)"):
         encode(np.array([0, value]), flat(4, True, 2))
+
+
+def test_no_words_are_no_lines() -> None:
+    layout = Layout((0, 2, 3), ("frame", "joint", "channel"), 2, 5, True, lanes=2)
+    assert encode(np.zeros(layout.shape, np.int64), layout) == b""
+    assert decode(b"", layout, "x.hex").shape == layout.shape

@@ -1,0 +1,103 @@
+"""The words of a golden bundle as the simulator and as the oracle compute them.
+
+Both give the same pieces: frames of values in the order of the clip, and the state after the frames
+asked for. The simulator's state is what it really keeps; the oracle has none, so its snapshots are
+taken from the values by definition.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+
+import numpy as np
+
+from fxp.ir import IntArray, lookaheads
+from fxp.memories import Ground, Memory, memories_of
+from fxp.oracle import evaluate
+from fxp.simulate import compile_graph, finish, initial_state, run, snapshot
+
+PIECE_FRAMES = 256
+
+
+@dataclass(frozen=True, eq=False)
+class Piece:
+    """Some frames of every tap `(T, C, V)` from frame `first[name]` on, and snapshots.
+
+    `states` are by file, `(slots, C, V)`.
+    """
+
+    first: Mapping[str, int]
+    values: Mapping[str, IntArray]
+    states: Mapping[str, IntArray]
+
+
+def simulated(ground: Ground, clip: IntArray) -> Iterator[Piece]:
+    """Run the simulator over a clip `(T, C, V)` piece by piece; memory is bounded.
+
+    Raises:
+        InputError: the clip cannot be the graph's input.
+    """
+    plan, settings = compile_graph(ground.graph), ground.settings
+    state = initial_state(plan)
+    first = dict.fromkeys(settings.taps, 0)
+    ends = {frame + 1 for frame in settings.snapshots} | {*range(0, len(clip), PIECE_FRAMES)}
+    start = 0
+    for end in sorted(ends - {0} | {len(clip)}):
+        found, state = run(plan, clip[start:end], state, settings.taps, more=True)
+        values = {name: found[name] for name in settings.taps}
+        kept = snapshot(plan, state) if end - 1 in settings.snapshots else {}
+        yield Piece(dict(first), values, _states(ground, end - 1, kept))
+        first = {name: first[name] + len(values[name]) for name in first}
+        start = end
+    found = finish(plan, state, settings.taps)
+    yield Piece(first, {name: found[name] for name in settings.taps}, {})
+
+
+def defined(ground: Ground, clip: IntArray) -> Iterator[Piece]:
+    """Evaluate the definition over a clip `(T, C, V)`: slow, one piece.
+
+    Raises:
+        InputError: the clip cannot be the graph's input.
+    """
+    # certified accumulators fit int64, whatever array type the definition chose
+    values = {
+        name: frames.astype(np.int64) for name, frames in evaluate(ground.graph, clip).items()
+    }
+    ahead = lookaheads(ground.graph)
+    states = {
+        memory.file: ring_words(
+            values[memory.value],
+            max(0, memory.frame + 1 - ahead[memory.value]),
+            memory.layout.shape[0],
+        )
+        for memory in _snapshots(ground)
+    }
+    taps = ground.settings.taps
+    yield Piece(dict.fromkeys(taps, 0), {name: values[name] for name in taps}, states)
+
+
+def ring_words(frames: IntArray, seen: int, slots: int) -> IntArray:
+    """A ring of `slots` after `seen` of the `frames`: frame f is in slot `f % slots`, newest wins.
+
+    Slots that no frame reached are zero. By this rule FIFOs hold what a node reads, and the
+    accumulators of a dilated sum (one slot per phase) what it last emitted in each phase.
+    """
+    ring = frames[:1].repeat(slots, axis=0) * 0
+    for frame in range(max(0, seen - slots), seen):
+        ring[frame % slots] = frames[frame]
+    return ring
+
+
+def _states(ground: Ground, frame: int, kept: Mapping[str, IntArray]) -> dict[str, IntArray]:
+    """The simulator's arrays by file."""
+    stem, end = "state/", f".t{frame}.hex"
+    return {
+        memory.file: kept[memory.file.removeprefix(stem).removesuffix(end)]
+        for memory in _snapshots(ground)
+        if memory.frame == frame
+    }
+
+
+def _snapshots(ground: Ground) -> list[Memory]:
+    return [memory for memory in memories_of(ground) if memory.frame >= 0]
