@@ -62,11 +62,7 @@ class Signal:
 
 
 def signed_bits(lo: int, hi: int) -> int:
-    """The narrowest two's complement word that holds `lo..hi`.
-
-    >>> signed_bits(-128, 127), signed_bits(0, 128), signed_bits(0, 0)
-    (8, 9, 1)
-    """
+    """The narrowest two's complement word that holds `lo..hi`."""
     return 1 + max((value if value >= 0 else ~value).bit_length() for value in (lo, hi))
 
 
