@@ -58,12 +58,15 @@ def observe_update(into: Reservoir, values: npt.ArrayLike, name: str = "tensor")
         raise InputError(f"{name}: only finite values can be observed, got {lo} to {hi}")
     into.count += flat.size
     into.lo, into.hi = min(into.lo, lo), max(into.hi, hi)
-    # Only priorities below the largest kept one can enter: draw how many, which, and how low.
-    full = into.sample.size == into.capacity
-    bound = float(into.priority.max()) if full else 1.0
-    entering = int(into.rng.binomial(flat.size, bound))
-    chosen = into.rng.choice(flat.size, entering, replace=False, shuffle=False)
-    _keep(into, flat[chosen], into.rng.random(entering) * bound)
+    # No more than `capacity` of the new values can enter: draw the lowest of their priorities, in
+    # order (sums of exponential steps are uniform order statistics), and which values they fall on.
+    lowest = min(flat.size, into.capacity)
+    steps = into.rng.standard_exponential(lowest).cumsum()
+    priority = steps / (steps[-1] + into.rng.standard_gamma(flat.size + 1 - lowest))
+    if into.sample.size == into.capacity:
+        priority = priority[: np.searchsorted(priority, into.priority[-1])]
+    chosen = into.rng.choice(flat.size, priority.size, replace=False)
+    _keep(into, flat[chosen], priority)
 
 
 def observe_merge(into: Reservoir, other: Reservoir) -> None:
