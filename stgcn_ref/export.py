@@ -34,9 +34,6 @@ SEGMENT_FRAMES = 2048
 CHECK_FRAMES = 256
 CHECK_TOLERANCE = 1e-5
 
-FloatLogits = npt.NDArray[np.float32]
-LabelArray = npt.NDArray[np.int64]
-
 
 def export(
     model: RTSTGCN,
@@ -145,27 +142,6 @@ def rebuild(net: FloatNet) -> RTSTGCN:
                 block.residual[1] = nn.Identity()
         put_linear(model.classifier, "classifier")
     return model.eval()
-
-
-def float_logits(model: RTSTGCN, clip: Clip) -> FloatLogits:
-    """Logits of every frame of `clip` in eval mode, float32 `(T, K)`; memory stays bounded."""
-    was_training = model.training
-    model.eval()
-    try:
-        with torch.inference_mode():
-            parts = [
-                model(x)[0, :, warm:].T.float()
-                for x, warm in _segments(clip, model.receptive_field)
-            ]
-    finally:
-        model.train(was_training)
-    return torch.cat(parts).numpy()
-
-
-def float_labels(model: RTSTGCN, clip: Clip) -> LabelArray:
-    """The class with the largest logit in every frame, ties to the lowest index, int64 `(T,)`."""
-    labels: LabelArray = np.argmax(float_logits(model, clip), axis=1)
-    return labels
 
 
 def _block(block: Block, fold: Fold, index: int) -> dict[str, FloatArray]:

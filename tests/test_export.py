@@ -18,7 +18,7 @@ from fxp.ir import Requantise
 from fxp.outline import outline
 from fxp.skeleton import load_skeleton, partitions
 from fxp.spec import ArchSpec
-from stgcn_ref.export import export, float_logits, folded_parameters, rebuild
+from stgcn_ref.export import export, folded_parameters, rebuild
 from stgcn_ref.models.blocks import Block
 from stgcn_ref.models.rtstgcn import RTSTGCN
 from tests.networks import archs, clip, random_model, small_arch
@@ -116,9 +116,6 @@ def test_pieces_observe_what_the_whole_clip_shows(
         "fold": "weights",
         "calibration_clips": ["one", "two"],
     }
-    assert np.allclose(
-        float_logits(model, recordings[0]), logits(model, recordings[0].x), atol=1e-3
-    )
 
 
 def test_export_is_repeatable_and_leaves_everything_as_it_was(tmp_path: Any) -> None:
