@@ -1,0 +1,324 @@
+"""What every node of a graph has to do for one frame: the one place that counts work.
+
+`loop_nest` turns each node into a `Loop`: its loop bounds, operand widths, multiply-accumulates,
+other multiplications and additions, the constants it keeps and the state it carries from frame to
+frame. Nothing here knows an accelerator; `hw_model.schedule` decides how an engine walks the loops.
+
+Of the weights only two things are read besides their widths: which adjacency entries are not zero,
+and whether a scale is one power of two.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from typing import Literal, assert_never
+
+import numpy as np
+
+from fxp.ir import (
+    Add,
+    Affine,
+    Argmax,
+    Conv,
+    Graph,
+    GraphProduct,
+    Input,
+    JointMean,
+    Node,
+    Requantise,
+    TemporalConv,
+    TemporalSum,
+    layer_of,
+    lookaheads,
+    operands,
+)
+from fxp.validate import Value, describe
+from hw_model.widths import Width, scale_shift, sum_bits, widths_of
+
+Kind = Literal[
+    "input",
+    "conv",
+    "graph_product",
+    "temporal_conv",
+    "temporal_sum",
+    "affine",
+    "shift",
+    "add",
+    "joint_mean",
+    "requantise",
+    "argmax",
+]
+
+
+@dataclass(frozen=True, slots=True)
+class Words:
+    """A number of words and the bits they take together."""
+
+    words: int = 0
+    bits: int = 0
+
+    def __add__(self, other: Words) -> Words:
+        return Words(self.words + other.words, self.bits + other.bits)
+
+
+NO_WORDS = Words()
+
+
+@dataclass(frozen=True, slots=True)
+class State:
+    """What a node keeps from frame to frame: `frames` frames of `frame_words` words of `value`.
+
+    Every new frame makes it read `past_reads` frames that came before and write one.
+    """
+
+    kind: Literal["fifo", "accumulator", "delay"]
+    value: str
+    frames: int
+    frame_words: int
+    word_bits: int
+    past_reads: int = 1
+
+    @property
+    def size(self) -> Words:
+        """The whole state."""
+        words = self.frames * self.frame_words
+        return Words(words, words * self.word_bits)
+
+
+@dataclass(frozen=True, slots=True)
+class Loop:
+    """One node's work for one frame.
+
+    A `conv` sums over `inputs` channels for each of `outputs` channels and `joints` joints, a
+    `temporal_conv` over `taps` frames as well; a convolution whose result goes into a graph product
+    makes its outputs in `partitions` equal parts. A `graph_product` sums, for `outputs` channels
+    and `joints` joints, over the joints of `partitions` parts; `edges` entries of its adjacency are
+    not zero, and a list of them has `edge_slots` entries (at least one for each joint). The other
+    loops go word by word: `affine` multiplies, `shift` is an affine whose scale is one power of
+    two, `joint_mean` reads `joints` words for each one it makes.
+
+    `multiplies` and `adds` are those outside multiply-accumulates: one add per word for an operand
+    added, for the rounding of a cast, for a comparison. Accumulations start from the bias.
+    `weights` (operands) and `bias` are constants kept in memory; `weights_sparse` is what the
+    weights take when an adjacency is kept as a list of edges, each with its source joint and
+    partition and a mark on the last one of a joint.
+    """
+
+    name: str
+    layer: str
+    kind: Kind
+    reads: tuple[str, ...]
+    inputs: int
+    outputs: int
+    joints: int
+    operand_bits: int
+    accumulator_bits: int
+    result: Words
+    is_output: bool
+    weight_bits: int = 0
+    taps: int = 1
+    partitions: int = 1
+    edges: int = 0
+    edge_slots: int = 0
+    macs_dense: int = 0
+    macs_sparse: int = 0
+    multiplies: int = 0
+    adds: int = 0
+    weights: Words = NO_WORDS
+    weights_sparse: Words = NO_WORDS
+    bias: Words = NO_WORDS
+    state: tuple[State, ...] = ()
+
+
+def loop_nest(graph: Graph, values: Mapping[str, Value] | None = None) -> tuple[Loop, ...]:
+    """The work of each node for one frame, in the order of the nodes.
+
+    Args:
+        graph: any valid graph.
+        values: what `fxp.validate.describe` gave for it, where that is at hand.
+
+    Raises:
+        GraphError: the graph breaks a rule of the IR.
+    """
+    about = describe(graph) if values is None else values
+    widths = widths_of(graph, about)
+    partitions = _partitions_of_convs(graph)
+    ahead = lookaheads(graph)
+    loops = []
+    for node in graph.nodes:
+        blank = _blank(node, graph, about, widths)
+        waiting = _waiting(node, blank, ahead, widths)
+        loops.append(_loop(node, blank, partitions.get(node.name, 1), waiting))
+    return tuple(loops)
+
+
+def _partitions_of_convs(graph: Graph) -> dict[str, int]:
+    """How many partitions a graph product takes a convolution's result for, by convolution."""
+    nodes = {node.name: node for node in graph.nodes}
+    partitions: dict[str, int] = {}
+    for node in graph.nodes:
+        if isinstance(node, GraphProduct):
+            source = nodes[node.x]
+            while isinstance(source, Requantise):
+                source = nodes[source.x]
+            partitions[source.name] = node.adjacency.raw.shape[0]
+    return partitions
+
+
+def _blank(
+    node: Node, graph: Graph, about: Mapping[str, Value], widths: Mapping[str, Width]
+) -> Loop:
+    """Everything about a loop that follows from shapes and widths of its operands and result."""
+    reads = operands(node)
+    made, bits = about[node.name], widths[node.name].bits
+    x = about[reads[0]] if reads else made
+    words = made.channels * made.joints
+    return Loop(
+        name=node.name,
+        layer=layer_of(node.name),
+        kind="input",
+        reads=reads,
+        inputs=x.channels,
+        outputs=made.channels,
+        joints=x.joints,
+        operand_bits=max((widths[name].bits for name in reads), default=bits),
+        accumulator_bits=bits,
+        result=Words(words, words * bits),
+        is_output=node.name in graph.outputs,
+    )
+
+
+def _loop(node: Node, blank: Loop, partitions: int, waiting: tuple[State, ...]) -> Loop:
+    words, bits = blank.outputs * blank.joints, blank.accumulator_bits
+    match node:
+        case Input():
+            return blank
+        case Conv():
+            return _conv(node, blank, partitions)
+        case TemporalConv():
+            return _temporal_conv(node, blank)
+        case GraphProduct():
+            return _graph_product(node, blank)
+        case TemporalSum(window=window, dilation=dilation):
+            fifo = State("fifo", node.x, window * dilation, words, blank.operand_bits)
+            sums = State("accumulator", node.name, dilation, words, bits)
+            return replace(blank, kind="temporal_sum", adds=2 * words, state=(fifo, sums))
+        case Affine():
+            return _affine(node, blank)
+        case Add():
+            return replace(blank, kind="add", adds=words, state=waiting)
+        case JointMean():
+            return _joint_mean(node, blank)
+        case Requantise():
+            summed = blank.operand_bits
+            return replace(blank, kind="requantise", adds=words, accumulator_bits=summed)
+        case Argmax():
+            compared, bits = blank.inputs * blank.joints, blank.operand_bits
+            return replace(blank, kind="argmax", adds=compared, accumulator_bits=bits)
+        case _:
+            assert_never(node)
+
+
+def _waiting(
+    node: Node, blank: Loop, ahead: Mapping[str, int], widths: Mapping[str, Width]
+) -> tuple[State, ...]:
+    """Delay lines of an `Add`: the operand that is early waits for the one that looks ahead."""
+    if not isinstance(node, Add):
+        return ()
+    latest, words = max(ahead[name] for name in blank.reads), blank.outputs * blank.joints
+    return tuple(
+        State("delay", name, latest - ahead[name], words, widths[name].bits)
+        for name in blank.reads
+        if ahead[name] < latest
+    )
+
+
+def _conv(node: Conv, blank: Loop, partitions: int) -> Loop:
+    raw, bits = node.weight.raw, node.weight.word_bits
+    macs, weights = raw.size * blank.joints, _constant(raw.size, bits)
+    return replace(
+        blank,
+        kind="conv",
+        weight_bits=bits,
+        partitions=partitions,
+        macs_dense=macs,
+        macs_sparse=macs,
+        weights=weights,
+        weights_sparse=weights,
+        bias=_constant(node.bias.size, blank.accumulator_bits),
+    )
+
+
+def _constant(words: int, word_bits: int) -> Words:
+    return Words(words, words * word_bits)
+
+
+def _temporal_conv(node: TemporalConv, blank: Loop) -> Loop:
+    """The FIFO holds the frames from the oldest tap to the newest, the frame that just came too."""
+    raw, bits = node.weight.raw, node.weight.word_bits
+    taps, words = raw.shape[2], blank.inputs * blank.joints
+    frames = (taps - 1) * node.dilation + 1
+    macs, weights = raw.size * blank.joints, _constant(raw.size, bits)
+    return replace(
+        blank,
+        kind="temporal_conv",
+        weight_bits=bits,
+        taps=taps,
+        macs_dense=macs,
+        macs_sparse=macs,
+        weights=weights,
+        weights_sparse=weights,
+        bias=_constant(node.bias.size, blank.accumulator_bits),
+        state=(State("fifo", node.x, frames, words, blank.operand_bits, past_reads=taps - 1),),
+    )
+
+
+def _graph_product(node: GraphProduct, blank: Loop) -> Loop:
+    """Dense: every entry of the adjacency. Sparse: its non-zero ones, joint by joint."""
+    raw, bits = node.adjacency.raw, node.adjacency.word_bits
+    per_joint = np.count_nonzero(raw, axis=(0, 1))  # (P, V, W) -> (W,)
+    edges, slots = int(per_joint.sum()), int(np.maximum(per_joint, 1).sum())
+    partitions, joints, _ = raw.shape
+    source_bits = sum_bits(partitions * joints) + 1  # and the mark of a joint's last edge
+    return replace(
+        blank,
+        kind="graph_product",
+        weight_bits=bits,
+        partitions=partitions,
+        edges=edges,
+        edge_slots=slots,
+        macs_dense=blank.outputs * raw.size,
+        macs_sparse=blank.outputs * edges,
+        weights=_constant(raw.size, bits),
+        weights_sparse=_constant(slots, bits + source_bits),
+    )
+
+
+def _affine(node: Affine, blank: Loop) -> Loop:
+    words = blank.outputs * blank.joints
+    bias = _constant(node.bias.size, blank.accumulator_bits)
+    if scale_shift(node) is not None:
+        return replace(blank, kind="shift", adds=words, bias=bias)
+    scale = _constant(node.scale.raw.size, node.scale.word_bits)
+    return replace(
+        blank,
+        kind="affine",
+        weight_bits=node.scale.word_bits,
+        multiplies=words,
+        adds=words,
+        weights=scale,
+        weights_sparse=scale,
+        bias=bias,
+    )
+
+
+def _joint_mean(node: JointMean, blank: Loop) -> Loop:
+    summed = replace(blank, kind="joint_mean", adds=blank.inputs * blank.joints)
+    if node.multiplier & (node.multiplier - 1) == 0:
+        return summed
+    bits = node.multiplier.bit_length() + 1  # a signed multiplier's operand
+    factor = _constant(1, bits)
+    return replace(
+        summed, weight_bits=bits, multiplies=blank.outputs, weights=factor, weights_sparse=factor
+    )
