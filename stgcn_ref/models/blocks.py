@@ -159,6 +159,27 @@ class ChannelNorm(nn.BatchNorm1d):
         return y.view(x.shape)
 
 
+class FeatureDropout(nn.Module):
+    """Dropout of whole features: one draw per clip, joint and channel, the same in every frame.
+
+    A window sum averages drops of single frames away, and their random numbers would take longer
+    than all matrix products.
+    """
+
+    def __init__(self, probability: float) -> None:
+        """Probability of a drop, in training mode only."""
+        super().__init__()
+        self.probability = probability
+
+    def forward(self, x: Tensor) -> Tensor:
+        """x `(N, T, V, C)` -> the same shape."""
+        if not self.training or not self.probability:
+            return x
+        keep = 1 - self.probability
+        mask = torch.rand(x.shape[0], 1, *x.shape[2:]) < keep
+        return x * (mask / keep)
+
+
 class Block(nn.Module):
     """One RT-ST-GCN layer.
 
@@ -180,7 +201,7 @@ class Block(nn.Module):
         self.window, self.dilation = window, dilation
         self.gcn = GraphConv(in_channels, out_channels, adjacency)
         self.norm = ChannelNorm(out_channels)
-        self.dropout = nn.Dropout(dropout)
+        self.dropout = FeatureDropout(dropout)
         self.residual: nn.Sequential | None = None
         if in_channels != out_channels:
             conv = nn.Linear(in_channels, out_channels)

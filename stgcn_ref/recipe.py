@@ -1,0 +1,73 @@
+"""How a float network is trained, as data: one frozen model, readable from YAML, no torch.
+
+The same network, data, recipe and seed give the same weights on the same machine; every field
+here is part of the key under which a trained checkpoint is cached.
+"""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+
+from pydantic import Field
+
+from fxp.spec import Positive, Spec
+
+Share = Annotated[float, Field(ge=0, le=1)]
+NotNegative = Annotated[float, Field(ge=0)]
+
+
+class Augmentation(Spec):
+    """Random changes of a training segment, drawn anew each time it is used.
+
+    `rotation_deg`: standard deviation of the angle of a random rotation of every 3-channel vector
+    (one rotation per joint and segment: a sensor strapped on differently); it acts on the first
+    `vectors` channel triples, further channels stay as they are. `vector_scale`: one standard
+    deviation per triple of its log gain, drawn per joint. `noise`: white noise in units of each
+    feature's standard deviation. `time_scale`: largest relative change of speed. `joint_drop`:
+    probability that a joint of a segment shows its mean only.
+    """
+
+    vectors: Annotated[int, Field(ge=0)] = 0
+    rotation_deg: NotNegative = 0.0
+    vector_scale: tuple[NotNegative, ...] = ()
+    noise: NotNegative = 0.0
+    time_scale: Annotated[float, Field(ge=0, lt=1)] = 0.0
+    joint_drop: Share = 0.0
+
+
+class TrainRecipe(Spec):
+    """Optimisation, loss and data sampling of one training.
+
+    Long clips are cut into segments of `segment` frames that count in the loss, each preceded by up
+    to `warmup` frames of context that fill the FIFOs and do not count (default: the network's
+    receptive field less one, at most `warmup_limit`). `batch` segments make a step.
+
+    The loss is cross-entropy, classes weighted by `frequency ** -class_balance`, plus `smoothing`
+    times the truncated mean square of the change of the log-softmax from frame to frame, cut at
+    `smoothing_limit` (the earlier frame detached; Farha & Gall, MS-TCN, equation 9, as MS-GCN uses
+    it). The optimiser is AdamW with a cosine from `lr` to 0 after a linear rise over the first
+    `lr_rise` of all steps. `ema`: decay per step of the averaged weights that are validated and
+    kept (0: the weights themselves). After every epoch from `select_from` (share of all epochs) on,
+    the network is validated; the best by `metric` is kept, and training stops once `patience`
+    epochs brought nothing better.
+    """
+
+    epochs: Positive = 20
+    batch: Positive = 8
+    segment: Positive = 512
+    warmup: Annotated[int, Field(ge=0)] | None = None
+    warmup_limit: Annotated[int, Field(ge=0)] = 512
+    lr: Annotated[float, Field(gt=0)] = 6e-3
+    lr_rise: Share = 0.05
+    weight_decay: NotNegative = 1e-4
+    gradient_limit: Annotated[float, Field(gt=0)] = 5.0
+    dropout: Annotated[float, Field(ge=0, lt=1)] = 0.1
+    smoothing: NotNegative = 0.15
+    smoothing_limit: Annotated[float, Field(gt=0)] = 16.0
+    class_balance: Share = 0.0
+    label_smoothing: Annotated[float, Field(ge=0, lt=1)] = 0.0
+    ema: Annotated[float, Field(ge=0, lt=1)] = 0.0
+    augmentation: Augmentation = Augmentation()
+    metric: Literal["frame_accuracy", "f1_10", "f1_25", "f1_50", "edit", "mean"] = "mean"
+    select_from: Share = 0.0
+    patience: Positive = 10
