@@ -177,6 +177,12 @@ class Store:
             values,
         )
 
+    def set_status(self, point: str, status: Status, reason: str) -> None:
+        """Judge a point anew: other constraints, same metrics."""
+        self._db.execute(
+            "UPDATE points SET status = ?, reason = ? WHERE key = ?", (status, reason, point)
+        )
+
     def get(self, kind: Kind, key: str) -> Row | None:
         """The row with this key."""
         found = self._db.execute(f"SELECT {_COLUMNS} FROM {kind} WHERE key = ?", (key,)).fetchone()
@@ -196,7 +202,7 @@ class Store:
             )
             self._db.executemany(
                 "INSERT OR REPLACE INTO meta (key, value) VALUES (?, ?)",
-                [(key, _json(value)) for key, value in meta.items()],
+                [(key, _json(value, ordered=True)) for key, value in meta.items()],
             )
 
     def plan(self) -> list[str]:
@@ -209,8 +215,9 @@ class Store:
         return {key: json.loads(value) for key, value in found}
 
 
-def _json(value: Any) -> str:
-    return json.dumps(value, sort_keys=True, allow_nan=False, separators=(",", ":"))
+def _json(value: Any, *, ordered: bool = False) -> str:
+    """Canonical, or with `ordered` in the order of the keys (the first objective leads)."""
+    return json.dumps(value, sort_keys=not ordered, allow_nan=False, separators=(",", ":"))
 
 
 def _row(found: tuple[Any, ...]) -> Row:

@@ -1,0 +1,177 @@
+"""`python -m dse`: explore a design space, show its front, write golden vectors of a point."""
+
+from __future__ import annotations
+
+import json
+import os
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+from rich.console import Console
+from rich.progress import (
+    BarColumn,
+    MofNCompleteColumn,
+    Progress,
+    TextColumn,
+    TimeElapsedColumn,
+    TimeRemainingColumn,
+)
+
+from dse.axes import load_space
+from dse.golden import write_golden
+from dse.results import Collected, collect
+from dse.store import Store
+from dse.sweep import Outcome, run_sweep
+from dse.work import Progress as Step
+from fxp.console import run
+from fxp.tables import print_table
+
+app = typer.Typer(
+    add_completion=False, no_args_is_help=True, help="Explore networks and hardware together."
+)
+
+Directory = Annotated[Path, typer.Argument(help="results directory of a sweep")]
+Data = Annotated[Path | None, typer.Option("--data", help="folder of the real recordings")]
+
+
+@app.command()
+def sweep(
+    space: Annotated[Path, typer.Argument(help="the space, a YAML file")],
+    out: Annotated[Path, typer.Option(help="results directory (an interrupted sweep goes on)")],
+    data: Data = None,
+    jobs: Annotated[int | None, typer.Option(help="worker processes (default: one a core)")] = None,
+    cache: Annotated[
+        Path | None, typer.Option(help="trained checkpoints (default: in the results directory)")
+    ] = None,
+    retry: Annotated[bool, typer.Option("--retry", help="evaluate failed points again")] = False,
+) -> int:
+    """Evaluate every point of SPACE that OUT has no result of; write tables, figures, summary.
+
+    Ends with exit code 1 if a point failed, 130 if interrupted (the same command goes on).
+    """
+    axes = load_space(space)
+    workers = (os.cpu_count() or 1) if jobs is None else jobs
+    console = Console(stderr=True)
+    with _progress(console) as progress:
+        training = progress.add_task("trainings", total=None, visible=False)
+        points = progress.add_task("points", total=None)
+
+        def watch(step: Step) -> None:
+            shown = step.to_train > 0
+            progress.update(training, total=step.to_train, completed=step.trained, visible=shown)
+            progress.update(points, total=step.points_total, completed=step.points)
+            if step.note:
+                console.print(step.note, style="red", markup=False, highlight=False)
+
+        outcome = run_sweep(
+            axes, out, data_root=data, jobs=workers, cache=cache, retry=retry, watch=watch
+        )
+    from reports.summary import write_reports  # matplotlib: not before the results are written
+
+    write_reports(out)
+    _tell(outcome, out)
+    return 1 if outcome.failed else 0
+
+
+def _progress(console: Console) -> Progress:
+    return Progress(
+        TextColumn("{task.description:>9}"),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TimeElapsedColumn(),
+        TextColumn("left"),
+        TimeRemainingColumn(),
+        console=console,
+    )
+
+
+def _tell(outcome: Outcome, out: Path) -> None:
+    known = outcome.points - outcome.evaluated
+    typer.echo(
+        f"{outcome.evaluated} of {outcome.points} points evaluated"
+        + (f", {known} were there already" if known else "")
+        + f": {outcome.ok} feasible, {outcome.infeasible} infeasible, {outcome.failed} failed"
+    )
+    typer.echo(f"{outcome.front} points on the front: {out / 'summary.md'}, {out / 'pareto.png'}")
+
+
+@app.command()
+def show(
+    directory: Directory,
+    as_json: Annotated[bool, typer.Option("--json", help="print the front as JSON")] = False,
+) -> None:
+    """Print the Pareto front of what a sweep has evaluated so far."""
+    with Store(directory) as store:
+        collected = collect(store)
+    if as_json:
+        typer.echo(json.dumps(_as_json(collected), indent=1, ensure_ascii=False))
+        return
+    metrics = _shown_metrics(collected)
+    about = collected.about["metrics"]
+    columns = [f"{about[m]['label']} {about[m]['unit']}".strip() for m in metrics]
+    rows = [
+        [r["front"], r["design"], *(_digits(r[m]) for m in metrics), r["point"][:12]]
+        for r in collected.front
+    ]
+    print_table(["#", "design", *columns, "point"], rows)
+    typer.echo(_state(collected))
+
+
+def _as_json(collected: Collected) -> dict[str, Any]:
+    about = collected.about
+    return {
+        "name": about["name"],
+        "data": about["data"],
+        "objectives": about["objectives"],
+        "constraints": about["constraints"],
+        "missing": collected.missing,
+        "front": list(collected.front),
+    }
+
+
+def _shown_metrics(collected: Collected) -> list[str]:
+    objectives = list(collected.about["objectives"])
+    more = ("frame_accuracy", "f1_50", "argmax_agreement", "energy_uj", "memory_bits")
+    known = collected.about["metrics"]
+    return objectives + [name for name in more if name in known and name not in objectives]
+
+
+def _digits(value: Any) -> str:
+    return "-" if value is None else f"{value:.5g}" if isinstance(value, float) else str(value)
+
+
+def _state(collected: Collected) -> str:
+    data = collected.about["data"]
+    status = [record["status"] for record in collected.records]
+    words = [f"{len(collected.front)} of {len(status)} evaluated points are on the front"]
+    for name in ("infeasible", "failed"):
+        if count := status.count(name):
+            words.append(f"{count} {name}")
+    if collected.missing:
+        words.append(f"{collected.missing} not evaluated yet")
+    if data is not None and data["synthetic"]:
+        words.append(f"synthetic data ({data['name']})")
+    return "; ".join(words)
+
+
+@app.command()
+def golden(
+    directory: Directory,
+    point: Annotated[
+        str, typer.Argument(help="prefix of a point's hash, best:METRIC or front:PLACE")
+    ],
+    clip: Annotated[str, typer.Option(help="name of a clip, or index of a validation clip")],
+    out: Annotated[Path, typer.Option(help="folder of the bundle")],
+    frames: Annotated[int | None, typer.Option(help="only the first so many frames")] = None,
+    data: Data = None,
+    lanes: Annotated[int, typer.Option(help="words side by side in a memory line")] = 1,
+) -> None:
+    """Write golden vectors of a design point: weights, input, every value, state snapshots."""
+    manifest = write_golden(directory, point, clip, out, frames=frames, data_root=data, lanes=lanes)
+    source = manifest["provenance"]
+    typer.echo(f"{out}: {source['design']} on {source['clip']}, point {source['point'][:12]}")
+
+
+if __name__ == "__main__":
+    run(app)

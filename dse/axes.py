@@ -1,0 +1,245 @@
+"""A space file read, checked and expanded: the networks, settings and accelerators along its axes.
+
+`load_space` tries every value of every axis before anything runs; an error is one line naming the
+file, the key and the rule.
+"""
+
+from __future__ import annotations
+
+import itertools
+import re
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+from dse.metrics import Metric, metrics_of
+from dse.space import HugadbData, PerLayer, Space
+from fxp.errors import InputError
+from fxp.spec import ArchSpec, QuantSpec, load_spec, parse_spec
+from hw_model.accelerator import Accelerator, load_accelerator
+from stgcn_ref.datasets.clips import MERGES
+
+Operator = Literal["<=", ">=", "<", ">"]
+
+_CONSTRAINT = re.compile(r"\s*(\w+)\s*(<=|>=|<|>)\s*(\S+)\s*")
+
+
+@dataclass(frozen=True)
+class Network:
+    """One float topology of the space; `params` are its columns in results."""
+
+    arch: ArchSpec
+    params: Mapping[str, Any]
+
+
+@dataclass(frozen=True)
+class Quant:
+    """One quantisation setting; `label` names it in tables and figures."""
+
+    label: str
+    spec: QuantSpec
+
+
+@dataclass(frozen=True)
+class Constraint:
+    """`metric operator limit`, in the metric's unit."""
+
+    metric: str
+    operator: Operator
+    limit: float
+
+    def holds(self, value: float) -> bool:
+        """Whether a measured value satisfies it."""
+        match self.operator:
+            case "<=":
+                return value <= self.limit
+            case ">=":
+                return value >= self.limit
+            case "<":
+                return value < self.limit
+            case ">":
+                return value > self.limit
+
+    def __str__(self) -> str:
+        """As it is written in a space file."""
+        return f"{self.metric} {self.operator} {self.limit:g}"
+
+
+@dataclass(frozen=True)
+class Axes:
+    """A checked space, expanded: the values along each of its axes."""
+
+    space: Space
+    source: str
+    name: str
+    networks: tuple[Network, ...]
+    quants: tuple[Quant, ...]
+    accelerators: tuple[Accelerator, ...]
+    constraints: tuple[Constraint, ...]
+    metrics: Mapping[str, Metric]
+
+    @property
+    def size(self) -> int:
+        """Points of the whole grid."""
+        seeds = len(self.space.seeds) if self.space.training else 1
+        return len(self.networks) * seeds * len(self.quants) * len(self.accelerators)
+
+
+def load_space(path: Path) -> Axes:
+    """Read and expand a space file.
+
+    Raises:
+        InputError: one line naming the file, the key and the rule of the first violation.
+    """
+    space = load_spec(Space, path)
+    source = str(path)
+    if (space.data is None) != (space.training is None):
+        raise InputError(
+            f"{source}: `data` and `training` go together: give both, or `training: null` and no"
+            " `data` to explore cost alone"
+        )
+    merges = tuple(MERGES) if isinstance(space.data, HugadbData) else ()
+    metrics = metrics_of(trained=space.training is not None, merges=merges)
+    axes = Axes(
+        space,
+        source,
+        space.name or path.stem,
+        tuple(_networks(space, source)),
+        tuple(_quants(space, source)),
+        _accelerators(space, path),
+        tuple(_constraint(text, metrics, source) for text in space.constraints),
+        metrics,
+    )
+    for metric in space.objectives:
+        _known_metric(metric, metrics, f"{source}: key `objectives`")
+    sampling = space.sampling
+    if (sampling.kind == "random") != (sampling.count is not None):
+        raise InputError(f"{source}: key `sampling.count`: needed for random sampling, only there")
+    if sampling.count is not None and sampling.count > axes.size:
+        raise InputError(
+            f"{source}: key `sampling.count`: {sampling.count} of {axes.size} points of the grid"
+        )
+    return axes
+
+
+def _networks(space: Space, source: str) -> Iterator[Network]:
+    section = space.network
+    for key in ("channels", "window", "dilation"):
+        if key in section.base:
+            raise InputError(f"{source}: key `network.base.{key}`: give it as `network.{key}`")
+    for plan, depth, window, dilation in itertools.product(
+        section.channels, section.depth or (None,), section.window, section.dilation
+    ):
+        channels = section.channels[plan]
+        if depth is not None and depth > len(channels):
+            raise InputError(
+                f"{source}: key `network.depth`: {depth} layers of plan `{plan}`, which has"
+                f" {len(channels)}"
+            )
+        channels = channels[:depth]
+        swept = {"channels": channels, "window": window, "dilation": dilation}
+        where = f"{source}: network (plan `{plan}`, window {_short(window)})"
+        arch = parse_spec(ArchSpec, {**section.base, **swept}, where)
+        if space.training is not None and arch.family != "rtstgcn":
+            raise InputError(
+                f"{source}: key `network.base.family`: {arch.family} has no float network to"
+                " train; explore its cost with `training: null`"
+            )
+        yield Network(
+            arch,
+            {
+                "family": arch.family,
+                "plan": plan,
+                "channels": _short(channels),
+                "depth": len(channels),
+                "window": _short(window),
+                "dilation": _short(dilation),
+            },
+        )
+
+
+def _quants(space: Space, source: str) -> Iterator[Quant]:
+    section = space.quant
+    seen: dict[str, QuantSpec] = {}
+    base = parse_spec(QuantSpec, section.base, f"{source}: quant.base")
+    for key in section.axes:
+        if key not in QuantSpec.model_fields:
+            allowed = ", ".join(QuantSpec.model_fields)
+            raise InputError(f"{source}: key `quant.axes.{key}` is unknown (allowed: {allowed})")
+    for index, fragment in enumerate(section.designs):
+        for values in itertools.product(*section.axes.values()):
+            point = dict(zip(section.axes, values, strict=True))
+            where = f"{source}: quant.designs.{index}"
+            if point:
+                where += " with " + ", ".join(f"{key} {value}" for key, value in point.items())
+            spec = parse_spec(QuantSpec, {**section.base, **fragment, **point}, where)
+            label = quant_label(spec, base)
+            if label in seen:
+                raise InputError(f"{where}: the same setting as another one ({label})")
+            seen[label] = spec
+            yield Quant(label, spec)
+
+
+def quant_label(spec: QuantSpec, base: QuantSpec) -> str:
+    """A short name: widths always, other keys where they differ from the base's.
+
+    `w8a8` is 8-bit weights and operands, `w8a8s12` has a 12-bit residual stream.
+    """
+    stream = spec.stream_bits or spec.activation_bits
+    label = f"w{spec.weight_bits}a{spec.activation_bits}"
+    if stream != spec.activation_bits:
+        label += f"s{stream}"
+    for key in QuantSpec.model_fields:
+        if key in ("weight_bits", "activation_bits", "stream_bits", "layers"):
+            continue
+        if (value := getattr(spec, key)) != getattr(base, key):
+            name = "" if isinstance(value, str) else key.removesuffix("_bits")
+            label += f" {name}{value}"
+    for layer, over in spec.layers.items() if spec.layers != base.layers else ():
+        given = over.model_dump(exclude_none=True)
+        label += f" {layer}:" + "".join(f"{key[0]}{bits}" for key, bits in given.items())
+    return label
+
+
+def _accelerators(space: Space, path: Path) -> tuple[Accelerator, ...]:
+    """Presets by name, files by their path from the space file's folder."""
+    found: list[Accelerator] = []
+    for index, entry in enumerate(space.accelerators):
+        is_file = Path(entry).suffix in (".yaml", ".yml")
+        try:
+            accelerator = load_accelerator(path.parent / entry if is_file else entry)
+        except InputError as error:
+            raise InputError(f"{path}: key `accelerators.{index}`: {error}") from None
+        if any(other.name == accelerator.name for other in found):
+            raise InputError(
+                f"{path}: key `accelerators.{index}`: a second accelerator named"
+                f" {accelerator.name!r}"
+            )
+        found.append(accelerator)
+    return tuple(found)
+
+
+def _constraint(text: str, metrics: Mapping[str, Metric], source: str) -> Constraint:
+    where = f"{source}: key `constraints`"
+    match = _CONSTRAINT.fullmatch(text)
+    if match is None:
+        raise InputError(f"{where}: must be `metric <= value` (or >=, <, >), got {text!r}")
+    metric, operator, limit = match.groups()
+    _known_metric(metric, metrics, where)
+    try:
+        value = float(limit)
+    except ValueError:
+        raise InputError(f"{where}: {limit!r} is not a number in {text!r}") from None
+    if value != value:
+        raise InputError(f"{where}: the limit must be a number, got {text!r}")
+    return Constraint(metric, operator, value)  # type: ignore[arg-type]  # the pattern allows no other
+
+
+def _known_metric(metric: str, metrics: Mapping[str, Metric], where: str) -> None:
+    if metric not in metrics:
+        raise InputError(f"{where}: unknown metric {metric!r} (allowed: {', '.join(metrics)})")
+
+
+def _short(value: PerLayer) -> str:
+    return str(value) if isinstance(value, int) else "-".join(map(str, value))

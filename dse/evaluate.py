@@ -1,0 +1,181 @@
+"""The steps of an evaluation, as functions that a worker runs: train, simulate, price.
+
+Each takes the worker's `Context` and plain data, writes its files into the results directory and
+returns metrics. Training is the only step that loads torch, and only when it runs.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from dse.metrics import REFUSED, cost_metrics
+from dse.points import Design, Topology
+from fxp.calibrate import calibrate, nominal_formats
+from fxp.errors import InputError
+from fxp.floatnet import Fold, load_floatnet, save_floatnet, zero_floatnet
+from fxp.ir import Graph
+from fxp.lower import lower
+from fxp.ranges import certify
+from fxp.simulate import compile_graph, predict
+from fxp.store import graph_hash, load_arrays, load_graph, save_arrays, save_graph
+from hw_model.accelerator import Accelerator
+from hw_model.cost import estimate
+from stgcn_ref.datasets.clips import MERGES, Dataset, LabelArray, held, merged
+from stgcn_ref.metrics import argmax_agreement, score
+
+LABELS_KIND = "float-labels"
+
+Metrics = dict[str, Any]
+
+
+@dataclass(frozen=True, eq=False)
+class Context:
+    """What a worker has: the results directory, the cache of trainings, the prepared data."""
+
+    directory: Path
+    cache: Path
+    data: tuple[Dataset, Dataset] | None
+
+
+def make_context(directory: Path, cache: Path, data: tuple[Dataset, Dataset] | None) -> Context:
+    """A worker's context; keeps the thread pools of libraries that come later at one thread."""
+    for name in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"):
+        os.environ.setdefault(name, "1")
+    return Context(directory, cache, data)
+
+
+def float_file(directory: Path, topology: str, fold: Fold) -> Path:
+    """Where a topology's exported float network is kept."""
+    return directory / "topologies" / f"{topology}-{fold}.fxp"
+
+
+def labels_file(directory: Path, topology: str) -> Path:
+    """Where a float network's labels of the validation clips are kept."""
+    return directory / "topologies" / f"{topology}-labels.fxp"
+
+
+def network_file(directory: Path, design: str) -> Path:
+    """Where a design's integer network is kept (a model file of `fxp`)."""
+    return directory / "networks" / f"{design}.fxp"
+
+
+def train_topology(context: Context, topology: Topology, folds: Sequence[Fold]) -> Metrics:
+    """Train a topology (or find it in the cache), export it, and score the float network.
+
+    Files: one float network per `fold`, and the labels it gives to the validation clips.
+    """
+    from stgcn_ref.checkpoints import load_checkpoint, train_cached
+    from stgcn_ref.evaluate import predict as predict_float
+    from stgcn_ref.export import export
+
+    assert context.data is not None and topology.recipe is not None
+    assert topology.seed is not None
+    train, valid = context.data
+    checkpoint = train_cached(
+        topology.arch, train, valid, topology.recipe, topology.seed, context.cache
+    )
+    model = load_checkpoint(checkpoint)
+    labels = predict_float(model, valid)
+    save_arrays(
+        labels_file(context.directory, topology.key),
+        {"kind": LABELS_KIND, "clips": [clip.name for clip in valid.clips]},
+        {f"clip{index}": array for index, array in enumerate(labels)},
+    )
+    about = {
+        "topology": topology.key,
+        "seed": topology.seed,
+        "data": train.name,
+        "synthetic": train.synthetic,
+        "classes": list(train.classes),
+        "preparation": train.meta.get("preparation"),
+    }
+    for fold in folds:
+        net = export(model, topology.arch, train.clips, about, fold)
+        save_floatnet(net, float_file(context.directory, topology.key, fold))
+    return {f"float_{name}": value for name, value in scores(valid, labels).items()}
+
+
+def scores(data: Dataset, predictions: Sequence[LabelArray]) -> dict[str, float]:
+    """All scores of step labels (T,) per clip, in percent, on the original frames.
+
+    Where the data has the classes of a merge (`elevator`), the scores under it are added.
+    """
+    found = [held(clip, steps) for clip, steps in zip(data.clips, predictions, strict=True)]
+    truth = [clip.frame_labels for clip in data.clips]
+    values = asdict(score(found, truth))
+    for merge, classes in MERGES.items():
+        if not {*classes, *classes.values()} <= set(data.classes):
+            continue
+        table = merged(data.classes, merge)
+        joined = score([table[x] for x in found], [table[x] for x in truth])
+        values |= {f"{merge}_{name}": value for name, value in asdict(joined).items()}
+    return {name: float(value) for name, value in values.items()}
+
+
+def evaluate_design(context: Context, design: Design) -> Metrics:
+    """Lower a design to integers, measure it on the validation clips, and keep the network.
+
+    A design that cannot be built (an accumulator wider than declared, a format that does not fit)
+    gives its reason under `REFUSED`. Without data, weights are zero and nothing is measured.
+    """
+    try:
+        graph = build(context.directory, design)
+    except InputError as error:
+        return {REFUSED: " ".join(str(error).split())}
+    metrics: Metrics = {}
+    if context.data is not None:
+        valid = context.data[1]
+        plan = compile_graph(graph)
+        labels = [predict(plan, clip.x) for clip in valid.clips]
+        metrics = scores(valid, labels)
+        metrics["argmax_agreement"] = argmax_agreement(
+            labels, _float_labels(context.directory, design.topology.key, valid)
+        )
+    about = {**graph.meta, "network": design.key, "measured": metrics}
+    save_graph(replace(graph, meta=about), network_file(context.directory, design.key))
+    return {**metrics, "graph_hash": graph_hash(graph)}
+
+
+def build(directory: Path, design: Design) -> Graph:
+    """The integer network of a design, every accumulator certified.
+
+    Raises:
+        InputError: it cannot be built (the line says why).
+    """
+    spec = design.quant.spec
+    if design.topology.recipe is None:
+        net = zero_floatnet(design.topology.arch, spec.fold)
+        formats = nominal_formats(design.topology.arch, spec)
+    else:
+        net = load_floatnet(float_file(directory, design.topology.key, spec.fold))
+        formats = calibrate(net, spec)
+    graph = lower(net, formats, f"{design.key[:12]} {design.quant.label}")
+    certify(graph)
+    return graph
+
+
+def _float_labels(directory: Path, topology: str, data: Dataset) -> list[LabelArray]:
+    _, arrays = load_arrays(labels_file(directory, topology), LABELS_KIND)
+    return [np.asarray(arrays[f"clip{index}"]) for index in range(len(data.clips))]
+
+
+def price(
+    context: Context, design: Design, accelerators: Sequence[tuple[str, Accelerator]]
+) -> dict[str, Metrics]:
+    """Cost of a kept network on accelerators, by the keys given with them.
+
+    A network that an accelerator cannot run, or not as fast as the recordings' steps come in, has
+    its reason under `REFUSED`.
+    """
+    graph = load_graph(network_file(context.directory, design.key))
+    rate_hz = context.data[1].rate_hz if context.data is not None else None
+    return {
+        key: cost_metrics(estimate(graph, accelerator, frame_rate_hz=rate_hz))
+        for key, accelerator in accelerators
+    }

@@ -1,0 +1,136 @@
+"""Golden vectors of a design point: its kept integer network, run on a clip of its own data."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from dse.data import data_hash, load_data
+from dse.evaluate import network_file
+from dse.results import Collected, Record, collect
+from dse.space import Space
+from dse.store import Store
+from fxp.errors import InputError
+from fxp.golden import write_bundle
+from fxp.spec import parse_spec
+from fxp.store import graph_hash, load_graph
+from stgcn_ref.datasets.clips import Clip
+
+
+def find_point(collected: Collected, wanted: str) -> Record:
+    """The evaluated point meant by a prefix of its hash, `best:<metric>` or `front:<place>`.
+
+    The best is among feasible points; among equals it is the first of the space.
+
+    Raises:
+        InputError: no such point, several, an unknown metric, or one without a network.
+    """
+    kind, _, rest = wanted.partition(":")
+    if kind == "best" and rest:
+        return _best(collected, rest)
+    if kind == "front" and rest:
+        found = [record for record in collected.front if str(record["front"]) == rest]
+        if not found:
+            raise InputError(f"point {wanted!r}: the front has {len(collected.front)} points")
+        return found[0]
+    found = [
+        record for record in collected.records if wanted and record["point"].startswith(wanted)
+    ]
+    if len(found) != 1:
+        what = "is the prefix of several points" if found else "is no point of this sweep"
+        raise InputError(
+            f"point {wanted!r} {what}: give a longer prefix of its hash (see `show`),"
+            " best:<metric> or front:<place>"
+        )
+    return found[0]
+
+
+def _best(collected: Collected, metric: str) -> Record:
+    about = collected.about["metrics"]
+    if metric not in about:
+        raise InputError(f"point best:{metric}: unknown metric (known: {', '.join(about)})")
+    known = [r for r in collected.records if r["status"] == "ok" and r[metric] is not None]
+    if not known:
+        raise InputError(f"point best:{metric}: no feasible point has it")
+    sign = 1 if about[metric]["better"] == "max" else -1
+    return max(known, key=lambda record: sign * record[metric])  # the first of equals
+
+
+def find_clip(clips: Sequence[Clip], valid: int, wanted: str) -> Clip:
+    """The clip of that name among all, or of that index among the first `valid` of them.
+
+    Raises:
+        InputError: no such clip.
+    """
+    for clip in clips:
+        if clip.name == wanted:
+            return clip
+    if wanted.isdecimal() and int(wanted) < valid:
+        return clips[int(wanted)]
+    names = ", ".join(clip.name for clip in clips[:valid][:8])
+    raise InputError(
+        f"clip {wanted!r}: give an index 0..{valid - 1} of the validation clips or a name ({names},"
+        " ...)"
+    )
+
+
+def write_golden(
+    directory: Path,
+    point: str,
+    clip: str,
+    out: Path,
+    *,
+    frames: int | None = None,
+    data_root: Path | None = None,
+    lanes: int = 1,
+) -> Mapping[str, Any]:
+    """Write the golden bundle of a point; returns its manifest.
+
+    Args:
+        directory: the results directory of the sweep.
+        point: as `find_point`.
+        clip: as `find_clip`.
+        out: folder of the bundle.
+        frames: only the first so many network steps of the clip.
+        data_root: folder of the recordings, if the sweep was on real ones.
+        lanes: words side by side in a memory line.
+
+    Raises:
+        InputError: no such point, clip or network, or the recordings are not those of the sweep.
+    """
+    with Store(directory) as store:
+        collected = collect(store)
+    about = collected.about
+    record = find_point(collected, point)
+    path = network_file(directory, record["network"])
+    if not path.is_file():
+        why = record["reason"] or f"{path.name} is missing"
+        raise InputError(f"point {record['point'][:12]}: it has no integer network ({why})")
+    graph = load_graph(path)
+    space = parse_spec(Space, about["space"], f"{store.path}: space")
+    data = load_data(space, about["source"], data_root)
+    if data is None:
+        raise InputError(f"{directory}: explores cost alone: there is no clip to run")
+    if data_hash(data) != about["data"]["hash"]:
+        raise InputError(f"{directory}: these recordings are not those of the sweep (other hash)")
+    chosen = find_clip((*data[1].clips, *data[0].clips), len(data[1].clips), clip)
+    if frames is not None and not 1 <= frames <= len(chosen.x):
+        raise InputError(f"`--frames` must be 1..{len(chosen.x)} for {chosen.name}, got {frames}")
+    provenance = {
+        "point": record["point"],
+        "design": record["design"],
+        "network": record["network"],
+        "topology": record["topology"],
+        "graph_hash": graph_hash(graph),
+        "accelerator": record["accelerator"],
+        "metrics": {name: record[name] for name in about["metrics"]},
+        "clip": chosen.name,
+        "data": about["data"],
+        "sweep": about["name"],
+        "space": about["space"],
+    }
+    words = chosen.x[:frames].astype(np.int64)  # (T, C, V)
+    return write_bundle(graph, words, out, lanes=lanes, provenance=provenance)

@@ -1,0 +1,99 @@
+"""The design space as a user writes it down, in YAML: the shape of the file.
+
+A space has a data section and a training recipe (or neither: then it prices networks of zero
+weights and measures no accuracy), a network with swept axes, quantisation settings, accelerators,
+objectives, constraints and a sampling. `dse.axes` expands and checks the values along each axis.
+"""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, Literal
+
+from pydantic import Field, field_validator
+
+from dse.pareto import Direction
+from fxp.spec import Positive, Spec
+from stgcn_ref.datasets.synthetic import SyntheticSpec
+from stgcn_ref.preparation import PreparationSpec
+from stgcn_ref.recipe import TrainRecipe
+
+PerLayer = Positive | tuple[Positive, ...]
+Subjects = Annotated[tuple[int, ...], Field(min_length=1)]
+
+
+class DataSplit(Spec):
+    """What every data section has: a preparation, and participants by side."""
+
+    preparation: PreparationSpec = PreparationSpec()
+    train: Subjects
+    valid: Subjects
+
+
+class SyntheticData(DataSplit):
+    """Generated recordings; everything reported on them says so."""
+
+    kind: Literal["synthetic"]
+    generator: SyntheticSpec = SyntheticSpec()
+
+
+class HugadbData(DataSplit):
+    """HuGaDB, from the folder given by `--data`."""
+
+    kind: Literal["hugadb"]
+    labels: Literal["v1", "v2"] = "v2"
+
+
+class NetworkSection(Spec):
+    """A base network and the axes swept over it.
+
+    `base` holds the `ArchSpec` keys that stay fixed. `channels` are named channel plans; `depth`
+    keeps the first so many layers of each (default: all). A window or dilation is one number for
+    all layers or a list of one per layer.
+    """
+
+    base: dict[str, Any]
+    channels: dict[str, tuple[Positive, ...]] = Field(min_length=1)
+    window: tuple[PerLayer, ...] = Field(min_length=1)
+    dilation: tuple[PerLayer, ...] = Field(default=(1,), min_length=1)
+    depth: tuple[Positive, ...] = ()
+
+
+class QuantSection(Spec):
+    """Quantisation settings: a base, then `designs` (fragments) times `axes` (key: values).
+
+    Keys are those of `QuantSpec`, per-layer overrides (`layers`) included.
+    """
+
+    base: dict[str, Any] = Field(default_factory=dict)
+    designs: tuple[dict[str, Any], ...] = Field(default=({},), min_length=1)
+    axes: dict[str, tuple[Any, ...]] = Field(default_factory=dict)
+
+
+class Sampling(Spec):
+    """Every point of the grid, or `count` of them drawn at random without repetition."""
+
+    kind: Literal["grid", "random"] = "grid"
+    count: Positive | None = None
+    seed: int = 0
+
+
+class Space(Spec):
+    """A whole space file."""
+
+    name: str | None = None
+    data: Annotated[SyntheticData | HugadbData, Field(discriminator="kind")] | None = None
+    network: NetworkSection
+    training: TrainRecipe | None
+    seeds: tuple[Annotated[int, Field(ge=0)], ...] = Field(default=(0,), min_length=1)
+    quant: QuantSection = QuantSection()
+    accelerators: tuple[str, ...] = Field(min_length=1)
+    objectives: dict[str, Direction] = Field(min_length=1)
+    constraints: tuple[str, ...] = ()
+    sampling: Sampling = Sampling()
+
+    @field_validator("seeds", "accelerators")
+    @classmethod
+    def _once(cls, values: tuple[Any, ...]) -> tuple[Any, ...]:
+        if len(set(values)) != len(values):
+            raise ValueError("an entry is there twice")
+        return values

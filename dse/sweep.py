@@ -1,0 +1,98 @@
+"""One sweep: what is missing in the store is trained, simulated and priced, row by row.
+
+The order of work follows the tree of keys: a topology is trained once, each of its designs is
+simulated once, each design is priced on all its accelerators. Every result is in the store before
+the next is asked for, so whatever ends a sweep, the same command goes on where it stopped.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from dse.axes import Axes, Constraint
+from dse.data import check_fit, data_hash, describe, load_data
+from dse.evaluate import make_context
+from dse.executor import execute
+from dse.points import expand
+from dse.results import about_sweep, export
+from dse.store import Store, locked
+from dse.work import Progress, Work, judge
+from fxp.errors import InputError
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """How a sweep ended; `evaluated` of `points` were new, the others were in the store."""
+
+    points: int
+    evaluated: int
+    ok: int
+    infeasible: int
+    failed: int
+    front: int
+
+
+def run_sweep(
+    axes: Axes,
+    directory: Path,
+    *,
+    data_root: Path | None,
+    jobs: int,
+    cache: Path | None = None,
+    retry: bool = False,
+    watch: Callable[[Progress], None] = lambda _: None,
+) -> Outcome:
+    """Evaluate every point of a space that `directory` has no row of, then write the results.
+
+    Args:
+        axes: the checked space.
+        directory: the results directory, made if it is not there.
+        data_root: folder of the recordings, where the space needs one.
+        jobs: worker processes; with 1 everything runs in this process.
+        cache: directory of trained checkpoints (default: `checkpoints` in `directory`).
+        retry: evaluate failed points again.
+        watch: called after every step.
+
+    Raises:
+        InputError: wrong data, or another sweep is running in `directory`.
+    """
+    if jobs < 1:
+        raise InputError(f"`--jobs` must be at least 1, got {jobs}")
+    data = load_data(axes.space, axes.source, data_root)
+    check_fit(axes, data)
+    points = expand(axes, data_hash(data))
+    with locked(directory):
+        for name in ("topologies", "networks"):
+            (directory / name).mkdir(exist_ok=True)
+        with Store(directory, create=True) as store:
+            keys = [point.key for point in points]
+            store.set_plan(keys, about_sweep(axes, describe(data)))
+            rejudge(store, keys, axes.constraints)
+            work = Work(store, directory, axes.constraints, retry=retry, watch=watch)
+            work.plan(points)
+            setup = (directory, cache or directory / "checkpoints", data)
+            for done in execute(work.queue, jobs, make_context, setup):
+                work.take(done)
+            collected = export(store, directory)
+    status = [record["status"] for record in collected.records]
+    return Outcome(
+        len(points),
+        work.evaluated,
+        status.count("ok"),
+        status.count("infeasible"),
+        status.count("failed"),
+        len(collected.front),
+    )
+
+
+def rejudge(store: Store, keys: Iterable[str], constraints: Sequence[Constraint]) -> None:
+    """Judge the rows that are there by this sweep's constraints: theirs may have been others."""
+    rows = store.rows("points")
+    for key in keys:
+        row = rows.get(key)
+        if row is not None and row.status != "failed":
+            status, reason = judge(row.metrics, constraints)
+            if (status, reason) != (row.status, row.reason):
+                store.set_status(key, status, reason)
