@@ -63,7 +63,7 @@ MOTIONS = {
     "walking": Motion(
         (8, -16, -4),
         (40, 120),
-        (("standing", 4), ("running", 2), ("going_up", 2), ("going_down", 2)),
+        (("standing", 4), ("running", 3), ("going_up", 2), ("going_down", 2)),
         cycle_mhz=940,
         swing=(23, 31, 36),
         second=(4, 11, 13),
@@ -79,22 +79,22 @@ MOTIONS = {
         impact_mg=1100,
     ),
     "going_up": Motion(
-        (19, -21, 0),
+        (25, -28, 2),
         (35, 90),
         (("walking", 3), ("standing", 2)),
-        cycle_mhz=820,
-        swing=(25, 27, 30),
-        second=(6, 9, 9),
-        impact_mg=330,
+        cycle_mhz=790,
+        swing=(26, 26, 27),
+        second=(7, 8, 8),
+        impact_mg=280,
     ),
     "going_down": Motion(
-        (13, -24, -12),
+        (12, -27, -14),
         (35, 90),
         (("walking", 3), ("standing", 2)),
-        cycle_mhz=930,
-        swing=(17, 31, 27),
-        second=(3, 10, 12),
-        impact_mg=700,
+        cycle_mhz=980,
+        swing=(14, 32, 24),
+        second=(3, 9, 12),
+        impact_mg=850,
     ),
     "sitting": Motion(SEATED, (30, 80), (("standing_up", 1),)),
     "sitting_down": Motion(SEATED, (9, 18), (("sitting", 1),)),
@@ -183,7 +183,7 @@ def _clip(spec: SyntheticSpec, subject: int, number: int) -> Clip:
         angles = leg_angles(pose, offset) + _fidgets(dice, labels, rate_hz)
         legs.append(leg_words(pose, angles, offset, rate_hz))
     words = np.concatenate(legs, axis=1)  # (T, 6 sensors, 6 channels)
-    words += np.concatenate((dice.bell(420, frames, 6, 3), dice.bell(75, frames, 6, 3)), axis=2)
+    words += np.concatenate((dice.bell(600, frames, 6, 3), dice.bell(100, frames, 6, 3)), axis=2)
     sway = sine(pose.phase) * pose.impact >> SINE_BITS + 2
     words[..., 1] += sway[:, None]
     words = rotate(words, person.mount + _drift(dice, frames))
@@ -200,13 +200,13 @@ def _clip(spec: SyntheticSpec, subject: int, number: int) -> Clip:
 
 def _person(dice: Dice) -> Person:
     return Person(
-        cycle=dice.draw(860, 1140),
+        cycle=dice.draw(900, 1100),
         impact=dice.draw(700, 1300),
-        swing=dice.uniform(820, 1180, 3),
-        posture=dice.uniform(-6 * DEGREE, 6 * DEGREE, 3),
+        swing=dice.uniform(880, 1120, 3),
+        posture=dice.uniform(-4 * DEGREE, 4 * DEGREE, 3),
         lag=dice.uniform(-12 * DEGREE, 12 * DEGREE, 3),
         limp=dice.draw(-10 * DEGREE, 10 * DEGREE),
-        mount=dice.uniform(-14 * DEGREE, 14 * DEGREE, 6, 3),
+        mount=dice.uniform(-12 * DEGREE, 12 * DEGREE, 6, 3),
         bias=dice.uniform(-60, 60, 6, 3),
     )
 
@@ -240,7 +240,7 @@ def _targets(dice: Dice, name: str, length: int) -> IntArray:
     Each stay in an activity varies: the same person climbs one stair higher than the next.
     """
     motion = MOTIONS[name]
-    vary = dice.uniform(880, 1120, 11)
+    vary = dice.uniform(900, 1100, 11)
     row = np.array(
         [*motion.mean, *motion.swing, *motion.second, motion.cycle_mhz, motion.impact_mg]
     )
