@@ -136,11 +136,11 @@ def test_affine_per_channel_and_per_joint() -> None:
 
 
 def test_add_aligns_to_the_finer_operand_channel_by_channel() -> None:
-    # x has F=1. c = 1*x with F=1+(0, 3), so channel 0 counts halves, channel 1 sixteenths.
-    # y = x + c: channel 0 at F=1: 3 + 3 = 6; channel 1 at F=4: (5 << 3) + 5 = 45
-    conv = Conv("c", "x", weights([[1, 0], [0, 1]], frac_bits=(0, 3)), words([0, 0]))
+    # x has F=1. c = (1, 2)*x with F=1+(0, 3), so channel 0 counts halves, channel 1 sixteenths.
+    # y = x + c: channel 0 at F=1: 3 + 3 = 6; channel 1 at F=4: (5 << 3) + 10 = 50
+    conv = Conv("c", "x", weights([[1, 0], [0, 2]], frac_bits=(0, 3)), words([0, 0]))
     values = run([[[3], [5]]], conv, Add("y", "x", "c"), Add("z", "c", "x"), frac_bits=1)
-    assert values["y"] == values["z"] == [[[6], [45]]]
+    assert values["y"] == values["z"] == [[[6], [50]]]
 
 
 def test_joint_mean() -> None:
