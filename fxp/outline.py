@@ -37,6 +37,7 @@ from fxp.qformat import Cast, QFormat
 from fxp.skeleton import load_skeleton, partitions
 from fxp.spec import ArchSpec
 
+INPUT_NORM = "input_norm"
 RECIPROCAL_SHIFT = 16  # fractional bits of the joint mean's reciprocal
 _BLANK_CAST = Cast(QFormat(8, 0))
 
@@ -145,7 +146,7 @@ def constant_key(node: Node) -> str | None:
 def _front(draft: _Draft, arch: ArchSpec) -> str:
     """Input, its norm (one scale per channel and joint) and the 1x1 embedding."""
     x = draft.add(Input("input", arch.in_channels, draft.joints, QFormat(16, 0)))
-    norm = draft.norm("input_norm", x, arch.in_channels, draft.joints)
+    norm = draft.norm(INPUT_NORM, x, arch.in_channels, draft.joints)
     return draft.cast(draft.conv("embedding", draft.cast(norm), arch.embedding, arch.in_channels))
 
 

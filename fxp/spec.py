@@ -85,7 +85,8 @@ class QuantSpec(Spec):
 
     `activation_bits` is the width of operands (what a multiplier reads), `stream_bits` of the
     residual stream between blocks (default: the operands'), `adjacency_bits` and `norm_bits` of the
-    adjacency and affine constants (default: the weights', but at least 8 for the norm).
+    adjacency and affine constants (default: the weights', but at least 8 for a norm and 12 for the
+    input's).
     `layers` overrides widths by layer name (`block0`, `classifier`) or glob (`block*`); the last
     matching entry wins. With `unsigned_relu` a cast that ends in a ReLU drops its sign bit and
     gains one bit of range instead.

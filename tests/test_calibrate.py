@@ -88,9 +88,13 @@ def test_defaults_of_widths() -> None:
     assert {cast.to.word_bits for cast in formats.casts.values()} == {6, 16}  # 16: the logits
     assert formats.weights["block0.graph.adjacency"] == (4, (0,))
     assert formats.weights["block0.norm.scale"] == (8, (0,))
-    wide = nominal_formats(small_arch(), quant(weight_bits=12, fold="affine"))
-    assert wide.weights["block0.norm.scale"] == (12, (0,))
-    assert wide.weights["input_norm.scale"] == (12, (0,))
+    assert formats.weights["input_norm.scale"] == (12, (0,))
+    wide = nominal_formats(small_arch(), quant(weight_bits=14, fold="affine"))
+    assert wide.weights["block0.norm.scale"] == (14, (0,))
+    assert wide.weights["input_norm.scale"] == (14, (0,))
+    folded = nominal_formats(small_arch(), quant(weight_bits=14))
+    assert folded.weights["block0.norm.scale"] == (2, (0,))
+    assert folded.weights["input_norm.scale"] == (14, (0,))
 
 
 def test_modes_go_into_every_cast() -> None:
