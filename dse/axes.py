@@ -8,13 +8,14 @@ from __future__ import annotations
 
 import itertools
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
 from dse.metrics import Metric, metrics_of
 from dse.space import HugadbData, PerLayer, Space
+from fxp.calibrate import nominal_formats
 from fxp.errors import InputError
 from fxp.spec import ArchSpec, QuantSpec, load_spec, parse_spec
 from hw_model.accelerator import Accelerator, load_accelerator
@@ -101,12 +102,13 @@ def load_space(path: Path) -> Axes:
         )
     merges = tuple(MERGES) if isinstance(space.data, HugadbData) else ()
     metrics = metrics_of(trained=space.training is not None, merges=merges)
+    networks = tuple(_networks(space, source))
     axes = Axes(
         space,
         source,
         space.name or path.stem,
-        tuple(_networks(space, source)),
-        tuple(_quants(space, source)),
+        networks,
+        tuple(_quants(space, networks, source)),
         _accelerators(space, path),
         tuple(_constraint(text, metrics, source) for text in space.constraints),
         metrics,
@@ -159,7 +161,7 @@ def _networks(space: Space, source: str) -> Iterator[Network]:
         )
 
 
-def _quants(space: Space, source: str) -> Iterator[Quant]:
+def _quants(space: Space, networks: Sequence[Network], source: str) -> Iterator[Quant]:
     section = space.quant
     seen: dict[str, QuantSpec] = {}
     base = parse_spec(QuantSpec, section.base, f"{source}: quant.base")
@@ -174,11 +176,26 @@ def _quants(space: Space, source: str) -> Iterator[Quant]:
             if point:
                 where += " with " + ", ".join(f"{key} {value}" for key, value in point.items())
             spec = parse_spec(QuantSpec, {**section.base, **fragment, **point}, where)
+            if spec.layers:
+                _check_layers(spec, networks, where)
             label = quant_label(spec, base)
             if label in seen:
                 raise InputError(f"{where}: the same setting as another one ({label})")
             seen[label] = spec
             yield Quant(label, spec)
+
+
+def _check_layers(spec: QuantSpec, networks: Sequence[Network], where: str) -> None:
+    """Overrides must name layers of one network at least; others may be too shallow for them."""
+    reason = ""
+    for arch in {len(network.arch.channels): network.arch for network in networks}.values():
+        try:
+            nominal_formats(arch, spec)
+        except InputError as error:
+            reason = str(error)
+        else:
+            return
+    raise InputError(f"{where}: {reason}")
 
 
 def quant_label(spec: QuantSpec, base: QuantSpec) -> str:

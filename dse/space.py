@@ -66,7 +66,7 @@ class QuantSection(Spec):
 
     base: dict[str, Any] = Field(default_factory=dict)
     designs: tuple[dict[str, Any], ...] = Field(default=({},), min_length=1)
-    axes: dict[str, tuple[Any, ...]] = Field(default_factory=dict)
+    axes: dict[str, Annotated[tuple[Any, ...], Field(min_length=1)]] = Field(default_factory=dict)
 
 
 class Sampling(Spec):

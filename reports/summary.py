@@ -196,14 +196,12 @@ def _integers(results: Results) -> Iterator[str]:
         if not measured:
             rows.append([label, *["-"] * (len(metrics) + 1)])
             continue
-        loss = _mean(measured, f"float_{SCORES[0]}") - _mean(measured, SCORES[0])
-        loss_f1 = _mean(measured, "float_f1_50") - _mean(measured, "f1_50")
-        means = [f"{_mean(measured, metric):.2f}" for metric in metrics]
-        rows.append([label, *means, f"{loss:+.2f} / {loss_f1:+.2f}"])
+        losses = [f"{_loss(measured, metric):+.2f}" for metric in (SCORES[0], "f1_50")]
+        rows.append([label, *_means(measured, metrics), " / ".join(losses)])
     floats = _once(results.records, "topology")
     trained = [record for record in floats if number(record, f"float_{SCORES[0]}") is not None]
     if trained:
-        means = [f"{_mean(trained, f'float_{metric}'):.2f}" for metric in SCORES]
+        means = _means(trained, [f"float_{metric}" for metric in SCORES])
         rows.insert(0, ["float", *means, "", ""])
     header = [*(label_of(results, metric) for metric in metrics), "loss of accuracy / F1@50"]
     yield from _table(["setting", *header], rows)
@@ -217,19 +215,19 @@ def _seeds(results: Results) -> Iterator[str]:
     for record in _once(results.records, "topology"):
         if number(record, f"float_{SCORES[0]}") is not None:
             groups.setdefault(f"{shape_of(record)}/{record['depth']}", []).append(record)
-    merged = [
-        name
+    metrics = ["float_frame_accuracy", "float_f1_50", "float_edit"]
+    metrics += [
+        name  # of a merge of classes
         for name in results.sweep["metrics"]
-        if name.startswith("float_") and name.endswith("_frame_accuracy")
+        if name.startswith("float_") and name.endswith("_frame_accuracy") and name != metrics[0]
     ]
-    metrics = ["float_frame_accuracy", "float_f1_50", "float_edit", *merged]
     rows = []
     for name, group in groups.items():
         cells = []
         for metric in metrics:
-            values = [value for record in group if (value := number(record, metric)) is not None]
+            values = _known(group, metric)
             spread = f" ({min(values):.2f} to {max(values):.2f})" if len(values) > 1 else ""
-            cells.append(f"{sum(values) / len(values):.2f}{spread}")
+            cells.append(_means(group, [metric])[0] + spread)
         rows.append([name, str(len(group)), *cells])
     yield from _table(["network", "seeds", *(label_of(results, m) for m in metrics)], rows)
 
@@ -259,9 +257,20 @@ def _once(records: Sequence[Record], key: str) -> list[Record]:
     return list(found.values())
 
 
-def _mean(records: Sequence[Record], metric: str) -> float:
-    values = [value for record in records if (value := number(record, metric)) is not None]
-    return sum(values) / len(values)
+def _known(records: Sequence[Record], metric: str) -> list[float]:
+    return [value for record in records if (value := number(record, metric)) is not None]
+
+
+def _means(records: Sequence[Record], metrics: Sequence[str]) -> list[str]:
+    found = [_known(records, metric) for metric in metrics]
+    return [f"{sum(values) / len(values):.2f}" if values else "-" for values in found]
+
+
+def _loss(records: Sequence[Record], metric: str) -> float:
+    """Mean of float minus integer over the networks."""
+    pairs = zip(_known(records, f"float_{metric}"), _known(records, metric), strict=True)
+    losses = [whole - integer for whole, integer in pairs]
+    return sum(losses) / len(losses)
 
 
 def _values(record: Record, metrics: Sequence[str]) -> list[str]:
