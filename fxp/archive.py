@@ -127,8 +127,7 @@ def save_arrays(path: Path, header: Mapping[str, Any], arrays: Mapping[str, Arra
     table = {name: {"dtype": a.dtype.name, "shape": list(a.shape)} for name, a in arrays.items()}
     whole = {**meta, "arrays": table, "content_hash": content_hash(meta, arrays)}
     with replacing(path) as temporary, zipfile.ZipFile(temporary, "w") as archive:
-        text = json.dumps(whole, sort_keys=True, indent=1, allow_nan=False)
-        archive.writestr(_member(HEADER), text + "\n")
+        archive.writestr(_member(HEADER), canonical_json(whole))
         for name in sorted(arrays):
             archive.writestr(_member(f"{name}.npy"), _npy(arrays[name]))
 

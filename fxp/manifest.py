@@ -7,7 +7,6 @@ it again and compares, so nothing in it can be wrong without being seen.
 from __future__ import annotations
 
 import hashlib
-import json
 from collections.abc import Mapping
 from typing import Any
 
@@ -61,8 +60,19 @@ def manifest_sha256(manifest: Mapping[str, Any]) -> str:
 
 
 def render(manifest: Mapping[str, Any]) -> bytes:
-    """The one text of a manifest; a file that differs from it by a byte is damaged."""
-    return (json.dumps(manifest, indent=1, sort_keys=True, allow_nan=False) + "\n").encode("ascii")
+    """The one text of a manifest, a line per file and stage; any other byte is damage."""
+    parts = []
+    for key in sorted(manifest):
+        value = manifest[key]
+        text = _line(value)
+        if key in ("files", "stages") and isinstance(value, list):
+            text = "[\n" + ",\n".join(_line(item) for item in value) + "\n]"
+        parts.append(f"{_line(key)}:{text}")
+    return ("{\n" + ",\n".join(parts) + "\n}\n").encode("ascii")
+
+
+def _line(value: Any) -> str:
+    return canonical_json(value).decode("ascii")
 
 
 def first_difference(expected: Any, found: Any, path: str = "") -> str | None:

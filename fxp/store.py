@@ -20,7 +20,15 @@ from fxp.node_fields import build_node, checked, describe_node, node_arrays
 from fxp.qformat import Cast, QFormat
 from fxp.ranges import Signal, analyse, certify
 
-__all__ = ["GRAPH_KIND", "graph_hash", "load_arrays", "load_graph", "save_arrays", "save_graph"]
+__all__ = [
+    "GRAPH_KIND",
+    "graph_hash",
+    "load_arrays",
+    "load_graph",
+    "node_hash",
+    "save_arrays",
+    "save_graph",
+]
 
 GRAPH_KIND = "fxp-graph"
 
@@ -39,13 +47,17 @@ def graph_hash(graph: Graph) -> str:
 
     Neither `name` nor `meta` counts, nor the bytes or dtypes of a file the graph came from.
     """
-    nodes = [describe_node(node) for node in graph.nodes]
-    head = {"nodes": nodes, "outputs": graph.outputs, "accumulator_bits": graph.accumulator_bits}
-    digest = hashlib.sha256(canonical_json(head))
-    for node in graph.nodes:
-        for name, raw in node_arrays(node).items():
-            digest.update(canonical_json([node.name, name, raw.shape]))
-            digest.update(np.asarray(raw, dtype="<i8", order="C").tobytes())
+    nodes = [node_hash(node) for node in graph.nodes]
+    whole = {"nodes": nodes, "outputs": graph.outputs, "accumulator_bits": graph.accumulator_bits}
+    return hashlib.sha256(canonical_json(whole)).hexdigest()
+
+
+def node_hash(node: Node) -> str:
+    """sha256 (hex) of one node: its kind, every field, every constant."""
+    digest = hashlib.sha256(canonical_json(describe_node(node)))
+    for name, raw in node_arrays(node).items():
+        digest.update(canonical_json([name, raw.shape]))
+        digest.update(np.asarray(raw, dtype="<i8", order="C").tobytes())
     return digest.hexdigest()
 
 

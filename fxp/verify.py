@@ -154,6 +154,7 @@ def _check_manifest(
     for file in sorted({memory.file for memory in memories} ^ (sha256.keys() - {MODEL})):
         raise InputError(f"{folder / MANIFEST}: `files` and the graph disagree on {file}")
     implied = manifest_of(ground, sha256, manifest["provenance"], manifest["tool_version"])
+    implied["manifest_sha256"] = manifest["manifest_sha256"]  # right already, of what was found
     if difference := first_difference(implied, manifest):
         raise InputError(f"{folder / MANIFEST}: {difference}")
     for memory in memories:

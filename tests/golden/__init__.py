@@ -1,0 +1,1 @@
+"""Committed golden bundles, and the networks they were made of."""
