@@ -34,7 +34,7 @@ from fxp.ir import (
 from fxp.kernels.casting import Clamp, Recast, prepare_cast
 from fxp.ranges import Signal, analyse, certify
 
-CHUNK_BYTES = 1 << 17  # of the largest value of a chunk: what is live at a time stays in L2
+CHUNK_BYTES = 1 << 19  # of the largest value of a chunk: what is live at a time stays near L2
 MAX_CHUNK_FRAMES = 1024
 _INT32 = np.iinfo(np.int32)
 

@@ -1,8 +1,8 @@
 """The fast simulator: a compiled graph run over whole clips, chunks or single frames.
 
-There is one code path: `fxp.engine.advance` takes the next frames of a clip, few or many, and every value's
-frames that they complete. `run`, `step` and `finish` differ in what they hand it. All of them equal
-`fxp.oracle` word for word, wherever a clip is cut.
+There is one code path: `fxp.engine.advance` takes the next frames of a clip, few or many, and gives
+every value's frames that they complete. `run`, `step` and `finish` differ in what they hand it. All
+of them equal `fxp.oracle` word for word, wherever a clip is cut.
 
 A value that needs the future (`TemporalConv` with lookahead) runs behind the input by
 `plan.lookahead[name]` frames while the stream goes on; at its end, nodes read zero frames until all

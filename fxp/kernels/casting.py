@@ -79,11 +79,11 @@ def prepare_cast(
     constants = (_flat(column, joints, np.int64) for column in zip(*channels, strict=True))
     offset, negative, odd, shift, left, low, high = constants
     floor = 0 if relu else cast.to.raw_min
-    if cast.overflow is Overflow.WRAP:
+    if cast.overflow == Overflow.WRAP:
         bounds = [cast.to.raw_min, (1 << cast.to.word_bits) - 1, floor]
     else:
         bounds = [*_replacements(cast), floor]
-    wrap = cast.overflow is Overflow.WRAP
+    wrap = cast.overflow == Overflow.WRAP
     last = _flat(bounds, 1, np.int64)
     return Recast(offset, negative, odd, shift, left, low, high, last, wrap)
 
@@ -143,7 +143,7 @@ def _far_rounding(rounding: Rounding, shift: int) -> tuple[int, int, int]:
     A word of 63 bits is then between -1/2 (for -2**62 at 63 places) and 1/2, this excluded, so the
     result is 0, or -1 for what is rounded down.
     """
-    if rounding is Rounding.TRN:
+    if rounding == Rounding.TRN:
         return 0, 0, 0
     down = rounding in (Rounding.RND_INF, Rounding.RND_MIN_INF)
     return 0, (1 << 62) - (down and shift == 63), 0
@@ -152,12 +152,12 @@ def _far_rounding(rounding: Rounding, shift: int) -> tuple[int, int, int]:
 def _range(cast: Cast) -> tuple[int, int]:
     """The words that do not overflow."""
     low, high = cast.to.raw_min, cast.to.raw_max
-    return (max(low, -high), high) if cast.overflow is Overflow.SAT_SYM else (low, high)
+    return (max(low, -high), high) if cast.overflow == Overflow.SAT_SYM else (low, high)
 
 
 def _replacements(cast: Cast) -> tuple[int, int]:
     """What a saturating overflow puts in place of words below and above the range."""
-    return (0, 0) if cast.overflow is Overflow.SAT_ZERO else _range(cast)
+    return (0, 0) if cast.overflow == Overflow.SAT_ZERO else _range(cast)
 
 
 def _is_clamp(cast: Cast, channels: list[_Position]) -> bool:

@@ -15,7 +15,8 @@ from fxp.kernels.jit import kernel
 def temporal_sum(x: IntArray, seen: int, fifo: IntArray, total: IntArray, y: IntArray) -> None:
     """`total[phase] += x_t - x_{t - window * dilation}`, `y_t = total[phase]`.
 
-    The phase is `t % dilation`. Shapes: x and y (T, F); fifo (window * dilation, F); total (dilation, F).
+    The phase is `t % dilation`. Shapes: x and y (T, F); fifo (window * dilation, F);
+    total (dilation, F).
     """
     t = y.dtype.type
     depth, size = fifo.shape
