@@ -7,6 +7,9 @@ from pathlib import Path
 
 import pytest
 
+from stgcn_ref.datasets.clips import Dataset
+from stgcn_ref.datasets.hugadb import load_hugadb
+
 
 @pytest.fixture(scope="session")
 def hugadb_root() -> Path:
@@ -20,3 +23,9 @@ def hugadb_root() -> Path:
     if not (root / "various").is_dir():
         pytest.skip(f"no HuGaDB recordings at {root} (set HUGADB_ROOT to their folder)")
     return root
+
+
+@pytest.fixture(scope="session")
+def hugadb(hugadb_root: Path) -> Dataset:
+    """All recordings with v2 labels, read once (two seconds)."""
+    return load_hugadb(hugadb_root)

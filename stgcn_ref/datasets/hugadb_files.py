@@ -139,10 +139,15 @@ def read_packed(path: Path, labels: Labels = "v2") -> tuple[Recording, ...]:
     if not named:
         raise InputError(f"{path}: name must be hugadb_various_p<participant>.npz")
     try:
-        with np.load(path, allow_pickle=False) as packed:
+        with path.open("rb") as file:
+            packed = np.load(file, allow_pickle=False)
+            if not isinstance(packed, np.lib.npyio.NpzFile):
+                raise ValueError("a single array")
             arrays = {key: packed[key] for key in packed.files}
     except _UNREADABLE as error:
         raise InputError(f"{path}: not a readable npz file ({error.__class__.__name__})") from None
+    if not arrays:
+        raise InputError(f"{path}: holds no recording")
     names = sorted({key.rpartition("/")[0] for key in arrays})
     return tuple(_unpack(path, name, int(named[1]), arrays, labels) for name in names)
 
@@ -156,11 +161,14 @@ def _unpack(
         found = arrays.get(f"{name}/{key}")
         if found is None:
             raise InputError(f"{path}: array {name}/{key} is missing")
-        length = len(parts[0]) if parts else len(found)
+        length = len(parts[0]) if parts else found.size // 36
         if found.dtype != dtype or found.shape != (length, *shape):
             raise InputError(f"{path}: array {name}/{key} is {found.dtype} {found.shape}")
         parts.append(found)
     imu, emg, activity = parts
+    ids = activity.astype(np.int64)
+    if not ids.size or ids.min() < 1 or ids.max() > max(ACTIVITIES):
+        raise InputError(f"{path}: array {name}/act_{labels} must hold ids 1..{max(ACTIVITIES)}")
     return Recording(
         name, subject, imu.astype(np.int16), emg.astype(np.uint8), activity.astype(np.uint8)
     )
