@@ -8,7 +8,6 @@ from fxp.ir import Add, Conv, Graph, GraphProduct, Input, Node, Requantise, Temp
 from fxp.plan import CHUNK_BYTES, MAX_CHUNK_FRAMES, Aggregate, Join, compile_graph
 from fxp.qformat import Cast, QFormat
 
-
 FMT = QFormat(8, 0)
 
 
