@@ -98,6 +98,7 @@ class Loop:
     loops go word by word: `affine` multiplies, `shift` is an affine whose scale is one power of
     two, `joint_mean` reads `joints` words for each one it makes.
 
+    `reads` names the operands, `reads_bits` their widths and `operand_bits` the widest of these.
     `multiplies` and `adds` are those outside multiply-accumulates: one add per word for an operand
     added, for the rounding of a cast, for a comparison. Accumulations start from the bias.
     `weights` (operands) and `bias` are constants kept in memory; `weights_sparse` is what the
@@ -109,6 +110,7 @@ class Loop:
     layer: str
     kind: Kind
     reads: tuple[str, ...]
+    reads_bits: tuple[int, ...]
     inputs: int
     outputs: int
     joints: int
@@ -171,6 +173,7 @@ def _blank(
 ) -> Loop:
     """Everything about a loop that follows from shapes and widths of its operands and result."""
     reads = operands(node)
+    reads_bits = tuple(widths[name].bits for name in reads)
     made, bits = about[node.name], widths[node.name].bits
     x = about[reads[0]] if reads else made
     words = made.channels * made.joints
@@ -179,10 +182,11 @@ def _blank(
         layer=layer_of(node.name),
         kind="input",
         reads=reads,
+        reads_bits=reads_bits,
         inputs=x.channels,
         outputs=made.channels,
         joints=x.joints,
-        operand_bits=max((widths[name].bits for name in reads), default=bits),
+        operand_bits=max(reads_bits, default=bits),
         accumulator_bits=bits,
         result=Words(words, words * bits),
         is_output=node.name in graph.outputs,

@@ -203,8 +203,13 @@ def _accesses(loop: Loop, flow: Flow, work: _Pass, loaded: Words, sparse: bool) 
 def _waiting_operands(loop: Loop, flow: Flow) -> Words:
     """Operands that come from a buffer; the others come from the pass or from a delay line."""
     delayed = {state.value for state in loop.state if state.kind == "delay"}
-    waiting = [name for name in loop.reads if name not in delayed and not flow.streams(loop, name)]
-    return _words(len(waiting) * loop.inputs * loop.joints, loop.operand_bits)
+    words = loop.inputs * loop.joints
+    waiting = [
+        _words(words, bits)
+        for name, bits in zip(loop.reads, loop.reads_bits, strict=True)
+        if name not in delayed and not flow.streams(loop, name)
+    ]
+    return sum(waiting, NO_WORDS)
 
 
 def _words(words: int, word_bits: int) -> Words:
