@@ -149,18 +149,12 @@ def memories_of(ground: Ground) -> tuple[Memory, ...]:
         for node in graph.nodes
         for field, raw in node_arrays(node).items()
     ]
-    values = [
-        _memory(
-            value_file(name),
-            "value",
-            name,
-            name,
-            value_layout(ground, name, settings.frames),
-            ground,
-        )
-        for name in settings.taps
+    values = [_value(name, ground) for name in settings.taps]
+    states = [
+        replace(ring, file=f"{ring.file}.t{frame}.hex", frame=frame)
+        for frame in settings.snapshots
+        for ring in _rings(ground)
     ]
-    states = [_at(ring, frame) for frame in settings.snapshots for ring in _rings(ground)]
     memories = (*constants, *values, *states)
     names: dict[str, str] = {}
     for memory in memories:
@@ -182,6 +176,11 @@ def value_layout(ground: Ground, name: str, frames: int, axis: str = "frame") ->
     shape = (frames, signal.joints, signal.channels)
     lanes, groups = ground.settings.lanes, ground.groups.get(name, 1)
     return Layout(shape, (axis, "joint", "channel"), 2, word_bits, signed, lanes, groups)
+
+
+def frame_words(ground: Ground) -> int:
+    """Words of one frame of all values of the graph."""
+    return sum(signal.channels * signal.joints for signal in ground.signals.values())
 
 
 def constant_words(node: Node, field: str) -> IntArray:
@@ -263,6 +262,12 @@ def _constant_axes(node: Node, raw: IntArray) -> tuple[tuple[str, ...], int]:
             assert_never(node)
 
 
+def _value(name: str, ground: Ground) -> Memory:
+    layout = value_layout(ground, name, ground.settings.frames)
+    frac_bits = ground.signals[name].frac_bits
+    return Memory(value_file(name), "value", name, name, layout, frac_bits, "channel")
+
+
 def _rings(ground: Ground) -> list[Memory]:
     """What the network remembers between frames; names and slots as in `fxp.state.snapshot`."""
     ahead = lookaheads(ground.graph)
@@ -279,21 +284,18 @@ def _rings(ground: Ground) -> list[Memory]:
                 for key, x in (("delay_a", node.a), ("delay_b", node.b)):
                     if slots := ahead[name] - ahead[x]:
                         rings.append(_ring("delay", name, x, slots, "slot", ground, key))
-            case _:
+            case (
+                Input() | Conv() | GraphProduct() | Affine() | JointMean() | Requantise() | Argmax()
+            ):
                 pass
+            case _:
+                assert_never(node)
     return rings
 
 
 def _ring(
     role: Role, node: str, value: str, slots: int, axis: str, ground: Ground, key: str = ""
 ) -> Memory:
-    layout = value_layout(ground, value, slots, axis)
-    return _memory(f"state/{node}.{key or role}", role, node, value, layout, ground)
-
-
-def _at(ring: Memory, frame: int) -> Memory:
-    return replace(ring, file=f"{ring.file}.t{frame}.hex", frame=frame)
-
-
-def _memory(file: str, role: Role, node: str, value: str, layout: Layout, ground: Ground) -> Memory:
-    return Memory(file, role, node, value, layout, ground.signals[value].frac_bits, "channel")
+    layout, frac_bits = value_layout(ground, value, slots, axis), ground.signals[value].frac_bits
+    file = f"state/{node}.{key or role}"  # the frame is added per snapshot
+    return Memory(file, role, node, value, layout, frac_bits, "channel")

@@ -13,11 +13,11 @@ from dataclasses import dataclass
 import numpy as np
 
 from fxp.ir import IntArray, lookaheads
-from fxp.memories import Ground, Memory, memories_of
+from fxp.memories import Ground, Memory, frame_words, memories_of
 from fxp.oracle import evaluate
 from fxp.simulate import compile_graph, finish, initial_state, run, snapshot
 
-PIECE_FRAMES = 256
+PIECE_WORDS = 1 << 20  # of all values together: what is in memory at a time
 
 
 @dataclass(frozen=True, eq=False)
@@ -41,7 +41,8 @@ def simulated(ground: Ground, clip: IntArray) -> Iterator[Piece]:
     plan, settings = compile_graph(ground.graph), ground.settings
     state = initial_state(plan)
     first = dict.fromkeys(settings.taps, 0)
-    ends = {frame + 1 for frame in settings.snapshots} | {*range(0, len(clip), PIECE_FRAMES)}
+    frames = max(1, PIECE_WORDS // frame_words(ground))
+    ends = {frame + 1 for frame in settings.snapshots} | {*range(0, len(clip), frames)}
     start = 0
     for end in sorted(ends - {0} | {len(clip)}):
         found, state = run(plan, clip[start:end], state, settings.taps, more=True)

@@ -35,6 +35,7 @@ from fxp.memories import (
     Memory,
     Settings,
     constant_words,
+    frame_words,
     ground_of,
     memories_of,
     settings_for,
@@ -44,7 +45,7 @@ from fxp.memories import (
 from fxp.store import load_graph
 from fxp.trace import Piece, defined, simulated
 
-ORACLE_WORDS = 200_000  # a bundle of at most this many value words is also checked by the oracle
+ORACLE_WORDS = 200_000  # up to this many words of values, the oracle checks a bundle unasked
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,7 +104,8 @@ def verify_bundle(folder: Path, oracle: bool | None = None) -> Verification:
     ground = ground_of(graph, _settings(folder, graph, manifest))
     _check_manifest(folder, ground, manifest, sha256)
     engines: dict[str, Callable[[Ground, IntArray], Iterator[Piece]]] = {"simulator": simulated}
-    if oracle or (oracle is None and _value_words(ground) <= ORACLE_WORDS):
+    words = frame_words(ground) * ground.settings.frames
+    if oracle or (oracle is None and words <= ORACLE_WORDS):
         engines["oracle"] = defined
     clip = _stimulus(folder, ground)
     found = [_check_constants(folder, ground)]
@@ -213,11 +215,6 @@ def _stimulus(folder: Path, ground: Ground) -> IntArray:
     name = ground.graph.nodes[0].name
     layout = value_layout(ground, name, ground.settings.frames)
     return _read(folder / value_file(name), layout).transpose(0, 2, 1)
-
-
-def _value_words(ground: Ground) -> int:
-    per_frame = sum(signal.channels * signal.joints for signal in ground.signals.values())
-    return per_frame * ground.settings.frames
 
 
 def _check_constants(folder: Path, ground: Ground) -> Mismatch | None:

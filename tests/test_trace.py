@@ -6,7 +6,7 @@ from hypothesis import given, settings
 
 from fxp import trace
 from fxp.ir import Graph, IntArray, TemporalSum
-from fxp.memories import Ground, ground_of, settings_for
+from fxp.memories import Ground, frame_words, ground_of, settings_for
 from fxp.trace import Piece, defined, ring_words, simulated
 from tests.golden.networks import CASES, make
 from tests.strategies import graphs_with_clips
@@ -52,7 +52,7 @@ def test_pieces_of_any_size_are_the_same(
     graph, clip = make(CASES[name])
     ground = grounded(graph, len(clip))
     whole = joined(simulated(ground, clip))
-    monkeypatch.setattr(trace, "PIECE_FRAMES", frames)
+    monkeypatch.setattr(trace, "PIECE_WORDS", frames * frame_words(ground) + 1)
     pieces = joined(simulated(ground, clip))
     for a, b in zip(whole, pieces, strict=True):
         assert a.keys() == b.keys()
