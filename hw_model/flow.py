@@ -64,8 +64,7 @@ def flow_of(loops: Sequence[Loop]) -> Flow:
                 buffered[name] = pass_of[loop.name]
         if loop.kind == "input":
             buffered[loop.name] = position
-        if loop.is_output:
-            buffered[loop.name] = len(loops)
+    buffered |= {loop.name: len(loops) for loop in loops if loop.is_output}
     return Flow(pass_of, buffered)
 
 

@@ -1,0 +1,135 @@
+"""Buffers, sizes and what leaves the chip, counted by hand on the tiny graph."""
+
+from typing import Any
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from hw_model.accelerator import Accelerator
+from hw_model.cost import Estimate, estimate
+from hw_model.flow import activation_buffers, flow_of
+from hw_model.loops import Words, loop_nest
+from hw_model.memory import Placement, memory_of, place
+from tests.accelerators import machine, memory, tiny_graph
+from tests.strategies import random_graph
+
+DRAM = {"bytes_per_s": 1e6}
+
+
+def placed(accelerator: Accelerator) -> Placement:
+    loops = loop_nest(tiny_graph())
+    return place(loops, memory_of(loops, flow_of(loops), "sparse", Words(6, 48)), accelerator)
+
+
+def test_passes_and_buffers() -> None:
+    loops = loop_nest(tiny_graph())
+    flow = flow_of(loops)
+    at = {loop.name: i for i, loop in enumerate(loops)}
+    graph_pass = at["block.graph"]
+    passes = {name: flow.pass_of[name] for name in at}
+    assert passes["block.conv.q"] == at["block.conv"]
+    for name in ("graph.q", "sum", "norm", "norm.q", "add", "add.q"):
+        assert passes[f"block.{name}"] == graph_pass
+    assert passes["logits"] == at["classifier"] and passes["label"] == at["label"]
+    assert flow.buffered == {
+        "input": graph_pass,  # the residual needs it until then
+        "block.conv.q": graph_pass,
+        "block.add.q": at["pool"],
+        "pool.q": at["classifier"],
+        "logits": len(loops),  # outputs stay
+        "label": len(loops),
+    }
+    # during the graph product: input 6 x 8, conv.q 12 x 6, add.q 6 x 6 bits
+    assert activation_buffers(loops, flow) == Words(24, 48 + 72 + 36)
+
+
+def test_memory_of_the_tiny_graph() -> None:
+    loops = loop_nest(tiny_graph())
+    found = memory_of(loops, flow_of(loops), "sparse", Words(6, 48))
+    assert found.weights == Words(8 + 4 + 4 + 2 + 1 + 6 + 3, 32 + 52 + 36 + 24 + 5 + 24 + 33)
+    assert found.fifo == Words(36, 252) and found.accumulators == Words(12, 108)
+    assert found.delays == Words()
+    assert found.activations == Words(30, 156 + 48)  # with the frame that is loaded
+    assert found.total == Words(106, 770)
+    dense = memory_of(loops, flow_of(loops), "dense", Words(6, 48))
+    assert dense.total == Words(106 + 18 - 4, 770 + 90 - 36)
+    assert estimate(tiny_graph(), machine()).memory == found
+
+
+def test_what_fits_stays() -> None:
+    assert placed(machine(memory=memory(770))) == Placement(770, 0, {}, ())
+
+
+def test_no_dram() -> None:
+    found = placed(machine(memory=memory(769)))
+    assert found.reasons == ("needs 770 bits on chip, has 769 and no DRAM",)
+
+
+@pytest.mark.parametrize(
+    ("capacity", "traffic"),
+    [
+        # 20 bits over and 100 for the stream buffer. Of the FIFO's 6 frames 4 may go (168 bits);
+        # each frame moves one in and one out: 2 / 4 bits of traffic per bit
+        (750, {"block.sum": 60}),
+        # 220 bits: the FIFO (168, traffic 84), the first convolution (32), 20 of the classifier's
+        (650, {"block.sum": 84, "block.conv": 32, "classifier": 20}),
+    ],
+)
+def test_cheapest_traffic_goes_first(capacity: int, traffic: dict[str, int]) -> None:
+    chip = memory(capacity, stream_buffer_bits=100)
+    found = placed(machine(memory=chip, dram=DRAM))
+    assert found.traffic_bits == traffic and found.reasons == ()
+    assert found.on_chip_bits == capacity and found.spilled_bits == 770 + 100 - capacity
+    cost = estimate(tiny_graph(), machine(memory=chip, dram=DRAM))
+    assert cost.dram_bytes == sum(traffic.values()) / 8
+    assert cost.energy.dram_pj == pytest.approx(10 * sum(traffic.values()))
+    assert cost.fits
+
+
+def test_what_cannot_leave() -> None:
+    """370 bits are to go, 168 + 32 + 24 may: 146 are too many."""
+    found = placed(machine(memory=memory(500, stream_buffer_bits=100), dram=DRAM))
+    assert found.reasons == ("needs 646 bits on chip even with DRAM, has 500",)
+
+
+def test_small_stream_buffer() -> None:
+    """Two lanes hold two sets of 4-bit weights and sums of 13 bits for 3 joints: 2 * (8 + 39)."""
+    found = placed(machine(memory=memory(600, stream_buffer_bits=50), dram=DRAM))
+    assert found.reasons == (
+        "block.conv: weights from DRAM need 94 bits of stream buffer, `stream_buffer_bits` is 50",
+    )
+
+
+def test_dram_and_ports_bound_layers() -> None:
+    slow: dict[str, Any] = {"memory": memory(750, stream_buffer_bits=100), "dram": DRAM}
+    block = estimate(tiny_graph(), machine(**slow)).layers[1]
+    # 60 bits at 1e6 bytes/s and 1e6 cycles/s: 7.5 cycles, less than the 27 of the engine
+    assert (block.dram_cycles, block.cycles, block.bound) == (8, 27, "compute")
+    slower = estimate(tiny_graph(), machine(**slow | {"dram": {"bytes_per_s": 1e5}})).layers[1]
+    assert (slower.dram_cycles, slower.cycles, slower.bound) == (75, 75, "dram")
+    narrow = machine(memory={"capacity_bits": 10**6, "ports": 2, "port_bits": 8})
+    pinched = estimate(tiny_graph(), narrow).layers[1]
+    # conv 252 + 144 + 48, conv.q 72, graph 36 + 36, sum 96 + 96, norm 72, add 48, add.q 36 bits
+    assert pinched.accesses.bits == 936
+    assert (pinched.port_cycles, pinched.bound) == (-(-936 // 16), "ports")
+
+
+@settings(max_examples=60, deadline=None)
+@given(st.integers(0, 2**32 - 1), st.floats(0.1, 1.2))
+def test_memory_is_never_ignored(seed: int, share: float) -> None:
+    """Whatever fits not is spilled or refused; what stays never exceeds the chip when it fits."""
+    graph = random_graph(np.random.default_rng(seed))
+    total = estimate(graph, machine(lanes=4)).memory_bits
+    capacity = max(int(total * share), 1)
+
+    def tried(**changes: object) -> Estimate:
+        return estimate(graph, machine(lanes=4, memory=memory(capacity), **changes))
+
+    alone, backed = tried(), tried(dram=DRAM)
+    assert alone.fits == (total <= capacity) and alone.dram_bytes == 0
+    assert (backed.dram_bytes > 0) <= (total > capacity)
+    assert backed.on_chip_bits <= capacity or not backed.fits
+    if backed.fits and total > capacity:
+        assert backed.dram_bytes > 0
