@@ -45,7 +45,7 @@ def sweep(
         Path | None, typer.Option(help="trained checkpoints (default: in the results directory)")
     ] = None,
     retry: Annotated[bool, typer.Option("--retry", help="evaluate failed points again")] = False,
-) -> int:
+) -> None:
     """Evaluate every point of SPACE that OUT has no result of; write tables, figures, summary.
 
     Ends with exit code 1 if a point failed, 130 if interrupted (the same command goes on).
@@ -71,7 +71,8 @@ def sweep(
 
     write_reports(out)
     _tell(outcome, out)
-    return 1 if outcome.failed else 0
+    if outcome.failed:
+        raise typer.Exit(1)
 
 
 def _progress(console: Console) -> Progress:

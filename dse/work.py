@@ -28,6 +28,9 @@ from dse.points import Design, Point, Topology
 from dse.store import Kind, Row, Status, Store
 
 
+FAILURES = "failures.log"  # tracebacks of steps that failed by a bug, not by wrong input
+
+
 @dataclass(frozen=True)
 class Progress:
     """Where a sweep stands: points with a row, and trainings done, of all that it needs."""
@@ -99,7 +102,11 @@ class Work:
                 self._take_simulation(done.task.args[0], done)
             case _:
                 self._take_prices(done.task.args[0], done)
-        self._tell(f"{done.task.kind} {done.task.key[:12]}: {done.error}" if done.error else "")
+        note = f"{done.task.kind} {done.task.key[:12]}: {done.error}" if done.error else ""
+        if done.trace:
+            with (self._directory / FAILURES).open("a", encoding="utf-8") as log:
+                log.write(f"{note}\n{done.trace}\n")
+        self._tell(note)
 
     def _is_open(self, row: Row | None) -> bool:
         return row is None or (self._retry and row.status == "failed")

@@ -70,7 +70,7 @@ def draw_pareto(panels: Sequence[Panel], key: Sequence[str], title: str) -> Figu
     """
     with mpl.rc_context(STYLE):
         height = max(4.8, 1.4 + 0.17 * min(len(key), KEY_LINES + 1))
-        figure = Figure(figsize=(4.7 * len(panels) + 2.3, height), layout="constrained")
+        figure = Figure(figsize=(4.7 * len(panels) + 2.9, height), layout="constrained")
         FigureCanvasAgg(figure)
         figure.suptitle(title, x=0.01, ha="left", fontsize=11)
         grid = figure.subplots(1, len(panels), squeeze=False)[0]

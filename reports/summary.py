@@ -38,11 +38,11 @@ def write_reports(directory: Path) -> list[Path]:
         InputError: no finished sweep there, or a file cannot be written.
     """
     results = load_results(directory)
-    title = f"{results.sweep['name']}, {data_name(results)}"
+    title = f"{results.sweep['name']} ({data_name(results)})"
     written: list[Path] = []
     panels = pareto_panels(results)
     if any(panel.dots for panel in panels):
-        key = [f"{record['front']}  {_short(record)}" for record in results.front]
+        key = [f"{record['front']}  {record['design']}" for record in results.front]
         written += save(draw_pareto(panels, key, f"Pareto front: {title}"), directory / "pareto")
     if bits := bits_panels(results, BITS_METRICS):
         figure = draw_bits(bits, f"Accuracy against bit widths: {title}")
@@ -59,9 +59,8 @@ def data_name(results: Results) -> str:
     """The recordings in a few words; synthetic ones are called so."""
     data = results.sweep["data"]
     if data is None:
-        return "cost alone (zero weights)"
-    kind = "synthetic data" if data["synthetic"] else "recordings of"
-    return f"{kind} {data['name']}"
+        return "cost alone, zero weights"
+    return "synthetic data" if data["synthetic"] else f"{data['name']} recordings"
 
 
 def summary_lines(results: Results) -> Iterator[str]:
@@ -282,10 +281,6 @@ def _text(value: float | None) -> str:
     if value is None:
         return "-"
     return f"{value:,.0f}" if value == int(value) and abs(value) >= 1000 else f"{value:.4g}"
-
-
-def _short(record: Record) -> str:
-    return f"{shape_of(record)} {record['quant']}"
 
 
 def _table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> Iterator[str]:

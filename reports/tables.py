@@ -202,17 +202,18 @@ def _mean(values: Sequence[float | None]) -> float | None:
 
 
 def memory_bars(results: Results) -> list[Bar]:
-    """Memory of the front points (every network once), the smallest first, at most `MAX_BARS`."""
-    bars: dict[str, Bar] = {}
+    """Memory of the front points, the smallest first, at most `MAX_BARS`.
+
+    A network that takes the same memory on several accelerators is one bar.
+    """
+    bars: dict[tuple[str, tuple[float, ...]], Bar] = {}
     for record in results.front:
         bits = [number(record, kind) for kind in MEMORY_KINDS]
         known = tuple(value for value in bits if value is not None)
         if len(known) != len(bits):
             continue
-        key = record["network"]
-        label = f"{record['front']}  {shape_of(record)} {record.get('quant', '')}".rstrip()
-        if key not in bars:
-            bars[key] = Bar(label, known)
+        label = f"{record['front']}  {shape_of(record)} {record['quant']}"
+        bars.setdefault((record["network"], known), Bar(label, known))
     ordered = sorted(bars.values(), key=lambda bar: (sum(bar.bits), bar.label))
     return _thinned(ordered)
 
