@@ -37,7 +37,7 @@ def augment(
         white = rng.standard_normal(x.shape, dtype=np.float32)
         x = x + white * (np.float32(spec.noise) * deviation)
     if spec.joint_drop:
-        dropped = rng.random(x.shape[1]) < spec.joint_drop
+        dropped = np.less(rng.random(x.shape[1]), spec.joint_drop)
         x = np.where(dropped[:, None], mean, x)
     if spec.time_scale:
         x, target = _change_pace(x, target, 1 + spec.time_scale * rng.uniform(-1, 1))

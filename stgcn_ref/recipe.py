@@ -6,9 +6,9 @@ here is part of the key under which a trained checkpoint is cached.
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from typing import Annotated, Literal, Self
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from fxp.spec import Positive, Spec
 
@@ -19,10 +19,10 @@ NotNegative = Annotated[float, Field(ge=0)]
 class Augmentation(Spec):
     """Random changes of a training segment, drawn anew each time it is used.
 
-    `rotation_deg`: standard deviation of the angle of a random rotation of every 3-channel vector
-    (one rotation per joint and segment: a sensor strapped on differently); it acts on the first
-    `vectors` channel triples, further channels stay as they are. `vector_scale`: one standard
-    deviation per triple of its log gain, drawn per joint. `noise`: white noise in units of each
+    `rotation_deg`: standard deviation of a random rotation of every 3-channel vector
+    (each component of its rotation vector; one per joint and segment: a sensor worn differently);
+    the first `vectors` channel triples turn, further channels stay. `vector_scale`: by triple, the
+    standard deviation of its log gain, drawn per joint. `noise`: white noise in units of each
     feature's standard deviation. `time_scale`: largest relative change of speed. `joint_drop`:
     probability that a joint of a segment shows its mean only.
     """
@@ -33,6 +33,13 @@ class Augmentation(Spec):
     noise: NotNegative = 0.0
     time_scale: Annotated[float, Field(ge=0, lt=1)] = 0.0
     joint_drop: Share = 0.0
+
+    @model_validator(mode="after")
+    def _gains_of_vectors(self) -> Self:
+        given = len(self.vector_scale)
+        if given > self.vectors:
+            raise ValueError(f"`vector_scale` has {given} entries for {self.vectors} `vectors`")
+        return self
 
 
 class TrainRecipe(Spec):

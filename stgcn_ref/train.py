@@ -11,18 +11,18 @@ from typing import Any
 import numpy as np
 import torch
 from torch import Tensor
-from torch.nn import functional as F  # noqa: N812
 
 from fxp.errors import InputError
 from fxp.spec import ArchSpec
 from stgcn_ref.augment import Features
 from stgcn_ref.datasets.clips import Dataset, input_statistics
 from stgcn_ref.evaluate import evaluate
+from stgcn_ref.loss import class_weight, segment_loss
 from stgcn_ref.metrics import Scores
 from stgcn_ref.models.build import build
 from stgcn_ref.models.rtstgcn import RTSTGCN
 from stgcn_ref.recipe import TrainRecipe
-from stgcn_ref.segments import IGNORE, Batch, batches, cut
+from stgcn_ref.segments import Batch, batches, cut
 
 Tensors = dict[str, Tensor]
 
@@ -150,30 +150,6 @@ def check_fit(arch: ArchSpec, ds: Dataset) -> None:
             )
 
 
-def segment_loss(
-    logits: Tensor, target: Tensor, recipe: TrainRecipe, class_weight: Tensor | None
-) -> Tensor:
-    """Cross-entropy plus truncated smoothing over the frames that count (see `TrainRecipe`).
-
-    logits (N, K, T), target (N, T). The smoothing term is the mean over classes and over pairs of
-    neighbouring counted frames of `min(limit, (log p_t - log p_{t-1})^2)`, the earlier detached.
-    """
-    loss = F.cross_entropy(
-        logits,
-        target,
-        weight=class_weight,
-        ignore_index=IGNORE,
-        label_smoothing=recipe.label_smoothing,
-    )
-    if not recipe.smoothing:
-        return loss
-    logp = F.log_softmax(logits, dim=1)
-    change = (logp[:, :, 1:] - logp[:, :, :-1].detach()).square().clamp(max=recipe.smoothing_limit)
-    both = (target[:, 1:] != IGNORE) & (target[:, :-1] != IGNORE)
-    pairs = both.sum().clamp(min=1) * logits.shape[1]
-    return loss + recipe.smoothing * (change * both.unsqueeze(1)).sum() / pairs
-
-
 @dataclass(frozen=True, eq=False)
 class _Sampler:
     """The training set as the loop reads it: features (T, V, C) per clip, statistics (V, C)."""
@@ -212,7 +188,7 @@ def _start(arch: ArchSpec, ds: Dataset, recipe: TrainRecipe, seed: int) -> tuple
         ds,
         [np.ascontiguousarray(c.x.transpose(0, 2, 1), dtype=np.float32) for c in ds.clips],
         (mean.T.astype(np.float32), deviation.T.astype(np.float32)),
-        _class_weight(ds, recipe.class_balance),
+        class_weight(ds, recipe.class_balance),
         warmup,
     )
     optimiser = torch.optim.AdamW(
@@ -294,15 +270,6 @@ def _decay_groups(net: RTSTGCN, decay: float) -> list[dict[str, Any]]:
     matrix = [p for n, p in net.named_parameters() if p.ndim == 2]
     other = [p for n, p in net.named_parameters() if p.ndim != 2]
     return [{"params": matrix, "weight_decay": decay}, {"params": other, "weight_decay": 0.0}]
-
-
-def _class_weight(ds: Dataset, balance: float) -> Tensor | None:
-    if not balance:
-        return None
-    counts = np.bincount(np.concatenate([c.labels for c in ds.clips]), minlength=len(ds.classes))
-    weight = np.where(counts > 0, np.maximum(counts, 1.0) ** -balance, 0.0)
-    scale = counts.sum() / (weight * counts).sum()  # mean weight of a frame: one
-    return torch.from_numpy((weight * scale).astype(np.float32))
 
 
 def _copy(net: RTSTGCN) -> Tensors:

@@ -1,0 +1,194 @@
+"""Trained float networks as files, and the cache that makes a sweep train each of them once.
+
+A checkpoint is an `fxp.archive` file of kind `checkpoint`: the state dict as plain arrays, and a
+header with architecture, recipe, seed, data hashes, scores and the training's history. No pickle is
+involved. While a training runs, everything its next epoch depends on is kept beside the checkpoint
+(`.partial`), so a training that was killed goes on after its last whole epoch.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import pickle
+from collections.abc import Callable
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from fxp.archive import canonical_json, load_arrays, save_arrays
+from fxp.code_version import code_version
+from fxp.errors import InputError
+from fxp.files import replacing
+from fxp.spec import ArchSpec, parse_spec
+from stgcn_ref.datasets.clips import Dataset, dataset_hash
+from stgcn_ref.models.build import build
+from stgcn_ref.models.rtstgcn import RTSTGCN
+from stgcn_ref.recipe import TrainRecipe
+from stgcn_ref.train import Epoch, Run, train
+
+KIND = "checkpoint"
+# What decides the weights besides architecture, data, recipe and seed.
+TRAINING_CODE = (
+    "fxp.skeleton",
+    "stgcn_ref.models",
+    "stgcn_ref.augment",
+    "stgcn_ref.evaluate",
+    "stgcn_ref.metrics",
+    "stgcn_ref.recipe",
+    "stgcn_ref.segments",
+    "stgcn_ref.train",
+)
+
+
+@dataclass(frozen=True)
+class Watch:
+    """Who wants to know how a training goes: after steps (step, steps) and after epochs."""
+
+    on_step: Callable[[int, int], None] | None = None
+    on_epoch: Callable[[Epoch], None] | None = None
+
+
+def training_key(
+    arch: ArchSpec, train_set: Dataset, valid_set: Dataset, recipe: TrainRecipe, seed: int
+) -> str:
+    """sha256 (hex) of everything that decides the trained weights on a given machine."""
+    content = {
+        "arch": arch.model_dump(mode="json"),
+        "train": dataset_hash(train_set),
+        "valid": dataset_hash(valid_set),
+        "recipe": recipe.model_dump(mode="json"),
+        "seed": seed,
+        "code": code_version(TRAINING_CODE),
+        "torch": torch.__version__,
+    }
+    return hashlib.sha256(canonical_json(content)).hexdigest()
+
+
+def train_cached(
+    arch: ArchSpec,
+    train_set: Dataset,
+    valid_set: Dataset,
+    recipe: TrainRecipe,
+    seed: int,
+    cache: Path,
+    watch: Watch | None = None,
+) -> Path:
+    """The checkpoint of a training: found in `cache`, or trained (or trained on) and kept there.
+
+    Args:
+        arch, train_set, valid_set, recipe, seed: as `stgcn_ref.train.train` takes them.
+        cache: folder of checkpoints, made if missing.
+        watch: told of the progress; nothing is told of a training that was cached.
+
+    Returns:
+        The checkpoint's path, `<key>.ckpt` in `cache`.
+
+    Raises:
+        InputError: as `train`; or a file there cannot be read or written.
+    """
+    key = training_key(arch, train_set, valid_set, recipe, seed)
+    path = cache / f"{key}.ckpt"
+    if path.is_file():
+        return path
+    try:
+        cache.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise InputError(f"{cache}: cannot be made ({error.strerror or error})") from None
+    partial = path.with_suffix(".partial")
+    watch = watch or Watch()
+
+    def keep(run: Run) -> None:
+        with replacing(partial) as temporary:
+            torch.save(run.state(), temporary)
+        if watch.on_epoch is not None:
+            watch.on_epoch(run.history[-1])
+
+    run = train(
+        arch,
+        train_set,
+        valid_set,
+        recipe,
+        seed,
+        state=_read_partial(partial),
+        on_epoch=keep,
+        on_step=watch.on_step,
+    )
+    header = {
+        "training": key,
+        "recipe": recipe.model_dump(mode="json"),
+        "seed": seed,
+        "data": {"train": _about(train_set), "valid": _about(valid_set)},
+        "epoch": run.best_epoch,
+        "scores": asdict(run.best_scores),
+        "history": [asdict(epoch) for epoch in run.history],
+    }
+    save_checkpoint(run.kept(), arch, path, header)
+    partial.unlink(missing_ok=True)
+    return path
+
+
+def save_checkpoint(net: RTSTGCN, arch: ArchSpec, path: Path, about: dict[str, Any]) -> None:
+    """Write a network; `about` is JSON data kept in the header."""
+    header = {"kind": KIND, "arch": arch.model_dump(mode="json"), "about": about}
+    arrays = {key: value.detach().cpu().numpy() for key, value in net.state_dict().items()}
+    save_arrays(path, header, arrays)
+
+
+def load_checkpoint(path: Path) -> RTSTGCN:
+    """The network of a checkpoint, in inference mode.
+
+    Raises:
+        InputError: the file is missing, foreign or damaged, or a tensor is missing, unknown or of
+            another shape than the architecture's (the line names it).
+    """
+    header, arrays = load_arrays(path, KIND)
+    net = build(parse_spec(ArchSpec, header.get("arch"), f"{path}: arch"))
+    own = net.state_dict()
+    for name in sorted(own.keys() ^ arrays.keys()):
+        state = "missing" if name in own else "unknown"
+        raise InputError(f"{path}: tensor `{name}` is {state}")
+    for name, value in own.items():
+        found = torch.from_numpy(arrays[name])
+        if found.shape != value.shape or found.dtype != value.dtype:
+            raise InputError(
+                f"{path}: tensor `{name}` must be {value.dtype} {tuple(value.shape)}, "
+                f"got {found.dtype} {tuple(found.shape)}"
+            )
+        own[name] = found
+    net.load_state_dict(own)
+    return net.eval()
+
+
+def read_header(path: Path) -> tuple[ArchSpec, dict[str, Any]]:
+    """Architecture and `about` of a checkpoint (errors as `load_checkpoint`)."""
+    header, _ = load_arrays(path, KIND)
+    about = header.get("about")
+    if not isinstance(about, dict):
+        raise InputError(f"{path}: header: `about` must be an object")
+    return parse_spec(ArchSpec, header.get("arch"), f"{path}: arch"), about
+
+
+def _read_partial(path: Path) -> dict[str, Any] | None:
+    """State of an unfinished training. One that cannot be read is started anew: nothing is lost
+    but time, and it was written by this program under the same key."""
+    if not path.is_file():
+        return None
+    try:
+        state: dict[str, Any] = torch.load(path, weights_only=True)
+    except (OSError, RuntimeError, EOFError, ValueError, pickle.UnpicklingError):
+        path.unlink(missing_ok=True)
+        return None
+    return state
+
+
+def _about(ds: Dataset) -> dict[str, Any]:
+    return {
+        "name": ds.name,
+        "synthetic": ds.synthetic,
+        "hash": dataset_hash(ds),
+        "classes": list(ds.classes),
+        "clips": len(ds.clips),
+        "preparation": ds.meta.get("preparation"),
+    }
