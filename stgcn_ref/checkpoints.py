@@ -35,6 +35,7 @@ TRAINING_CODE = (
     "stgcn_ref.models",
     "stgcn_ref.augment",
     "stgcn_ref.evaluate",
+    "stgcn_ref.loss",
     "stgcn_ref.metrics",
     "stgcn_ref.recipe",
     "stgcn_ref.segments",
