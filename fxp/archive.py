@@ -29,6 +29,7 @@ VERSION = 1
 HEADER = "header.json"
 MAX_HEADER_BYTES = 1 << 24
 MAX_FILE_BYTES = 1 << 31
+MAX_DEPTH = 64  # of JSON data to be stored; what is read may nest twice as deep, keys around it
 
 Array = npt.NDArray[Any]
 
@@ -49,13 +50,15 @@ _DAMAGE = (
 )
 
 
-def json_data(value: Any, where: str) -> Any:
+def json_data(value: Any, where: str, depth: int = MAX_DEPTH) -> Any:
     """`value` as plain JSON data (tuples become lists), so that a round trip gives it back.
 
     Raises:
         InputError: a value that JSON cannot hold: NaN, an infinity, a key that is no string, an
-            object; the line starts with `where` and the key.
+            object, data nested deeper than `depth`; the line starts with `where` and the key.
     """
+    if depth < 0:
+        raise InputError(f"{where}: nested too deep")
     match value:
         case None | bool() | int() | str():
             return value
@@ -64,12 +67,12 @@ def json_data(value: Any, where: str) -> Any:
                 return value
             raise InputError(f"{where}: must be a finite number, got {value!r}")
         case list() | tuple():
-            return [json_data(item, f"{where}[{i}]") for i, item in enumerate(value)]
+            return [json_data(item, f"{where}[{i}]", depth - 1) for i, item in enumerate(value)]
         case Mapping():
             for key in value:
                 if not isinstance(key, str):
                     raise InputError(f"{where}: keys must be strings, got {key!r}")
-            return {key: json_data(item, f"{where}.{key}") for key, item in value.items()}
+            return {k: json_data(item, f"{where}.{k}", depth - 1) for k, item in value.items()}
         case _:
             raise InputError(f"{where}: must be JSON data, got {type(value).__name__}")
 
@@ -80,13 +83,13 @@ def canonical_json(data: Any) -> bytes:
 
 
 def parse_json(data: bytes, where: str) -> Any:
-    """Parse JSON strictly: UTF-8, no NaN or infinity, no key twice.
+    """Parse JSON strictly: UTF-8, no NaN or infinity, no key twice, not endlessly deep.
 
     Raises:
         InputError: `where: not valid JSON (reason)`.
     """
     try:
-        return json.loads(
+        found = json.loads(
             data.decode("utf-8"),
             parse_constant=_no_constant,
             parse_float=_finite,
@@ -94,6 +97,10 @@ def parse_json(data: bytes, where: str) -> Any:
         )
     except (ValueError, RecursionError) as error:
         raise InputError(f"{where}: not valid JSON ({_reason(error)})") from None
+    try:
+        return json_data(found, "", 2 * MAX_DEPTH)
+    except InputError:  # depth is all that can be wrong with what was parsed
+        raise InputError(f"{where}: nested too deep") from None
 
 
 def content_hash(header: Mapping[str, Any], arrays: Mapping[str, Array]) -> str:

@@ -18,6 +18,10 @@ SAME_FOLDER = settings(
 )
 
 
+ENDLESS: list[Any] = []
+ENDLESS.append(ENDLESS)
+
+
 def test_arrays_come_back_and_bytes_are_equal(tmp_path: Path) -> None:
     header = {"kind": "test", "a": [1, 2.5, None, {"b": "ü\ud800"}], "t": (True, "x")}
     arrays = {
@@ -49,6 +53,7 @@ def test_arrays_come_back_and_bytes_are_equal(tmp_path: Path) -> None:
         ({"kind": "k", "a": [1, float("inf")]}, {}, r"header.a[1]: must be a finite number"),
         ({"kind": "k", "a": {1: 2}}, {}, "header.a: keys must be strings, got 1"),
         ({"kind": "k", "a": {"b": object()}}, {}, "header.a.b: must be JSON data, got object"),
+        ({"kind": "k", "a": ENDLESS}, {}, ": nested too deep"),
         ({"kind": "k"}, {"../x": np.zeros(1)}, "array name '../x' must be dotted words"),
         ({"kind": "k"}, {"/x": np.zeros(1)}, "array name '/x' must be dotted words"),
         ({"kind": "k"}, {"x": np.array([None])}, "array x: dtype object is not one of"),
@@ -62,6 +67,16 @@ def test_what_cannot_be_stored(
         save_arrays(tmp_path / "a.fxp", header, arrays)
     assert message in str(caught.value)
     assert not list(tmp_path.iterdir())
+
+
+def test_the_deepest_header_comes_back(tmp_path: Path) -> None:
+    deep: Any = 1
+    for _ in range(63):
+        deep = [deep]
+    save_arrays(tmp_path / "a.fxp", {"kind": "k", "deep": deep}, {})
+    assert load_arrays(tmp_path / "a.fxp") == ({"kind": "k", "deep": deep}, {})
+    with pytest.raises(InputError, match="nested too deep"):
+        save_arrays(tmp_path / "a.fxp", {"kind": "k", "deep": [deep]}, {})
 
 
 def test_a_folder_that_is_not_there(tmp_path: Path) -> None:
@@ -162,6 +177,7 @@ def test_an_array_of_objects_is_never_unpickled(tmp_path: Path) -> None:
         ('{"format": 1e999}', "header.json: not valid JSON (ValueError: 1e999 is out of range)"),
         ('{"a": 1, "a": 2}', "header.json: not valid JSON (ValueError: a key is there twice)"),
         ("[" * 100_000, "header.json: not valid JSON (RecursionError: "),
+        ("[" * 500 + "]" * 500, "header.json: nested too deep"),
         ("9" * 5000, "header.json: not valid JSON (ValueError: Exceeds the limit"),
         ("[]", "not a model file (`format` is not"),
         ("\udcff", "header.json: not valid JSON (UnicodeDecodeError: "),
