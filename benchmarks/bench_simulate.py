@@ -27,6 +27,7 @@ from fxp.observe import Observation
 from fxp.outline import outline
 from fxp.simulate import compile_graph, initial_state, run, step
 from fxp.spec import ArchSpec, QuantSpec, load_spec
+from fxp.validate import describe
 
 WIDTHS = (4, 8, 12, 16, 24)
 SIX_SENSORS = ArchSpec(
@@ -51,7 +52,9 @@ def main(
     net = random_net(SIX_SENSORS if arch is None else load_spec(ArchSpec, arch), seed=0)
     typer.echo(f"{'bits':>4} {'whole clip, frames/s':>28} {'GMAC/s':>7} {'one frame, µs':>24}")
     for bits in WIDTHS:
-        quant = QuantSpec(weight_bits=bits, activation_bits=bits, calibrator="max", **_WIDE)
+        quant = QuantSpec(
+            weight_bits=bits, activation_bits=bits, calibrator="max", accumulator_bits=63
+        )
         graph = lower(net, calibrate(net, quant))
         clip = random_clip(graph, frames)
         plan = compile_graph(graph)
@@ -63,9 +66,6 @@ def main(
         micros = [1e6 * s / len(some) for s in single]
         rate = conv_macs(graph) * statistics.median(fps) / 1e9
         typer.echo(f"{bits:>4} {_spread(fps):>28} {rate:>7.2f} {_spread(micros):>24}")
-
-
-_WIDE = {"accumulator_bits": 63}
 
 
 def random_net(arch: ArchSpec, seed: int) -> FloatNet:
@@ -94,14 +94,12 @@ def random_clip(graph: Graph, frames: int) -> IntArray:
 
 def conv_macs(graph: Graph) -> int:
     """Multiplications of the convolutions, per frame (the sparse adjacency comes on top)."""
-    joints = {}
-    total = 0
-    for name, stage in compile_graph(graph).stages.items():
-        joints[name] = stage.joints
-    for node in graph.nodes:
-        if isinstance(node, Conv | TemporalConv):
-            total += node.weight.raw.size * joints[node.name]
-    return total
+    joints = {name: value.joints for name, value in describe(graph).items()}
+    return sum(
+        node.weight.raw.size * joints[node.name]
+        for node in graph.nodes
+        if isinstance(node, Conv | TemporalConv)
+    )
 
 
 def _seconds(work: Callable[[], object], repeats: int) -> list[float]:

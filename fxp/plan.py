@@ -200,7 +200,7 @@ def _operation(node: Node, signals: Mapping[str, Signal], ahead: Mapping[str, in
             return Scale(_per_position(node.scale.raw, y), _per_position(node.bias, y))
         case Add():
             a, b = (
-                _per_position(np.array([_power(d) for d in _differences(y, s)])[:, None], y)
+                _per_position(np.array([[_power(d)] for d in _differences(y, s)], np.int64), y)
                 for s in x
             )
             late = ahead[node.name]
@@ -223,7 +223,7 @@ def _aggregate(node: GraphProduct, y: Signal) -> Aggregate:
     adjacency = node.adjacency
     partitions, joints, _ = adjacency.raw.shape
     fracs = adjacency.frac_bits * (partitions if len(adjacency.frac_bits) == 1 else 1)
-    powers = np.array([_power(max(fracs) - frac) for frac in fracs])
+    powers = np.array([_power(max(fracs) - frac) for frac in fracs], np.int64)
     target, p, v = np.nonzero(adjacency.raw.transpose(2, 0, 1))  # sorted by target joint
     first = np.searchsorted(target, np.arange(joints + 1)).astype(np.int64)
     source = (v * partitions + p) * y.channels
@@ -239,9 +239,9 @@ def _differences(y: Signal, x: Signal) -> list[int]:
     return [to - frac for to, frac in zip(_fracs(y), _fracs(x), strict=True)]
 
 
-def _power(exponent: int) -> np.int64:
-    """`2**exponent` modulo 2**64, as int64."""
-    return np.int64(1 << exponent) if exponent < 63 else np.int64(-(1 << 63) * (exponent == 63))
+def _power(exponent: int) -> int:
+    """`2**exponent`; 0 from 63 on, where nothing but a zero still fits 63 bits when shifted."""
+    return 1 << exponent if exponent < 63 else 0
 
 
 def _dtype(signal: Signal) -> npt.DTypeLike:

@@ -65,11 +65,13 @@ def test_words_of_63_bits_at_far_shifts(rounding: Rounding, overflow: Overflow) 
 @pytest.mark.parametrize("rounding", Rounding)
 @pytest.mark.parametrize("overflow", Overflow)
 def test_words_at_the_edge_of_32_bits(rounding: Rounding, overflow: Overflow) -> None:
-    """32-bit arithmetic is chosen here, and must be refused where the rounding would overflow."""
+    """32-bit arithmetic is chosen here, and must be refused where it would overflow."""
     words = [w for w in EDGES if -(2**31) <= w < 2**31] + [2**31 - 9, -(2**31)]
+    below = [w for w in words if w < 0]
     for cast in casts((8, 31, 32), rounding, overflow):
-        for shift in (0, 1, 5, 30, 31):
+        for shift in (0, 1, 5, 30, 31, 32, 33):
             assert_equal(words, cast, False, shift)
+            assert_equal(below, cast, False, shift)
 
 
 @pytest.mark.parametrize(
