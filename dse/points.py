@@ -24,8 +24,23 @@ from hw_model.accelerator import Accelerator
 from stgcn_ref.recipe import TrainRecipe
 
 # Files whose text decides what a step computes, by package; commands and readers do not.
-TRAINING_CODE = ("stgcn_ref", "stgcn_ref.models", "fxp.skeleton", "fxp.observe", "fxp.floatnet")
-INTEGER_CODE = ("fxp", "fxp.kernels", "stgcn_ref.metrics")
+TRAINING_CODE = (
+    "fxp.floatnet",
+    "fxp.observe",
+    "fxp.outline",
+    "fxp.skeleton",
+    "stgcn_ref.augment",
+    "stgcn_ref.checkpoints",
+    "stgcn_ref.datasets.clips",
+    "stgcn_ref.evaluate",
+    "stgcn_ref.export",
+    "stgcn_ref.loss",
+    "stgcn_ref.metrics",
+    "stgcn_ref.models",
+    "stgcn_ref.segments",
+    "stgcn_ref.train",
+)
+INTEGER_CODE = ("fxp", "fxp.kernels", "stgcn_ref.datasets.clips", "stgcn_ref.metrics")
 COST_CODE = ("hw_model",)
 COMMANDS = ("__main__", "console", "tables")
 VECTORS = ("golden", "hexmem", "manifest", "memories", "trace", "verify")

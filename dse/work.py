@@ -27,7 +27,6 @@ from dse.metrics import REFUSED
 from dse.points import Design, Point, Topology
 from dse.store import Kind, Row, Status, Store
 
-
 FAILURES = "failures.log"  # tracebacks of steps that failed by a bug, not by wrong input
 
 

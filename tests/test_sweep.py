@@ -1,0 +1,298 @@
+"""Sweeps from end to end: nothing twice, nothing lost, one failure stays one failure."""
+
+from __future__ import annotations
+
+import csv
+import json
+import sqlite3
+from pathlib import Path
+from typing import Any
+
+import pytest
+from typer.testing import CliRunner
+
+import dse.__main__
+import dse.evaluate
+import dse.work
+from dse.evaluate import network_file
+from dse.golden import find_point, write_golden
+from dse.results import collect
+from dse.store import Row, Store
+from fxp.errors import InputError
+from fxp.store import graph_hash, load_graph
+from fxp.verify import verify_bundle
+from tests.sweeping import COST_SPACE, TRAINED_SPACE, sweep, write_space
+
+
+def rows(path: Path) -> list[dict[str, str]]:
+    with path.open(newline="") as file:
+        return list(csv.DictReader(file))
+
+
+@pytest.fixture(scope="module")
+def trained(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A finished sweep with training; tests only read it."""
+    folder = tmp_path_factory.mktemp("trained")
+    outcome = sweep(write_space(folder, TRAINED_SPACE), folder / "run")
+    assert (outcome.points, outcome.evaluated, outcome.ok) == (8, 8, 8)
+    return folder / "run"
+
+
+def test_cost_alone_trains_nothing_and_refuses_what_cannot_run(tmp_path: Path) -> None:
+    space = write_space(tmp_path, COST_SPACE)
+    outcome = sweep(space, tmp_path / "run")
+    assert (outcome.points, outcome.evaluated, outcome.failed) == (16, 16, 0)
+    # 20-bit operands do not fit the array's 16-bit multipliers, on any of the networks
+    refused = [row for row in rows(tmp_path / "run" / "results.csv") if row["status"] != "ok"]
+    assert len(refused) == outcome.infeasible == 4
+    assert {(row["accelerator"], row["activation_bits"]) for row in refused} == {
+        ("array-8x8-16b", "20")
+    }
+    assert all("the multiplier takes 16 x 16" in row["reason"] for row in refused)
+    assert not list((tmp_path / "run" / "topologies").iterdir())
+    front = rows(tmp_path / "run" / "pareto.csv")
+    assert [row["front"] for row in front] == [str(i + 1) for i in range(outcome.front)]
+    assert [float(row["energy_uj"]) for row in front] == sorted(
+        float(row["energy_uj"]) for row in front
+    )
+
+
+def test_a_second_run_evaluates_nothing_and_changes_no_table(tmp_path: Path) -> None:
+    space = write_space(tmp_path, COST_SPACE)
+    sweep(space, tmp_path / "run")
+    names = ("results.csv", "pareto.csv", "sweep.json")
+    before = {name: (tmp_path / "run" / name).read_bytes() for name in names}
+    assert sweep(space, tmp_path / "run").evaluated == 0
+    assert {name: (tmp_path / "run" / name).read_bytes() for name in names} == before
+
+
+def test_worker_processes_give_the_same_tables(tmp_path: Path) -> None:
+    space = write_space(tmp_path, COST_SPACE)
+    sweep(space, tmp_path / "one")
+    sweep(space, tmp_path / "two", jobs=2)
+    for name in ("results.csv", "pareto.csv"):
+        assert (tmp_path / "one" / name).read_bytes() == (tmp_path / "two" / name).read_bytes()
+
+
+def test_a_wider_space_evaluates_only_what_is_new(tmp_path: Path) -> None:
+    sweep(write_space(tmp_path, COST_SPACE), tmp_path / "run")
+    wider = {**COST_SPACE, "accelerators": ["zu7ev", "array-8x8-16b", "pynq-z2"]}
+    seen: list[str] = []
+    outcome = sweep(
+        write_space(tmp_path, wider),
+        tmp_path / "run",
+        watch=lambda step: seen.append(step.note),
+    )
+    assert (outcome.points, outcome.evaluated) == (24, 8)
+    with Store(tmp_path / "run") as store:
+        assert len(store.rows("networks")) == 8  # simulated once, priced again
+    narrow = {**COST_SPACE, "accelerators": ["pynq-z2"]}
+    outcome = sweep(write_space(tmp_path, narrow), tmp_path / "run")
+    assert (outcome.points, outcome.evaluated) == (8, 0)
+    assert len(rows(tmp_path / "run" / "results.csv")) == 8
+
+
+def test_constraints_judge_rows_that_are_there(tmp_path: Path) -> None:
+    sweep(write_space(tmp_path, COST_SPACE), tmp_path / "run")
+    sizes = sorted(int(row["memory_bits"]) for row in rows(tmp_path / "run" / "results.csv"))
+    limit = sizes[len(sizes) // 2]
+    bound = {**COST_SPACE, "constraints": [f"memory_bits <= {limit}"]}
+    outcome = sweep(write_space(tmp_path, bound), tmp_path / "run")
+    assert outcome.evaluated == 0
+    for row in rows(tmp_path / "run" / "results.csv"):
+        if int(row["memory_bits"]) > limit:
+            assert row["status"] == "infeasible"
+            assert row["reason"].startswith(("memory_bits <= ", "embedding: operands"))
+    assert sweep(write_space(tmp_path, COST_SPACE), tmp_path / "run").infeasible == 4
+
+
+def test_accuracy_is_measured_and_kept_beside_the_floats(trained: Path) -> None:
+    found = rows(trained / "results.csv")
+    for row in found:
+        for metric in ("frame_accuracy", "f1_10", "f1_25", "f1_50", "edit", "argmax_agreement"):
+            assert 0 <= float(row[metric]) <= 100
+            assert metric == "argmax_agreement" or 0 <= float(row[f"float_{metric}"]) <= 100
+    by_network: dict[str, set[tuple[str, str]]] = {}
+    for row in found:
+        by_network.setdefault(row["network"], set()).add((row["frame_accuracy"], row["edit"]))
+    assert len(by_network) == 4  # two topologies by two settings, each on two accelerators
+    assert all(len(values) == 1 for values in by_network.values())
+    with Store(trained) as store:
+        assert len(store.rows("topologies")) == 2
+        data = store.meta()["data"]
+    assert data["synthetic"] is True
+    assert (data["train"]["participants"], data["valid"]["frames"]) == ([1, 2], 360)
+
+
+def test_kept_networks_are_those_of_the_rows(trained: Path) -> None:
+    for row in rows(trained / "results.csv"):
+        graph = load_graph(network_file(trained, row["network"]))
+        assert graph_hash(graph) == row["graph_hash"]
+        assert graph.meta["network"] == row["network"]
+        assert graph.meta["measured"]["frame_accuracy"] == float(row["frame_accuracy"])
+
+
+def test_a_lost_point_is_priced_again_without_training(trained: Path, tmp_path: Path) -> None:
+    import shutil
+
+    copy = tmp_path / "run"
+    shutil.copytree(trained, copy)
+    before = (copy / "results.csv").read_bytes()
+    with sqlite3.connect(copy / "results.sqlite") as store:
+        store.execute("DELETE FROM points WHERE key = (SELECT min(key) FROM points)")
+    store.close()
+    shutil.rmtree(copy / "checkpoints")
+    outcome = sweep(write_space(tmp_path, TRAINED_SPACE), copy)
+    assert outcome.evaluated == 1
+    assert not (copy / "checkpoints").exists()
+    assert (copy / "results.csv").read_bytes() == before
+
+
+def test_a_step_that_raises_fails_alone_and_can_be_tried_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    space = write_space(tmp_path, COST_SPACE)
+    evaluate = dse.evaluate.evaluate_design
+
+    def broken(context: Any, design: Any) -> Any:
+        if design.quant.label == "w4a8" and design.params["plan"] == "tiny":
+            raise ZeroDivisionError("a bug")
+        return evaluate(context, design)
+
+    monkeypatch.setattr(dse.work, "evaluate_design", broken)
+    outcome = sweep(space, tmp_path / "run")
+    assert (outcome.points, outcome.failed) == (16, 2)
+    failed = [row for row in rows(tmp_path / "run" / "results.csv") if row["status"] == "failed"]
+    assert {row["reason"] for row in failed} == {"simulation: ZeroDivisionError: a bug"}
+    assert "in broken" in (tmp_path / "run" / "failures.log").read_text()
+    assert not any(row["front"] for row in failed)
+    assert sweep(space, tmp_path / "run").evaluated == 0
+    monkeypatch.undo()
+    outcome = sweep(space, tmp_path / "run", retry=True)
+    assert (outcome.evaluated, outcome.failed) == (2, 0)
+    sweep(space, tmp_path / "clean")
+    for name in ("results.csv", "pareto.csv"):
+        assert (tmp_path / "run" / name).read_bytes() == (tmp_path / "clean" / name).read_bytes()
+
+
+def test_a_failed_training_fails_its_points_with_its_reason(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def broken(*_: object) -> None:
+        raise InputError("loss is nan in epoch 0")
+
+    monkeypatch.setattr(dse.work, "train_topology", broken)
+    outcome = sweep(write_space(tmp_path, TRAINED_SPACE), tmp_path / "run")
+    assert (outcome.failed, outcome.front) == (8, 0)
+    reasons = {row["reason"] for row in rows(tmp_path / "run" / "results.csv")}
+    assert reasons == {"training: loss is nan in epoch 0"}
+    assert not (tmp_path / "run" / "failures.log").exists()  # wrong input needs no traceback
+
+
+def test_points_are_found_by_hash_by_best_and_by_place(trained: Path) -> None:
+    with Store(trained) as store:
+        collected = collect(store)
+    first = collected.front[0]
+    assert find_point(collected, first["point"][:16]) == first
+    assert find_point(collected, "front:1") == first
+    cheapest = find_point(collected, "best:energy_uj")
+    assert cheapest["energy_uj"] == min(r["energy_uj"] for r in collected.records)
+    assert find_point(collected, "best:throughput_hz")["throughput_hz"] == max(
+        r["throughput_hz"] for r in collected.records
+    )
+    for wrong, message in {
+        "xyz": "is no point of this sweep",
+        "": "is no point of this sweep",
+        "best:speed": "unknown metric",
+        "front:99": "the front has",
+        "best:": "is no point of this sweep",
+    }.items():
+        with pytest.raises(InputError, match=message):
+            find_point(collected, wrong)
+    twin = type(collected)((first, {**first}), (), 0, collected.about)
+    with pytest.raises(InputError, match="is the prefix of several points"):
+        find_point(twin, first["point"][:8])
+
+
+def test_golden_vectors_carry_the_point(trained: Path, tmp_path: Path) -> None:
+    out = tmp_path / "bundle"
+    manifest = write_golden(trained, "best:frame_accuracy", "0", out, frames=12)
+    source = manifest["provenance"]
+    row = next(r for r in rows(trained / "results.csv") if r["point"] == source["point"])
+    assert source["metrics"]["frame_accuracy"] == float(row["frame_accuracy"])
+    assert source["graph_hash"] == row["graph_hash"]
+    assert (source["clip"], source["data"]["synthetic"]) == ("synthetic_03_00", True)
+    assert source["space"]["data"]["generator"]["seed"] == 3
+    assert verify_bundle(out).mismatches == ()
+    by_name = write_golden(trained, "front:1", "synthetic_01_00", tmp_path / "other", frames=3)
+    assert by_name["provenance"]["clip"] == "synthetic_01_00"
+
+
+@pytest.mark.parametrize(
+    ("clip", "options", "message"),
+    [
+        ("7", {}, r"clip '7': give an index 0..0 of the validation clips or a name"),
+        ("0", {"frames": 121}, r"`--frames` must be 1..120 for synthetic_03_00, got 121"),
+        ("0", {"data_root": Path("x")}, "this space reads no recordings"),
+    ],
+)
+def test_golden_mistakes_are_one_line(
+    trained: Path, tmp_path: Path, clip: str, options: dict[str, Any], message: str
+) -> None:
+    with pytest.raises(InputError, match=message):
+        write_golden(trained, "front:1", clip, tmp_path / "bundle", **options)
+    assert not (tmp_path / "bundle").exists()
+
+
+def test_the_store_says_what_a_foreign_point_lacks(tmp_path: Path) -> None:
+    sweep(write_space(tmp_path, COST_SPACE), tmp_path / "run")
+    with pytest.raises(InputError, match="explores cost alone"):
+        write_golden(tmp_path / "run", "front:1", "0", tmp_path / "bundle")
+    for file in (tmp_path / "run" / "networks").iterdir():
+        file.unlink()
+    with pytest.raises(InputError, match=r"it has no integer network .*\.fxp is missing"):
+        write_golden(tmp_path / "run", "front:1", "0", tmp_path / "bundle")
+
+
+def command(*arguments: object) -> Any:
+    return CliRunner().invoke(dse.__main__.app, [str(argument) for argument in arguments])
+
+
+def test_the_commands_say_what_they_did(tmp_path: Path) -> None:
+    space, out = write_space(tmp_path, COST_SPACE), tmp_path / "run"
+    answer = command("sweep", space, "--out", out, "--jobs", 1)
+    assert answer.exit_code == 0, answer.output
+    assert "16 of 16 points evaluated: 12 feasible, 4 infeasible, 0 failed" in answer.output
+    for name in ("results.csv", "pareto.csv", "pareto.png", "memory.svg", "summary.md"):
+        assert (out / name).is_file()
+    answer = command("sweep", space, "--out", out, "--jobs", 1)
+    assert "0 of 16 points evaluated, 16 were there already" in answer.output
+    shown = command("show", out)
+    assert "energy per frame" in shown.output and "4 infeasible" in shown.output
+    front = json.loads(command("show", out, "--json").output)
+    assert front["objectives"] == COST_SPACE["objectives"]
+    assert [record["front"] for record in front["front"]] == list(range(1, len(front["front"]) + 1))
+
+
+def test_a_failure_ends_with_exit_code_1(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def broken(*_: object) -> None:
+        raise MemoryError("too big")
+
+    monkeypatch.setattr(dse.work, "price", broken)
+    space = write_space(tmp_path, COST_SPACE)
+    answer = command("sweep", space, "--out", tmp_path / "run", "--jobs", 1)
+    assert answer.exit_code == 1, answer.output
+    assert "0 feasible, 0 infeasible, 16 failed" in answer.output
+    assert "cost: MemoryError: too big" in (tmp_path / "run" / "summary.md").read_text()
+
+
+def test_a_store_of_another_front_is_shown_while_it_grows(tmp_path: Path) -> None:
+    space = write_space(tmp_path, COST_SPACE)
+    sweep(space, tmp_path / "run")
+    with Store(tmp_path / "run", create=True) as store:
+        meta = store.meta()
+        store.set_plan([*store.plan(), "0" * 64], meta)
+        assert collect(store).missing == 1
+        store.write("points", Row("0" * 64, "n", {"topology": "t", "dilation": "1"}))
+        assert collect(store).missing == 0
+    assert "not evaluated" not in command("show", tmp_path / "run").output
