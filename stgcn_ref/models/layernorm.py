@@ -1,0 +1,134 @@
+"""RT-ST-GCN with the norms of the published code: LayerNorm, or BatchNorm without statistics.
+
+Realtime-ST-GCN (github.com/maximyudayev/Realtime-ST-GCN) normalises each frame over its channels
+and joints, or each batch by itself. Only the first can run in realtime.
+"""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Sequence
+from typing import NoReturn
+
+import torch
+from torch import Tensor, nn
+
+from fxp.errors import InputError
+from stgcn_ref.models.blocks import Block, ChannelNorm
+from stgcn_ref.models.rtstgcn import RTSTGCN
+
+
+class FrameNorm(nn.Module):
+    """LayerNorm over the last axes: `(x - mean) / sqrt(variance + eps) * weight + bias`.
+
+    The variance is the unbiased one (a sum over one less than the features), with eps inside the
+    root; torch's own LayerNorm takes the biased one. weight and bias have the features' shape.
+
+    Raises:
+        InputError: a single feature, which has no unbiased variance.
+    """
+
+    def __init__(self, features: Sequence[int], eps: float = 1e-5) -> None:
+        """Features `(V, C)` of a frame, or `(V * C,)` where it is one vector."""
+        super().__init__()
+        self.weight = nn.Parameter(torch.ones(*features))
+        self.bias = nn.Parameter(torch.zeros(*features))
+        self.eps = eps
+        if self.weight.numel() < 2:
+            raise InputError(
+                f"LayerNorm: at least two features are needed, got {self.weight.numel()}"
+            )
+
+    def forward(self, x: Tensor) -> Tensor:
+        """x `(..., *features)` -> the same shape."""
+        axes = tuple(range(-self.weight.ndim, 0))
+        variance, mean = torch.var_mean(x, dim=axes, correction=1, keepdim=True)
+        return (x - mean) / torch.sqrt(variance + self.eps) * self.weight + self.bias
+
+
+class LayerNormRTSTGCN(RTSTGCN):
+    """RT-ST-GCN with a LayerNorm over channels and joints of each frame in place of every norm."""
+
+    def __init__(
+        self,
+        in_channels: int,
+        embedding: int,
+        channels: Sequence[int],
+        window: Sequence[int],
+        dilation: Sequence[int],
+        classes: int,
+        adjacency: Tensor,
+        dropout: float = 0.0,
+    ) -> None:
+        """Draw initial weights; arguments as in `RTSTGCN`."""
+        super().__init__(
+            in_channels, embedding, channels, window, dilation, classes, adjacency, dropout
+        )
+        self.register_module("input_norm", FrameNorm((self.joints * in_channels,)))
+        for block in self._blocks():
+            features = (self.joints, block.gcn.out_channels)
+            block.register_module("norm", FrameNorm(features))
+            if block.residual is not None:
+                block.residual[1] = FrameNorm(features)
+
+    def set_input_statistics(self, mean: Tensor, variance: Tensor) -> None:
+        """Nothing starts from data statistics: every frame is normalised by itself."""
+
+
+class BatchStatisticsRTSTGCN(RTSTGCN):
+    """RT-ST-GCN whose norms keep no statistics and normalise every batch by its own, always.
+
+    So it was published with BatchNorm (`track_running_stats=False`): a frame's logits depend on all
+    other frames of the batch, future ones included. There is no realtime form, and no export.
+    """
+
+    def __init__(
+        self,
+        in_channels: int,
+        embedding: int,
+        channels: Sequence[int],
+        window: Sequence[int],
+        dilation: Sequence[int],
+        classes: int,
+        adjacency: Tensor,
+        dropout: float = 0.0,
+    ) -> None:
+        """Draw initial weights; arguments as in `RTSTGCN`."""
+        super().__init__(
+            in_channels, embedding, channels, window, dilation, classes, adjacency, dropout
+        )
+        for norm in [m for m in self.modules() if isinstance(m, ChannelNorm)]:
+            norm.track_running_stats = False
+            norm.running_mean = norm.running_var = norm.num_batches_tracked = None
+
+    def set_input_statistics(self, mean: Tensor, variance: Tensor) -> None:
+        """Nothing starts from data statistics: every batch is normalised by itself."""
+
+    def stream_state(self, clips: int = 1) -> NoReturn:
+        """There is no realtime form.
+
+        Raises:
+            InputError: always.
+        """
+        del clips
+        raise InputError(
+            "the norms have no running statistics (track_running_stats=False) and normalise a "
+            "whole batch: this network has no realtime form; train it with running statistics"
+        )
+
+
+class NoResidual(nn.Module):
+    """In place of a residual path that a layer does not have: zeros for one channel."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        """x `(..., C)` -> zeros `(..., 1)`, which add to any number of channels."""
+        return x.new_zeros(*x.shape[:-1], 1)
+
+
+def give_residual(block: Block) -> None:
+    """Give a block whose residual is the identity a 1x1 convolution with a norm like its own.
+
+    The published code does so wherever the dilation is not one, even if the channels stay.
+    """
+    channels = block.gcn.out_channels
+    block.residual = nn.Sequential(nn.Linear(channels, channels), copy.deepcopy(block.norm))
