@@ -56,6 +56,11 @@ class RTSTGCN(nn.Module):
         """Frames, the present one included, that a logit depends on."""
         return 1 + sum((b.window - 1) * b.dilation for b in self._blocks())
 
+    @property
+    def latency_frames(self) -> int:
+        """Frames that must follow a frame before its logits are there: none, windows look back."""
+        return 0
+
     def forward(self, x: Tensor, observe: Observe | None = None) -> Tensor:
         """Logits of whole clips, FIFOs empty at their first frame.
 

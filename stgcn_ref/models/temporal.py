@@ -200,7 +200,7 @@ class Streaming(Protocol):
     def stream_state(self, clips: int = 1) -> Any:
         """Empty memories for `clips` parallel clips; take a new one for each clip."""
 
-    def step(self, frame: Tensor | None, state: Any) -> Tensor | None:
+    def step(self, frame: Any, state: Any) -> Tensor | None:
         """One frame `(N, C, V)`, `None` after the last one -> logits `(N, classes)` or `None`."""
 
 
