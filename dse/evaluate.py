@@ -14,6 +14,7 @@ from typing import Any
 
 import numpy as np
 
+from dse.executor import report_share
 from dse.metrics import REFUSED, cost_metrics
 from dse.points import Design, Topology
 from fxp.calibrate import calibrate, nominal_formats
@@ -70,15 +71,17 @@ def train_topology(context: Context, topology: Topology, folds: Sequence[Fold]) 
 
     Files: one float network per `fold`, and the labels it gives to the validation clips.
     """
-    from stgcn_ref.checkpoints import load_checkpoint, train_cached
+    from stgcn_ref.checkpoints import Watch, load_checkpoint, train_cached
     from stgcn_ref.evaluate import predict as predict_float
     from stgcn_ref.export import export
 
     assert context.data is not None and topology.recipe is not None
     assert topology.seed is not None
     train, valid = context.data
+    epochs = topology.recipe.epochs
+    watch = Watch(on_epoch=lambda epoch: report_share((epoch.number + 1) / epochs))
     checkpoint = train_cached(
-        topology.arch, train, valid, topology.recipe, topology.seed, context.cache
+        topology.arch, train, valid, topology.recipe, topology.seed, context.cache, watch
     )
     model = load_checkpoint(checkpoint)
     labels = predict_float(model, valid)

@@ -19,6 +19,7 @@ import traceback
 from collections import deque
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from functools import partial
 from multiprocessing.connection import Connection, wait
 from multiprocessing.context import SpawnProcess
 from typing import Any
@@ -26,6 +27,9 @@ from typing import Any
 from fxp.errors import InputError
 
 Setup = Callable[..., Any]
+Listener = Callable[["Task", float], None]
+
+_tell: Callable[[float], None] | None = None  # in this process: to whom a running task reports
 
 
 @dataclass(frozen=True)
@@ -57,13 +61,23 @@ class _Worker:
     started: float = 0.0
 
 
+def report_share(share: float) -> None:
+    """Called by a running task: the share of it that is done, 0..1."""
+    if _tell is not None:
+        _tell(share)
+
+
 def execute(
-    queue: deque[Task], jobs: int, setup: Setup, setup_args: tuple[Any, ...] = ()
+    queue: deque[Task],
+    jobs: int,
+    setup: Setup,
+    setup_args: tuple[Any, ...] = (),
+    listen: Listener = lambda *_: None,
 ) -> Iterator[Done]:
     """Run the queue until it is empty and every task has ended; yields in order of completion.
 
-    The caller may append tasks to `queue` between two results. Closing the iterator, or an
-    exception in the caller's loop, ends the workers.
+    The caller may append tasks to `queue` between two results. `listen` hears what tasks report
+    while they run. Closing the iterator, or an exception in the caller's loop, ends the workers.
 
     Raises:
         InputError: `jobs` is less than 1.
@@ -71,7 +85,7 @@ def execute(
     if jobs < 1:
         raise InputError(f"`--jobs` must be at least 1, got {jobs}")
     if jobs == 1:
-        yield from _inline(queue, setup, setup_args)
+        yield from _inline(queue, setup, setup_args, listen)
         return
     workers: list[_Worker] = []
     try:
@@ -82,8 +96,8 @@ def execute(
                 return
             ready = wait([worker.pipe for worker in busy])
             for worker in busy:
-                if worker.pipe in ready:
-                    yield _collect(worker, workers)
+                if worker.pipe in ready and (done := _collect(worker, workers, listen)):
+                    yield done
     finally:
         for worker in workers:
             worker.process.terminate()
@@ -92,14 +106,16 @@ def execute(
             worker.pipe.close()
 
 
-def _inline(queue: deque[Task], setup: Setup, setup_args: tuple[Any, ...]) -> Iterator[Done]:
+def _inline(
+    queue: deque[Task], setup: Setup, setup_args: tuple[Any, ...], listen: Listener
+) -> Iterator[Done]:
     context: Any = None
     while queue:
         if context is None:
             context = setup(*setup_args)
         task = queue.popleft()
         started = time.perf_counter()
-        value, error, trace = _attempt(context, task)
+        value, error, trace = _attempt(context, task, partial(listen, task))
         yield Done(task, value, error, trace, time.perf_counter() - started)
 
 
@@ -136,14 +152,18 @@ def _start(setup: Setup, setup_args: tuple[Any, ...]) -> _Worker:
     return _Worker(process, ours)
 
 
-def _collect(worker: _Worker, workers: list[_Worker]) -> Done:
-    """The result that waits in a worker's pipe, or the news that its process is gone."""
+def _collect(worker: _Worker, workers: list[_Worker], listen: Listener) -> Done | None:
+    """What waits in a worker's pipe: a result, a share done (None), or that its process is gone."""
     task = worker.task
     assert task is not None
     seconds = time.perf_counter() - worker.started
-    worker.task = None
     try:
-        value, error, trace = worker.pipe.recv()
+        message = worker.pipe.recv()
+        if isinstance(message, float):
+            listen(task, message)
+            return None
+        worker.task = None
+        value, error, trace = message
     except (EOFError, ConnectionResetError):
         worker.process.join()
         worker.pipe.close()
@@ -165,7 +185,7 @@ def _serve(pipe: Connection, setup: Setup, setup_args: tuple[Any, ...]) -> None:
             return
         if context is None:
             context = setup(*setup_args)
-        pipe.send(_attempt(context, task))
+        pipe.send(_attempt(context, task, lambda share: pipe.send(float(share))))
 
 
 def _die_with_parent() -> None:
@@ -175,8 +195,10 @@ def _die_with_parent() -> None:
         os._exit(1)
 
 
-def _attempt(context: Any, task: Task) -> tuple[Any, str, str]:
+def _attempt(context: Any, task: Task, tell: Callable[[float], None]) -> tuple[Any, str, str]:
     """(value, error, traceback); the error of wrong input needs no traceback."""
+    global _tell
+    _tell = tell
     try:
         return task.run(context, *task.args), "", ""
     except InputError as error:

@@ -13,17 +13,16 @@ import hashlib
 import random
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from functools import cache
-from importlib import resources
 from typing import Any
 
 from dse.axes import Axes, Network, Quant
 from fxp.archive import canonical_json
+from fxp.code_version import code_version
 from fxp.spec import ArchSpec
 from hw_model.accelerator import Accelerator
 from stgcn_ref.recipe import TrainRecipe
 
-# Files whose text decides what a step computes, by package; commands and readers do not.
+# Packages and modules whose text decides what a step computes.
 TRAINING_CODE = (
     "fxp.floatnet",
     "fxp.observe",
@@ -42,9 +41,6 @@ TRAINING_CODE = (
 )
 INTEGER_CODE = ("fxp", "fxp.kernels", "stgcn_ref.datasets.clips", "stgcn_ref.metrics")
 COST_CODE = ("hw_model",)
-COMMANDS = ("__main__", "console", "tables")
-VECTORS = ("golden", "hexmem", "manifest", "memories", "trace", "verify")
-NOT_COMPUTING = (*COMMANDS, *VECTORS)
 
 
 @dataclass(frozen=True)
@@ -165,27 +161,3 @@ def _point(design: Design, accelerator: Accelerator) -> Point:
 def content_key(content: Any) -> str:
     """sha256 (hex) of the canonical JSON of plain data."""
     return hashlib.sha256(canonical_json(content)).hexdigest()
-
-
-@cache
-def code_version(names: tuple[str, ...]) -> str:
-    """sha256 (hex) of the source files of packages (not their subpackages) and single modules.
-
-    Read as files: nothing is imported, torch least of all.
-    """
-    digest = hashlib.sha256()
-    for name in names:
-        package, _, module = name.rpartition(".")
-        root = resources.files(package or name)
-        if module and (root / f"{module}.py").is_file():
-            files = [root / f"{module}.py"]
-        else:
-            folder = resources.files(package) / module if package else root
-            files = sorted(
-                (f for f in folder.iterdir() if f.name.endswith(".py")), key=lambda f: f.name
-            )
-        for file in files:
-            if file.name.removesuffix(".py") not in NOT_COMPUTING:
-                digest.update(f"{name}/{file.name}\n".encode())
-                digest.update(file.read_bytes().replace(b"\r\n", b"\n"))
-    return digest.hexdigest()

@@ -73,7 +73,7 @@ def run_sweep(
             work = Work(store, directory, axes.constraints, retry=retry, watch=watch)
             work.plan(points)
             setup = (directory, cache or directory / "checkpoints", data)
-            for done in execute(work.queue, jobs, make_context, setup):
+            for done in execute(work.queue, jobs, make_context, setup, work.hear):
                 work.take(done)
             collected = export(store, directory)
     status = [record["status"] for record in collected.records]

@@ -32,11 +32,14 @@ FAILURES = "failures.log"  # tracebacks of steps that failed by a bug, not by wr
 
 @dataclass(frozen=True)
 class Progress:
-    """Where a sweep stands: points with a row, and trainings done, of all that it needs."""
+    """Where a sweep stands: points with a row, and trainings done, of all that it needs.
+
+    `trained` counts running trainings by the share of their epochs.
+    """
 
     points: int
     points_total: int
-    trained: int
+    trained: float
     to_train: int
     note: str = ""
 
@@ -72,6 +75,7 @@ class Work:
         self.queue: deque[Task] = deque()
         self.evaluated = 0
         self._total = self._before = self._trained = self._to_train = 0
+        self._shares: dict[str, float] = {}  # of running trainings
         self._points: dict[str, list[Point]] = {}  # missing ones, by design
         self._designs: dict[str, list[Design]] = {}  # of missing points, by topology
 
@@ -106,6 +110,11 @@ class Work:
             with (self._directory / FAILURES).open("a", encoding="utf-8") as log:
                 log.write(f"{note}\n{done.trace}\n")
         self._tell(note)
+
+    def hear(self, task: Task, share: float) -> None:
+        """Take note of how far a running training is."""
+        self._shares[task.key] = share
+        self._tell("")
 
     def _is_open(self, row: Row | None) -> bool:
         return row is None or (self._retry and row.status == "failed")
@@ -149,6 +158,7 @@ class Work:
 
     def _take_training(self, topology: Topology, done: Done) -> None:
         self._trained += 1
+        self._shares.pop(topology.key, None)
         reason = f"training: {done.error}" if done.error else ""
         self._write("topologies", topology.key, "", topology.params, done, reason)
         if reason:
@@ -212,4 +222,5 @@ class Work:
 
     def _tell(self, note: str) -> None:
         done = self._before + self.evaluated
-        self._watch(Progress(done, self._total, self._trained, self._to_train, note))
+        trained = self._trained + sum(self._shares.values())
+        self._watch(Progress(done, self._total, trained, self._to_train, note))

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from dse.executor import Done, Task, execute
+from dse.executor import Done, Task, execute, report_share
 from fxp.errors import InputError
 
 
@@ -85,6 +85,22 @@ def test_leaving_the_loop_ends_the_workers() -> None:
     for pid in pids:
         with pytest.raises(ProcessLookupError):
             os.kill(pid, 0)
+
+
+def half_way(context: int) -> int:
+    report_share(0.5)
+    return context
+
+
+@pytest.mark.parametrize("jobs", [1, 2])
+def test_tasks_report_while_they_run(jobs: int) -> None:
+    heard = []
+    queue = deque([task("a", half_way), task("b", add, 1)])
+    for done in execute(
+        queue, jobs, setup, (3,), lambda who, share: heard.append((who.key, share))
+    ):
+        assert done.value in (3, 4)
+    assert heard == [("a", 0.5)]
 
 
 def test_jobs_must_be_positive() -> None:
