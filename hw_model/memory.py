@@ -5,10 +5,12 @@ costs per bit it frees, cheapest first:
 
 - of a FIFO or delay line all but two frames (one coming in, one going out) can be spilled, and
   every new frame moves `past_reads` frames in and one out: `(past_reads + 1) / (frames - 2)` bits
-  of traffic for each bit freed;
+  of traffic for each bit freed. A temporal convolution reads each past frame only once if the
+  engine goes input channel by input channel, holding its taps for all joints (twice: one set comes
+  in) and, on lanes, the partial sums of all outputs;
 - the weights of a convolution are read once per frame: 1 bit of traffic for each bit freed. For
-  that the engine lets all joints pass while it holds a set of weights, so that it needs room in the
-  stream buffer for two sets, and on lanes for the partial sums of all joints.
+  that the engine lets all joints pass while it holds a set of weights (twice) and, on lanes, the
+  partial sums of all joints. What has to be held must fit the stream buffer.
 
 The last one spilled goes only as far as needed. Biases, norms, adjacencies, running sums and
 activation buffers always stay, and `stream_buffer_bits` are set aside as soon as anything is
@@ -20,6 +22,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from fractions import Fraction
+from typing import Literal
 
 from hw_model.accelerator import Accelerator, Adjacency, Lanes
 from hw_model.flow import Flow, activation_buffers
@@ -56,11 +59,13 @@ class Placement:
 
 @dataclass(frozen=True, slots=True)
 class _Spill:
-    """One thing that may leave the chip."""
+    """One thing that may leave the chip, and what the stream buffer has to hold then."""
 
     node: str
+    what: Literal["weights", "state"]
     bits: int
     traffic_per_bit: Fraction
+    held_bits: int
 
 
 def weights_of(loop: Loop, adjacency: Adjacency) -> Words:
@@ -89,31 +94,40 @@ def place(loops: Sequence[Loop], memory: Memory, accelerator: Accelerator) -> Pl
     if accelerator.dram is None:
         reason = f"needs {needed} bits on chip, has {capacity} and no DRAM"
         return Placement(needed, 0, {}, (reason,))
-    excess = needed + accelerator.memory.stream_buffer_bits - capacity
+    room = accelerator.memory.stream_buffer_bits
+    excess = needed + room - capacity
     traffic: dict[str, int] = {}
+    reasons = []
     left = excess
-    for spill in _spills(loops):
+    for spill in _spills(loops, accelerator):
         moved = min(spill.bits, left)
-        if moved > 0:
-            cost = -(-moved * spill.traffic_per_bit.numerator // spill.traffic_per_bit.denominator)
-            traffic[spill.node] = traffic.get(spill.node, 0) + cost
-            left -= moved
-    reasons = list(_buffer_reasons(loops, accelerator, traffic))
+        if moved == 0:
+            break
+        cost = -(-moved * spill.traffic_per_bit.numerator // spill.traffic_per_bit.denominator)
+        traffic[spill.node] = traffic.get(spill.node, 0) + cost
+        left -= moved
+        if spill.held_bits > room:
+            reasons.append(
+                f"{spill.node}: {spill.what} from DRAM: {spill.held_bits} bits of stream buffer "
+                f"are needed, `stream_buffer_bits` is {room}"
+            )
     if left > 0:
-        kept = capacity + left
-        reasons.insert(0, f"needs {kept} bits on chip even with DRAM, has {capacity}")
+        reasons.insert(0, f"needs {capacity + left} bits on chip even with DRAM, has {capacity}")
     return Placement(capacity + left, excess - left, traffic, tuple(reasons))
 
 
-def _spills(loops: Sequence[Loop]) -> list[_Spill]:
+def _spills(loops: Sequence[Loop], accelerator: Accelerator) -> list[_Spill]:
     spills = []
     for loop in loops:
         for state in loop.state:
             if (frames := _spillable_frames(state)) > 0:
                 bits = frames * state.frame_words * state.word_bits
-                spills.append(_Spill(loop.name, bits, Fraction(state.past_reads + 1, frames)))
+                per_bit = Fraction(state.past_reads + 1, frames)
+                held = _held_taps_bits(loop, accelerator) if loop.kind == "temporal_conv" else 0
+                spills.append(_Spill(loop.name, "state", bits, per_bit, held))
         if loop.kind in ("conv", "temporal_conv"):
-            spills.append(_Spill(loop.name, loop.weights.bits, Fraction(1)))
+            held = _held_weights_bits(loop, accelerator)
+            spills.append(_Spill(loop.name, "weights", loop.weights.bits, Fraction(1), held))
     return sorted(spills, key=lambda spill: spill.traffic_per_bit)
 
 
@@ -121,25 +135,18 @@ def _spillable_frames(state: State) -> int:
     return 0 if state.kind == "accumulator" else state.frames - FRAMES_KEPT
 
 
-def _buffer_reasons(
-    loops: Sequence[Loop], accelerator: Accelerator, traffic: dict[str, int]
-) -> list[str]:
-    """What the stream buffer is too small for."""
-    room = accelerator.memory.stream_buffer_bits
+def _held_taps_bits(loop: Loop, accelerator: Accelerator) -> int:
+    """The taps of an input channel for all joints, twice; on lanes the sums of all outputs."""
+    taps = 2 * loop.taps * loop.joints * loop.operand_bits
+    sums = loop.outputs * loop.joints * loop.accumulator_bits
+    return taps + (sums if isinstance(accelerator.engine, Lanes) else 0)
+
+
+def _held_weights_bits(loop: Loop, accelerator: Accelerator) -> int:
+    """A set of weights, twice; on lanes a sum for every joint and lane."""
     engine = accelerator.engine
-    reasons = []
-    for loop in loops:
-        if loop.name not in traffic or loop.kind not in ("conv", "temporal_conv"):
-            continue
-        if isinstance(engine, Lanes):
-            products = accelerator.multiplier.products(loop.weight_bits, loop.operand_bits)
-            lanes = min(engine.lanes * products, loop.outputs)
-            bits = lanes * (2 * loop.weight_bits + loop.joints * loop.accumulator_bits)
-        else:
-            bits = 2 * engine.rows * engine.cols * loop.weight_bits
-        if bits > room:
-            reasons.append(
-                f"{loop.name}: weights from DRAM need {bits} bits of stream buffer, "
-                f"`stream_buffer_bits` is {room}"
-            )
-    return reasons
+    if not isinstance(engine, Lanes):
+        return 2 * engine.rows * engine.cols * loop.weight_bits
+    products = accelerator.multiplier.products(loop.weight_bits, loop.operand_bits)
+    lanes = min(engine.lanes * products, loop.outputs)
+    return lanes * (2 * loop.weight_bits + loop.joints * loop.accumulator_bits)

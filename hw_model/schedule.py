@@ -4,7 +4,8 @@ One engine computes node after node, one frame in flight. With N lanes (times th
 operands' widths pack into one multiplier, for multiply-accumulates), V joints, Ci input and Co
 output channels, P partitions:
 
-- load: `V * ceil(Ci/N)`, once per layer that multiplies matrices: the frame is copied in;
+- load: `V * ceil(Ci/N)`, once per layer that multiplies matrices: the frame is copied in (a
+  temporal convolution in front finds it in its FIFO);
 - 1x1 convolution: `V * P * ceil(Co/P/N) * Ci` (P = 1 unless a graph product follows), 3 to fill;
 - temporal convolution: `V * ceil(Co/N) * Ci * taps`, 3 to fill;
 - graph product: `ceil(Co/N) * sum over joints of max(1, edges)`, dense `ceil(Co/N) * P * V * V`;
@@ -113,7 +114,7 @@ def schedule(loops: Sequence[Loop], flow: Flow, accelerator: Accelerator) -> tup
             work = _word_pass(loop, flow.fused(loop, position), engine)
         terms = [(loop.name.removeprefix(f"{loop.layer}."), work.cycles)] if work.cycles else []
         if matrix and isinstance(engine, Lanes):
-            if loop.name == first[loop.layer]:
+            if loop.name == first[loop.layer] and loop.kind != "temporal_conv":
                 loaded = operand_frame(loop)
                 terms.insert(0, ("load", loop.joints * _ceil(loop.inputs, engine.lanes)))
             if loop.kind != "graph_product":

@@ -17,6 +17,7 @@ from fxp.ir import (
     Input,
     JointMean,
     Requantise,
+    TemporalConv,
     TemporalSum,
     Weights,
 )
@@ -81,6 +82,22 @@ def tiny_graph() -> Graph:
         Argmax("label", "logits"),
     )
     return Graph("tiny", nodes, ("logits", "label"))
+
+
+def temporal_graph() -> Graph:
+    """A convolution, then 3 taps over time (dilation 2, 2 frames ahead) beside a residual."""
+    nodes = (
+        Input("input", 2, 3, QFormat(6, 0)),
+        Conv("c", "input", _weights(5, 2, 2), _zeros(2)),
+        _cast("c.q", "c", 7),
+        TemporalConv("t", "c.q", _weights(5, 4, 2, 3), _zeros(4), dilation=2, lookahead=2),
+        _cast("t.q", "t", 7),
+        Conv("r", "input", _weights(5, 4, 2), _zeros(4)),
+        _cast("r.q", "r", 9),
+        Add("sum", "t.q", "r.q"),
+        _cast("sum.q", "sum", 8),
+    )
+    return Graph("temporal", nodes, ("sum.q",))
 
 
 @st.composite

@@ -20,14 +20,14 @@ from fxp.ir import (
     TemporalSum,
     Weights,
 )
-from fxp.qformat import Cast, QFormat
+from fxp.qformat import QFormat
 from fxp.ranges import analyse
 from fxp.spec import ArchSpec, QuantSpec
 from fxp.validate import describe
 from hw_model.blueprint import blueprint
 from hw_model.loops import Loop, State, Words, loop_nest
 from hw_model.widths import scale_shift, widths_of
-from tests.accelerators import small_archs, tiny_graph
+from tests.accelerators import small_archs, temporal_graph, tiny_graph
 from tests.strategies import random_graph
 
 
@@ -107,23 +107,14 @@ def test_bounds_and_widths_of_the_tiny_graph() -> None:
 
 def test_temporal_convolution_and_delay_line() -> None:
     """3 taps, dilation 2, symmetric: 2 frames ahead, so the other operand waits 2 frames."""
-    weight = Weights(np.zeros((4, 2, 3), np.int64), 5, (0,))
-    nodes = (
-        Input("input", 2, 3, QFormat(6, 0)),
-        TemporalConv("t", "input", weight, np.zeros(4, np.int64), dilation=2, lookahead=2),
-        Requantise("t.q", "t", Cast(QFormat(7, 0))),
-        Conv("r", "input", Weights(np.zeros((4, 2), np.int64), 5, (0,)), np.zeros(4, np.int64)),
-        Requantise("r.q", "r", Cast(QFormat(9, 0))),
-        Add("sum", "t.q", "r.q"),
-    )
-    loops = loops_of(Graph("g", nodes, ("sum",)))
+    loops = loops_of(temporal_graph())
     conv = loops["t"]
     assert conv.macs_dense == conv.macs_sparse == 4 * 2 * 3 * 3  # outputs, inputs, taps, joints
     assert conv.weights == Words(24, 120)
-    assert conv.accumulator_bits == 6 + 5 + 3  # 6 terms
-    assert conv.bias == Words(4, 4 * 14)
+    assert conv.accumulator_bits == 7 + 5 + 3  # 6 terms
+    assert conv.bias == Words(4, 4 * 15)
     # the frames from the oldest tap to the newest: (3 - 1) * 2 + 1
-    assert conv.state == (State("fifo", "input", 5, 6, 6, past_reads=2),)
+    assert conv.state == (State("fifo", "c.q", 5, 6, 7, past_reads=2),)
     assert loops["sum"].state == (State("delay", "r.q", 2, 12, 9),)
 
 

@@ -12,7 +12,7 @@ from hw_model.cost import Estimate, estimate
 from hw_model.flow import activation_buffers, flow_of
 from hw_model.loops import Words, loop_nest
 from hw_model.memory import Placement, memory_of, place
-from tests.accelerators import machine, memory, tiny_graph
+from tests.accelerators import machine, memory, temporal_graph, tiny_graph
 from tests.strategies import random_graph
 
 DRAM = {"bytes_per_s": 1e6}
@@ -43,6 +43,35 @@ def test_passes_and_buffers() -> None:
     }
     # during the graph product: input 6 x 8, conv.q 12 x 6, add.q 6 x 6 bits
     assert activation_buffers(loops, flow) == Words(24, 48 + 72 + 36)
+
+
+def test_what_a_fifo_or_a_delay_line_keeps_is_not_buffered_too() -> None:
+    loops = loop_nest(temporal_graph())
+    flow = flow_of(loops)
+    # input until the residual's pass (5), t.q too: there the sum is made of it and the delay line
+    assert flow.buffered == {"input": 5, "t.q": 5, "sum.q": len(loops)}
+    # at that pass: input 6 x 6, t.q 12 x 7, sum.q 12 x 8 bits
+    assert activation_buffers(loops, flow) == Words(30, 36 + 84 + 96)
+    found = memory_of(loops, flow, "sparse", Words())
+    assert found.fifo == Words(5 * 6, 5 * 6 * 7) and found.delays == Words(2 * 12, 2 * 12 * 9)
+
+
+def test_spilling_a_fifo_of_taps_and_a_delay_line() -> None:
+    """Of 5 frames 3 may go (126 bits): each new frame reads 2 and writes 1, 3 / 3 of traffic.
+
+    The delay line's 2 frames both stay; weights (1 of traffic per bit) follow in order.
+    """
+    loops = loop_nest(temporal_graph())
+    needed = memory_of(loops, flow_of(loops), "sparse", Words())
+    chip = memory(needed.total.bits - 130)
+    found = place(loops, needed, machine(memory=chip, dram=DRAM))
+    assert found.traffic_bits == {"c": 20, "t": 110}  # c's 4 x 5 bits of weights come first
+    assert found.reasons == (
+        # two lanes, two sets of 5-bit weights, sums of 12 bits for 3 joints
+        "c: weights from DRAM: 92 bits of stream buffer are needed, `stream_buffer_bits` is 0",
+        # a channel's 3 taps of 7 bits for 3 joints, twice; sums of 15 bits for 4 outputs, 3 joints
+        "t: state from DRAM: 306 bits of stream buffer are needed, `stream_buffer_bits` is 0",
+    )
 
 
 def test_memory_of_the_tiny_graph() -> None:
@@ -98,7 +127,8 @@ def test_small_stream_buffer() -> None:
     """Two lanes hold two sets of 4-bit weights and sums of 13 bits for 3 joints: 2 * (8 + 39)."""
     found = placed(machine(memory=memory(600, stream_buffer_bits=50), dram=DRAM))
     assert found.reasons == (
-        "block.conv: weights from DRAM need 94 bits of stream buffer, `stream_buffer_bits` is 50",
+        "block.conv: weights from DRAM: 94 bits of stream buffer are needed, "
+        "`stream_buffer_bits` is 50",
     )
 
 

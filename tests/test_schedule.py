@@ -15,7 +15,7 @@ from hw_model.flow import flow_of
 from hw_model.ledger import published_arch
 from hw_model.loops import loop_nest
 from hw_model.schedule import schedule
-from tests.accelerators import machine, small_archs, tiny_graph
+from tests.accelerators import machine, small_archs, temporal_graph, tiny_graph
 
 Edges = np.ndarray[tuple[int, ...], np.dtype[np.bool_]]
 
@@ -184,6 +184,19 @@ def test_accesses_of_the_tiny_graph_by_hand() -> None:
         "logits": (0, 0, 30, 0, 0),
         "label": (0, 30, 2, 0, 0),
     }
+
+
+def test_accesses_of_a_temporal_convolution_by_hand() -> None:
+    """2 lanes: 4 outputs in 2 groups, 3 joints, 2 inputs, 3 taps: 36 cycles, each a FIFO read."""
+    loops = loop_nest(temporal_graph())
+    steps = {step.loop.name: step for step in schedule(loops, flow_of(loops), machine(2))}
+    taps, total = steps["t"], steps["sum"].accesses
+    assert taps.terms == (("t", 36), ("fill", 3), ("drain", 5))
+    assert taps.accesses.weight_reads.bits == 72 * 5 + 12 * 15
+    assert taps.accesses.state_reads.bits == 36 * 7 and taps.accesses.state_writes.bits == 6 * 7
+    assert taps.accesses.activations == 0
+    assert total.state_reads.bits == total.state_writes.bits == 12 * 9  # the delay line
+    assert total.activation_reads.bits == 12 * 7  # t.q has waited
 
 
 def test_array_reproduces_scale_sim() -> None:
