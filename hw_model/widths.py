@@ -83,7 +83,9 @@ def _width(node: Node, x: Sequence[tuple[Value, Width]], value: Value) -> Width:
             return _products(x[0][1], scale.word_bits if shift is None else shift + 1, 1)
         case Add():
             magnitude_bits = 1 + max(_aligned(about, width, value) for about, width in x)
-            return Width(magnitude_bits, magnitude_bits + 1)
+            stored = all(about.stored_bits is not None for about, _ in x)
+            # a product may be +2**magnitude itself, a stored word is at least one lsb below
+            return Width(magnitude_bits, magnitude_bits + (1 if stored else 2))
         case JointMean(multiplier=multiplier):
             about, one = x[0]
             terms_bits = sum_bits(about.joints) + multiplier.bit_length()
