@@ -19,6 +19,7 @@ from fxp.errors import InputError
 from fxp.spec import Spec, load_spec
 
 Positive = Annotated[int, Field(ge=1)]
+Quantity = Annotated[float, Field(gt=0, allow_inf_nan=False)]
 Adjacency = Literal["dense", "sparse"]
 
 
@@ -34,7 +35,7 @@ def _monotone(table: tuple[tuple[int, float], ...]) -> tuple[tuple[int, float], 
 
 
 Table = Annotated[
-    tuple[tuple[Positive, Annotated[float, Field(gt=0)]], ...],
+    tuple[tuple[Positive, Quantity], ...],
     Field(min_length=1),
     BeforeValidator(_pairs),
     AfterValidator(_monotone),
@@ -105,7 +106,7 @@ class OnChipMemory(Spec):
 class Dram(Spec):
     """External memory."""
 
-    bytes_per_s: Annotated[float, Field(gt=0)]
+    bytes_per_s: Quantity
 
 
 class EnergyTable(Spec):
@@ -120,7 +121,7 @@ class EnergyTable(Spec):
     multiply_pj: Table
     add_pj: Table
     sram_pj_per_bit: Table
-    dram_pj_per_bit: Annotated[float, Field(gt=0)]
+    dram_pj_per_bit: Quantity
 
 
 class Resources(Spec):
@@ -142,7 +143,7 @@ class Accelerator(Spec):
     name: Annotated[str, Field(min_length=1)]
     description: str
     source: Annotated[str, Field(min_length=1)]
-    clock_hz: Annotated[float, Field(gt=0)]
+    clock_hz: Quantity
     engine: Annotated[Lanes | Array, Field(discriminator="kind")]
     multiplier: Multiplier
     adjacency: Adjacency
@@ -150,7 +151,7 @@ class Accelerator(Spec):
     dram: Dram | None = None
     energy: EnergyTable
     resources: Resources = Resources()
-    deadline_s: Annotated[float, Field(gt=0)] | None = None
+    deadline_s: Quantity | None = None
 
     @model_validator(mode="after")
     def _consistent(self) -> Self:

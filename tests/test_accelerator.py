@@ -73,6 +73,8 @@ def test_a_file_reads_back(tmp_path: Path) -> None:
     [
         ({"lanes": 3}, r"bad\.yaml: key `lanes` is unknown"),
         ({"clock_hz": 0}, r"bad\.yaml: key `clock_hz`: .*greater than 0"),
+        ({"clock_hz": float("inf")}, r"bad\.yaml: key `clock_hz`: .*finite"),
+        ({"dram": {"bytes_per_s": float("nan")}}, r"bad\.yaml: key `dram\.bytes_per_s`"),
         ({"source": ""}, r"bad\.yaml: key `source`"),
         ({"energy": None}, r"bad\.yaml: key `energy`: Field required"),
         ({"engine": {"kind": "lanes", "lanes": 0}}, r"bad\.yaml: key `engine\.lanes\.lanes`"),
