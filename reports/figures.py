@@ -51,7 +51,6 @@ def save(figure: Figure, stem: Path) -> list[Path]:
         InputError: a file cannot be written.
     """
     paths = []
-    FigureCanvasAgg(figure)
     with mpl.rc_context(STYLE):
         for kind in ("png", "svg"):
             path = stem.with_suffix(f".{kind}")
@@ -62,6 +61,14 @@ def save(figure: Figure, stem: Path) -> list[Path]:
     return paths
 
 
+def _page(width: float, height: float, title: str) -> Figure:
+    """An empty figure at the resolution it is saved at: text is laid out in whole pixels."""
+    figure = Figure(figsize=(width, height), dpi=DPI, layout="constrained")
+    FigureCanvasAgg(figure)
+    figure.suptitle(title, x=0.01, ha="left", fontsize=11)
+    return figure
+
+
 def draw_pareto(panels: Sequence[Panel], key: Sequence[str], title: str) -> Figure:
     """Scatter plots side by side: dominated points grey, the front coloured by bit widths.
 
@@ -70,9 +77,7 @@ def draw_pareto(panels: Sequence[Panel], key: Sequence[str], title: str) -> Figu
     """
     with mpl.rc_context(STYLE):
         height = max(4.8, 1.4 + 0.17 * min(len(key), KEY_LINES + 1))
-        figure = Figure(figsize=(4.7 * len(panels) + 2.9, height), layout="constrained")
-        FigureCanvasAgg(figure)
-        figure.suptitle(title, x=0.01, ha="left", fontsize=11)
+        figure = _page(4.7 * len(panels) + 2.9, height, title)
         grid = figure.subplots(1, len(panels), squeeze=False)[0]
         colours, markers = _codes(panels)
         for axes, panel in zip(grid, panels, strict=True):
@@ -131,7 +136,7 @@ def _scale(axes: Axes, values: Sequence[float]) -> None:
         axes.xaxis.set_major_locator(LogLocator(subs=subs))
         axes.xaxis.set_minor_formatter(NullFormatter())
         axes.xaxis.set_major_formatter(EngFormatter(sep=""))
-    elif high >= 1e4:
+    elif high >= 1e4 or 0 < high < 1e-2:
         axes.xaxis.set_major_formatter(EngFormatter(sep=""))
 
 
@@ -215,8 +220,7 @@ def draw_bits(panels: Sequence[BitsPanel], title: str) -> Figure:
     with mpl.rc_context(STYLE):
         settings = max(len(panel.settings) for panel in panels)
         width = max(3.4, 0.42 * settings + 1.4)
-        figure = Figure(figsize=(width * len(panels), 4.0), layout="constrained")
-        figure.suptitle(title, x=0.01, ha="left", fontsize=11)
+        figure = _page(width * len(panels), 4.0, title)
         grid = figure.subplots(1, len(panels), squeeze=False)[0]
         for axes, panel in zip(grid, panels, strict=True):
             positions = range(len(panel.settings))
@@ -247,8 +251,7 @@ def draw_memory(bars: Sequence[Bar], title: str) -> Figure:
     """Stacked horizontal bars of memory by kind, one a network on the front."""
     with mpl.rc_context(STYLE):
         height = 1.5 + 0.24 * max(len(bars), 2)
-        figure = Figure(figsize=(7.6, height), layout="constrained")
-        figure.suptitle(title, x=0.01, ha="left", fontsize=11)
+        figure = _page(7.6, height, title)
         axes = figure.subplots()
         left = [0.0] * len(bars)
         rows = range(len(bars))

@@ -13,7 +13,6 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from matplotlib.axes import Axes
-from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.text import Text
 from typer.testing import CliRunner
 
@@ -247,8 +246,6 @@ def test_all_text_of_the_figures_lies_on_the_page(tmp_path: Path) -> None:
         draw_memory(memory_bars(results), "a title"),
     ]
     for figure in figures:
-        if not isinstance(figure.canvas, FigureCanvasAgg):
-            FigureCanvasAgg(figure)
         figure.canvas.draw()
         page = figure.bbox
         texts = [text for axes in figure.axes for text in (axes.xaxis.label, axes.yaxis.label)]
@@ -260,6 +257,9 @@ def test_all_text_of_the_figures_lies_on_the_page(tmp_path: Path) -> None:
             box = text.get_window_extent()
             assert page.x0 <= box.x0 and box.x1 <= page.x1, text.get_text()
             assert page.y0 <= box.y0 and box.y1 <= page.y1, text.get_text()
+        for legend in figure.legends:
+            frame = legend.get_window_extent()
+            assert not any(axes.get_window_extent().overlaps(frame) for axes in figure.axes)
 
 
 def tick_labels(axes: Axes) -> list[Text]:
