@@ -45,9 +45,12 @@ class Context:
 
 
 def make_context(directory: Path, cache: Path, data: tuple[Dataset, Dataset] | None) -> Context:
-    """A worker's context; keeps the thread pools of libraries that come later at one thread."""
+    """A worker's context; libraries that are loaded later (torch) keep to one thread.
+
+    Workers share the cores already, and sums split over threads would depend on their number.
+    """
     for name in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"):
-        os.environ.setdefault(name, "1")
+        os.environ[name] = "1"
     return Context(directory, cache, data)
 
 

@@ -23,7 +23,7 @@ from stgcn_ref.datasets.clips import Clip
 def find_point(collected: Collected, wanted: str) -> Record:
     """The evaluated point meant by a prefix of its hash, `best:<metric>` or `front:<place>`.
 
-    The best is among feasible points; among equals it is the first of the space.
+    The best is among feasible points; among equals it is one of the front, the first of the space.
 
     Raises:
         InputError: no such point, several, an unknown metric, or one without a network.
@@ -56,7 +56,8 @@ def _best(collected: Collected, metric: str) -> Record:
     if not known:
         raise InputError(f"point best:{metric}: no feasible point has it")
     sign = 1 if about[metric]["better"] == "max" else -1
-    return max(known, key=lambda record: sign * record[metric])  # the first of equals
+    on_front = {record["point"] for record in collected.front}
+    return max(known, key=lambda record: (sign * record[metric], record["point"] in on_front))
 
 
 def find_clip(clips: Sequence[Clip], valid: int, wanted: str) -> Clip:

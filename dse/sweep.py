@@ -21,6 +21,9 @@ from dse.store import Store, locked
 from dse.work import Progress, Work, judge
 from fxp.errors import InputError
 
+CHECKPOINTS = "checkpoints"
+ROOMS = ("topologies", "networks", CHECKPOINTS)
+
 
 @dataclass(frozen=True)
 class Outcome:
@@ -64,15 +67,14 @@ def run_sweep(
     check_fit(axes, data)
     points = expand(axes, data_hash(data))
     with locked(directory):
-        for name in ("topologies", "networks"):
-            (directory / name).mkdir(exist_ok=True)
+        _make_rooms(directory)
         with Store(directory, create=True) as store:
             keys = [point.key for point in points]
             store.set_plan(keys, about_sweep(axes, describe(data)))
             rejudge(store, keys, axes.constraints)
             work = Work(store, directory, axes.constraints, retry=retry, watch=watch)
             work.plan(points)
-            setup = (directory, cache or directory / "checkpoints", data)
+            setup = (directory, cache or directory / CHECKPOINTS, data)
             for done in execute(work.queue, jobs, make_context, setup, work.hear):
                 work.take(done)
             collected = export(store, directory)
@@ -85,6 +87,14 @@ def run_sweep(
         status.count("failed"),
         len(collected.front),
     )
+
+
+def _make_rooms(directory: Path) -> None:
+    """Make the folders of a results directory, without what a killed sweep was just writing."""
+    for folder in (directory, *(directory / name for name in ROOMS)):
+        folder.mkdir(exist_ok=True)
+        for leftover in folder.glob(".*.tmp"):
+            leftover.unlink(missing_ok=True)
 
 
 def rejudge(store: Store, keys: Iterable[str], constraints: Sequence[Constraint]) -> None:

@@ -213,6 +213,9 @@ def test_cost_alone_needs_no_training_and_counts_the_same_work(
     assert {name: counted[name] for name in same} == {name: measured[name] for name in same}
 
 
-def test_a_context_keeps_libraries_at_one_thread(tmp_path: Path) -> None:
+def test_a_context_keeps_libraries_at_one_thread(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("OMP_NUM_THREADS", "8")
     make_context(tmp_path, tmp_path, None)
-    assert os.environ["OMP_NUM_THREADS"]
+    assert os.environ["OMP_NUM_THREADS"] == "1"

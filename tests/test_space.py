@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -256,6 +257,30 @@ def test_data_are_the_same_every_time(tmp_path: Path) -> None:
     assert once is not None
     assert [clip.subject for clip in once[0].clips] == [1, 2]
     assert data_hash(None) == ""
+
+
+ROOT = Path(__file__).parents[1]
+
+
+@pytest.mark.parametrize(
+    ("name", "networks", "quants", "seeds"), [("quickstart", 4, 6, 1), ("hugadb", 9, 8, 2)]
+)
+def test_the_examples_are_spaces(name: str, networks: int, quants: int, seeds: int) -> None:
+    axes = load_space(ROOT / "examples" / f"{name}.yaml")
+    assert (len(axes.networks), len(axes.quants), len(axes.space.seeds)) == (
+        networks,
+        quants,
+        seeds,
+    )
+
+
+def test_the_space_in_the_documentation_is_one(tmp_path: Path) -> None:
+    text = (ROOT / "docs" / "exploration.md").read_text()
+    (example,) = re.findall(r"```yaml\n(.*?)```", text, re.DOTALL)
+    (tmp_path / "doc.yaml").write_text(example)
+    axes = load_space(tmp_path / "doc.yaml")
+    check_fit(axes, load_data(axes.space, axes.source, None))
+    assert len(expand(axes, "")) == 40
 
 
 def test_neither_dse_nor_reports_load_torch() -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import json
+import shutil
 import sqlite3
 from pathlib import Path
 from typing import Any
@@ -14,10 +15,12 @@ from typer.testing import CliRunner
 import dse.__main__
 import dse.evaluate
 import dse.work
+from dse.axes import load_space
 from dse.evaluate import network_file
 from dse.golden import find_point, write_golden
 from dse.results import collect
-from dse.store import Row, Store
+from dse.store import Row, Store, locked
+from dse.sweep import run_sweep
 from fxp.errors import InputError
 from fxp.store import graph_hash, load_graph
 from fxp.verify import verify_bundle
@@ -133,8 +136,6 @@ def test_kept_networks_are_those_of_the_rows(trained: Path) -> None:
 
 
 def test_a_lost_point_is_priced_again_without_training(trained: Path, tmp_path: Path) -> None:
-    import shutil
-
     copy = tmp_path / "run"
     shutil.copytree(trained, copy)
     before = (copy / "results.csv").read_bytes()
@@ -142,9 +143,11 @@ def test_a_lost_point_is_priced_again_without_training(trained: Path, tmp_path: 
         store.execute("DELETE FROM points WHERE key = (SELECT min(key) FROM points)")
     store.close()
     shutil.rmtree(copy / "checkpoints")
+    (copy / "networks" / ".cut-off.fxp.123.tmp").write_text("half")
     outcome = sweep(write_space(tmp_path, TRAINED_SPACE), copy)
     assert outcome.evaluated == 1
-    assert not (copy / "checkpoints").exists()
+    assert not list((copy / "checkpoints").iterdir())
+    assert not list(copy.glob("**/.*"))
     assert (copy / "results.csv").read_bytes() == before
 
 
@@ -228,6 +231,31 @@ def test_golden_vectors_carry_the_point(trained: Path, tmp_path: Path) -> None:
     assert by_name["provenance"]["clip"] == "synthetic_01_00"
 
 
+@pytest.mark.hugadb
+def test_real_recordings_from_the_data_folder(hugadb_root: Path, tmp_path: Path) -> None:
+    data = {
+        "kind": "hugadb",
+        "preparation": {"frames_per_step": 12, "shift": 5},
+        "train": [7],
+        "valid": [8],
+    }
+    space = {**TRAINED_SPACE, "data": data, "accelerators": ["zu7ev"]}
+    base = {**TRAINED_SPACE["network"]["base"], "classes": 10}
+    space["network"] = {"base": base, "channels": {"tiny": [4]}, "window": [3]}
+    axes = load_space(write_space(tmp_path, space))
+    outcome = run_sweep(axes, tmp_path / "run", data_root=hugadb_root, jobs=1)
+    assert (outcome.points, outcome.ok) == (2, 2)
+    for row in rows(tmp_path / "run" / "results.csv"):
+        merged, plain = float(row["elevator_frame_accuracy"]), float(row["frame_accuracy"])
+        assert merged >= plain > 0
+    with pytest.raises(InputError, match="give --data FOLDER"):
+        write_golden(tmp_path / "run", "front:1", "0", tmp_path / "bundle")
+    out = tmp_path / "bundle"
+    manifest = write_golden(tmp_path / "run", "front:1", "0", out, frames=4, data_root=hugadb_root)
+    assert manifest["provenance"]["clip"].startswith("various_08_")
+    assert manifest["provenance"]["data"]["synthetic"] is False
+
+
 @pytest.mark.parametrize(
     ("clip", "options", "message"),
     [
@@ -256,6 +284,15 @@ def test_the_store_says_what_a_foreign_point_lacks(tmp_path: Path) -> None:
 
 def command(*arguments: object) -> Any:
     return CliRunner().invoke(dse.__main__.app, [str(argument) for argument in arguments])
+
+
+def test_a_second_sweep_into_the_directory_is_refused(tmp_path: Path) -> None:
+    space = write_space(tmp_path, COST_SPACE)
+    with locked(tmp_path / "run"):
+        answer = command("sweep", space, "--out", tmp_path / "run", "--jobs", 1)
+    assert isinstance(answer.exception, InputError)
+    assert "another sweep is running in this directory" in str(answer.exception)
+    assert not (tmp_path / "run" / "results.csv").exists()
 
 
 def test_the_commands_say_what_they_did(tmp_path: Path) -> None:

@@ -98,7 +98,7 @@ def test_five_kills_at_random_moments_change_nothing(tmp_path: Path) -> None:
     assert start(space, tmp_path / "killed", jobs=2).wait() == 0
     for name in TABLES:
         assert (tmp_path / "killed" / name).read_bytes() == (tmp_path / "whole" / name).read_bytes()
-    assert not list((tmp_path / "killed").glob("**/*.tmp"))
+    assert not list((tmp_path / "killed").glob("**/.*"))
 
 
 def test_an_interrupt_ends_with_130_and_leaves_whole_rows(tmp_path: Path) -> None:
