@@ -120,6 +120,12 @@ def train(
     """
     check_fit(arch, train_set)
     check_fit(arch, valid_set)
+    turned = 3 * recipe.augmentation.vectors
+    if turned > arch.in_channels:
+        raise InputError(
+            f"recipe: `vectors`: {turned // 3} triples need {turned} channels,"
+            f" the data has {arch.in_channels}"
+        )
     with _one_thread():
         run, sampler = _start(arch, train_set, recipe, seed)
         if state is not None:
