@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import platform
 from dataclasses import dataclass
 from importlib.metadata import version
@@ -107,4 +106,4 @@ def save(baseline: dict[str, Any]) -> None:
     """Write the baseline to a temporary name, then rename."""
     partial = BASELINE.with_suffix(".part")
     partial.write_text(json.dumps(baseline, indent=1) + "\n", encoding="utf-8")
-    os.replace(partial, BASELINE)
+    partial.replace(BASELINE)

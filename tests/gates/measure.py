@@ -13,14 +13,14 @@ from pathlib import Path
 
 import numpy as np
 
-from fxp.calibrate import calibrate, nominal_formats
-from fxp.floatnet import zero_floatnet
+from fxp.calibrate import calibrate
 from fxp.lower import lower
 from fxp.oracle import evaluate as oracle
 from fxp.simulate import compile_graph, predict, run
 from fxp.spec import ArchSpec, QuantSpec, load_spec
 from fxp.store import graph_hash
 from hw_model.accelerator import load_accelerator, preset_names
+from hw_model.blueprint import blueprint
 from hw_model.cost import estimate
 from stgcn_ref.datasets.clips import Dataset, dataset_hash, held, split
 from stgcn_ref.datasets.hugadb import load_hugadb
@@ -83,8 +83,7 @@ def hugadb(root: Path) -> Measured:
 def cost() -> Measured:
     """The network of docs/cost-model.md at 8 bits on every preset: exact numbers."""
     arch = load_spec(ArchSpec, ROOT / "examples" / "pkummd_rtstgcn.yaml")
-    quant = QuantSpec()
-    graph = lower(zero_floatnet(arch), nominal_formats(arch, quant))
+    graph = blueprint(arch, QuantSpec())
     figures: dict[str, float | int | str] = {}
     for name in preset_names():
         found = estimate(graph, load_accelerator(name))
