@@ -7,6 +7,7 @@ shapes; what shapes cannot tell is a keyword. The graph is the checkpoint's own.
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -21,14 +22,30 @@ from stgcn_ref.published_graph import check_graph
 from stgcn_ref.published_msgcn import msgcn
 from stgcn_ref.published_rtstgcn import rtstgcn
 from stgcn_ref.published_stgcn import stgcn
-from stgcn_ref.published_tensors import read_tensors
+from stgcn_ref.published_tensors import Tensors, read_tensors
 
 Network = STGCN | MSGCN | RTSTGCN
 
-_FAMILIES: dict[str, tuple[Callable[..., Network], tuple[str, ...]]] = {
-    "stgcn": (stgcn, ("strides", "importance")),
-    "msgcn": (msgcn, ("dilations", "importance")),
-    "rtstgcn": (rtstgcn, ("window", "dilations", "residual", "importance", "config")),
+
+@dataclass(frozen=True)
+class _Family:
+    """Reader of a family, its keywords, and the names of graph and edge importance."""
+
+    read: Callable[..., Network]
+    keywords: tuple[str, ...]
+    graph: str
+    importance: str
+
+
+_FAMILIES = {
+    "stgcn": _Family(stgcn, ("strides", "importance"), "A", "edge_importance.{}"),
+    "msgcn": _Family(msgcn, ("dilations", "importance"), "stream.A", "stream.edge_importance.{}"),
+    "rtstgcn": _Family(
+        rtstgcn,
+        ("window", "dilations", "residual", "importance", "config"),
+        "A",
+        "st_gcn.{}.edge_importance",
+    ),
 }
 
 
@@ -59,20 +76,26 @@ def load(
             missing, extra, of another shape or not finite (the message names it); the skeleton has
             another number of joints.
     """
+    return assemble(read_tensors(path), family, skeleton, **hyper)
+
+
+def assemble(
+    tensors: Tensors, family: str, skeleton: str | Skeleton | None = None, **hyper: Any
+) -> Network:
+    """The network of a state dict that has been read; everything else as in `load`."""
     if family not in _FAMILIES:
         raise InputError(f"`family` must be one of {', '.join(_FAMILIES)}, got {family!r}")
-    make, allowed = _FAMILIES[family]
+    kind = _FAMILIES[family]
+    source = tensors.source
     for key in hyper:
-        if key not in allowed:
-            raise InputError(
-                f"{path}: keyword `{key}` is not one of family {family} ({', '.join(allowed)})"
-            )
+        if key not in kind.keywords:
+            allowed = ", ".join(kind.keywords)
+            raise InputError(f"{source}: keyword `{key}` is none of family {family} ({allowed})")
     if isinstance(skeleton, str):
         skeleton = load_skeleton(skeleton)
-    tensors = read_tensors(path)
-    graph = tensors.graph("stream.A" if family == "msgcn" else "A")
+    graph = tensors.graph(kind.graph, kind.importance)
     if skeleton is not None:
-        check_graph(graph, skeleton, tensors.source)
+        check_graph(graph, skeleton, source)
     with torch.random.fork_rng(devices=[]):  # the initial weights are overwritten
-        net = make(tensors, graph, **hyper)
+        net = kind.read(tensors, graph, **hyper)
     return net.eval()

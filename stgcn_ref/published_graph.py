@@ -75,7 +75,7 @@ def check_graph(graph: Tensor, skeleton: Skeleton, source: str) -> GraphMatch | 
         warnings.warn(
             f"{source}: the stored graph is used; no construction gives it on skeleton "
             f"{skeleton.name} ({f'it is that of {other}' if other else 'nor on any other known'})",
-            stacklevel=3,
+            stacklevel=4,
         )
     return found
 

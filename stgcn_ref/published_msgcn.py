@@ -24,16 +24,16 @@ def msgcn(
     Raises:
         InputError: as `stgcn_ref.published.load`.
     """
-    outputs, taps = blocks_of(tensors, _STREAM)
-    depth = len(outputs)
+    depth = tensors.count(f"{_STREAM}st_gcn_networks.")
+    outputs, taps = blocks_of(tensors, _STREAM, depth)
     if dilations is None:
         dilations = [2**i for i in range(depth)]
     dilations = per_layer(tensors.source, "dilations", dilations, depth)
     in_channels = features_of(tensors, f"{_STREAM}data_bn", graph)
-    filters = tensors.shape(f"{_STREAM}conv_1x1.weight", 4)[0]
-    classes = tensors.shape(f"{_STREAM}conv_out.weight", 3)[0]
-    refinements = tensors.count("stages.{}.conv_out.weight")
-    net = MSGCN(in_channels, classes, graph, filters, dilations, taps, refinements)
+    filters = max(outputs, key=outputs.count)
+    refinements = tensors.count("stages.")
+    heads = [f"{_STREAM}conv_out", *(f"stages.{s}.conv_out" for s in range(refinements))]
+    classes = tensors.size(*((f"{head}.{key}", 0) for head in heads for key in ("weight", "bias")))
     state = tensors.batch_norm("input_norm", f"{_STREAM}data_bn", graph.shape[-1] * in_channels)
     state |= tensors.linear("embedding", f"{_STREAM}conv_1x1", filters, in_channels, 2)
     for i in range(depth):
@@ -49,5 +49,6 @@ def msgcn(
             state |= tensors.batch_norm(f"{layer}.tnorm", f"{layer}.bn", filters)
         state |= tensors.linear(f"{name}.classifier", f"{name}.conv_out", classes, filters, 1)
     tensors.finish(f"no part of an MS-GCN of {depth} layers and {refinements} refinements")
+    net = MSGCN(in_channels, classes, graph, filters, dilations, taps, refinements)
     net.load_state_dict(state)
     return net

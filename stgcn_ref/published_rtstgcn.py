@@ -22,7 +22,7 @@ from stgcn_ref.models.layernorm import (
 from stgcn_ref.models.rtstgcn import RTSTGCN
 from stgcn_ref.published_tensors import Tensors, per_layer
 
-_CONV = "st_gcn.{}.conv.weight"
+_NORMS = ("bn_relu.0", "residual.1")
 
 
 @dataclass(frozen=True)
@@ -41,12 +41,13 @@ def rtstgcn(tensors: Tensors, graph: Tensor, **hyper: Any) -> RTSTGCN:
     Raises:
         InputError: as `stgcn_ref.published.load`, or `window` or `dilations` is not given.
     """
-    depth = max(tensors.count(_CONV), 1)
-    outputs = [tensors.shape(_CONV.format(i), 4)[0] // len(graph) for i in range(depth)]
+    depth = max(tensors.count("st_gcn."), 1)
+    outputs = [_outputs(tensors, i, depth) for i in range(depth)]
     told = _told(tensors.source, outputs, **hyper)
-    embedding, in_channels = tensors.shape("fcn_in.weight", 4)[:2]
-    classes = tensors.shape("fcn_out.weight", 4)[0]
+    embedding = tensors.size(("fcn_in.weight", 0), ("fcn_in.bias", 0), ("st_gcn.0.conv.weight", 1))
+    classes = tensors.size(("fcn_out.weight", 0), ("fcn_out.bias", 0))
     make, norm_in = _norms(tensors)
+    in_channels = _in_channels(tensors, norm_in, graph.shape[-1])
     net = make(in_channels, embedding, outputs, told.window, told.dilations, classes, graph)
     state = _norm(tensors, "input_norm", norm_in, net.input_norm, net.joints)
     state |= tensors.linear("embedding", "fcn_in", embedding, in_channels, 2)
@@ -64,6 +65,22 @@ def rtstgcn(tensors: Tensors, graph: Tensor, **hyper: Any) -> RTSTGCN:
     )
     net.load_state_dict(state)
     return net
+
+
+def _outputs(tensors: Tensors, index: int, depth: int) -> int:
+    """Output channels of layer `index`: what its norms have and what reads it."""
+    name = f"st_gcn.{index}"
+    norms = [f"{name}.{part}.{key}" for part in _NORMS for key in ("weight", "bias")]
+    reader = f"st_gcn.{index + 1}.conv.weight" if index + 1 < depth else "fcn_out.weight"
+    return tensors.size(*((norm, 0) for norm in norms), (reader, 1))
+
+
+def _in_channels(tensors: Tensors, norm_in: str, joints: int) -> int:
+    """Input channels, from the input norm: `(C, 1, V)`, or `(V * C,)`."""
+    places = [(f"{norm_in}.{key}", 0) for key in ("weight", "bias")]
+    if tensors.axes(f"{norm_in}.weight") == 3:
+        return tensors.size(*places, ("fcn_in.weight", 1))
+    return tensors.size(*places, per=joints)
 
 
 def _block(
@@ -88,16 +105,16 @@ def _block(
 
 def _norms(tensors: Tensors) -> tuple[type[RTSTGCN], str]:
     """The network with the norms that the tensors are of, and the name of the input norm."""
-    name = "norm_in.norm" if "norm_in.norm.weight" in tensors else "norm_in"
-    if name == "norm_in" and tensors.axes("norm_in.weight") == 3:
-        return LayerNormRTSTGCN, name
-    if f"{name}.running_mean" in tensors:
-        return RTSTGCN, name
-    return BatchStatisticsRTSTGCN, name
+    wrapped = any(name.startswith("norm_in.norm.") for name in tensors.names())
+    if not wrapped and tensors.axes("norm_in.weight") == 3:
+        return LayerNormRTSTGCN, "norm_in"
+    tracked = any(name.endswith((".running_mean", ".running_var")) for name in tensors.names())
+    return RTSTGCN if tracked else BatchStatisticsRTSTGCN, "norm_in.norm" if wrapped else "norm_in"
 
 
 def _norm(tensors: Tensors, own: str, name: str, norm: nn.Module, joints: int) -> dict[str, Tensor]:
     """A norm's tensors: LayerNorm `(C, 1, V)`, BatchNorm `(C,)` or `(V * C,)`."""
+    tensors.agree(f"{name}.weight", f"{name}.bias")
     if isinstance(norm, FrameNorm):
         channels = norm.weight.numel() // joints
         return {

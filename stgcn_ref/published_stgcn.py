@@ -24,16 +24,15 @@ def stgcn(
     Raises:
         InputError: as `stgcn_ref.published.load`.
     """
-    outputs, taps = blocks_of(tensors, "")
+    depth = tensors.count("st_gcn_networks.")
+    outputs, taps = blocks_of(tensors, "", depth)
     if strides is None:
         strides = [
-            2 if f"{_BLOCK.format(i)}.residual.0.weight" in tensors else 1
-            for i in range(len(outputs))
+            2 if f"{_BLOCK.format(i)}.residual.0.weight" in tensors else 1 for i in range(depth)
         ]
-    strides = per_layer(tensors.source, "strides", strides, len(outputs))
+    strides = per_layer(tensors.source, "strides", strides, depth)
     in_channels = features_of(tensors, "data_bn", graph)
-    classes = tensors.shape("fcn.weight", 4)[0]
-    net = STGCN(in_channels, classes, graph, outputs, strides, taps)
+    classes = tensors.size(("fcn.weight", 0), ("fcn.bias", 0))
     state = tensors.batch_norm("input_norm", "data_bn", graph.shape[-1] * in_channels)
     for i, (inputs, channels) in enumerate(zip((in_channels, *outputs), outputs, strict=False)):
         state |= block_state(tensors, "", i, graph, (inputs, channels), taps, importance)
@@ -43,39 +42,34 @@ def stgcn(
             state |= tensors.batch_norm(f"{own}.1", f"{name}.1", channels)
     state |= tensors.linear("classifier", "fcn", classes, outputs[-1], 2)
     tensors.finish("no part of an ST-GCN with these strides and this edge importance")
+    net = STGCN(in_channels, classes, graph, outputs, strides, taps)
     net.load_state_dict(state)
     return net
 
 
-def blocks_of(tensors: Tensors, prefix: str) -> tuple[list[int], int]:
-    """Output channels of every block under `prefix`, and the taps of the first one's convolution.
+def blocks_of(tensors: Tensors, prefix: str, depth: int) -> tuple[list[int], int]:
+    """Output channels of every block under `prefix`, and the taps of their convolutions.
 
     Raises:
-        InputError: there is no block, or its taps are even, which no symmetric padding fits.
+        InputError: there is no block, or the taps are even, which no symmetric padding fits.
     """
-    pattern = f"{prefix}{_BLOCK}.tcn.2.weight"
-    depth = max(tensors.count(pattern), 1)
-    outputs = [tensors.shape(pattern.format(i), 4)[0] for i in range(depth)]
-    taps = tensors.shape(pattern.format(0), 4)[2]
+    names = [f"{prefix}{_BLOCK.format(i)}.tcn" for i in range(max(depth, 1))]
+    parts = ("2.weight", "2.bias", "0.weight", "0.bias", "3.weight", "3.bias")
+    outputs = [tensors.size(*((f"{name}.{part}", 0) for part in parts)) for name in names]
+    taps = tensors.size(*((f"{name}.2.weight", 2) for name in names))
     if taps % 2 == 0:
-        name = pattern.format(0)
-        raise InputError(f"{tensors.source}: tensor `{name}` must have odd taps, got {taps}")
+        raise InputError(f"{tensors.source}: tensor `{names[0]}.2.weight` has {taps} taps: not odd")
     return outputs, taps
 
 
 def features_of(tensors: Tensors, name: str, graph: Tensor) -> int:
-    """Input channels, from a norm over joints times channels.
+    """Input channels, from the norm `name` over joints times channels.
 
     Raises:
         InputError: the joints do not divide its features.
     """
-    features, joints = tensors.shape(f"{name}.weight", 1)[0], graph.shape[-1]
-    if features % joints or not features:
-        raise InputError(
-            f"{tensors.source}: tensor `{name}.weight` has {features} features, no multiple of the "
-            f"{joints} joints of the stored graph"
-        )
-    return features // joints
+    keys = ("weight", "bias", "running_mean", "running_var")
+    return tensors.size(*((f"{name}.{key}", 0) for key in keys), per=graph.shape[-1])
 
 
 def block_state(

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import pickle
+import re
 import warnings
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from zipfile import BadZipFile
 
 import torch
 from torch import Tensor
@@ -16,7 +16,6 @@ from fxp.errors import InputError
 # Where a training script keeps the state dict among other things (Realtime-ST-GCN does)
 _NESTED = "model_state_dict"
 _PARALLEL = "module."  # torch's DataParallel puts it in front of every name
-_UNREADABLE = (OSError, RuntimeError, ValueError, EOFError, KeyError, BadZipFile)
 
 
 class Tensors:
@@ -30,16 +29,9 @@ class Tensors:
     def __contains__(self, name: str) -> bool:
         return name in self._left
 
-    def shape(self, name: str, axes: int) -> tuple[int, ...]:
-        """Shape of a tensor that must be there with that many axes.
-
-        Raises:
-            InputError: it is missing, or has another number of axes.
-        """
-        if self.axes(name) != axes:
-            shape = tuple(self._left[name].shape)
-            raise InputError(f"{self.source}: tensor `{name}` must have {axes} axes, got {shape}")
-        return tuple(self._left[name].shape)
+    def names(self) -> tuple[str, ...]:
+        """Of all tensors that nobody has taken, in the file's order."""
+        return tuple(self._left)
 
     def axes(self, name: str) -> int:
         """Number of axes of a tensor that must be there.
@@ -51,12 +43,36 @@ class Tensors:
             raise InputError(f"{self.source}: tensor `{name}` is missing")
         return self._left[name].ndim
 
-    def count(self, pattern: str) -> int:
-        """How many of `pattern` with `{}` being 0, 1, 2... follow each other."""
-        number = 0
-        while pattern.format(number) in self._left:
-            number += 1
-        return number
+    def count(self, prefix: str) -> int:
+        """How many layers there are whose tensors' names start with `prefix` and a number.
+
+        Numbers that no file of so few tensors can reach count as one too many.
+        """
+        layer = re.compile(re.escape(prefix) + r"(\d+)\.")
+        numbers = [int(found[1]) for name in self._left if (found := layer.match(name))]
+        return min(max(numbers, default=-1), len(self._left)) + 1
+
+    def size(self, *places: tuple[str, int], per: int = 1) -> int:
+        """The size that most of these (tensor, axis) have, divided by `per`; the first of equals.
+
+        So a single tensor of another shape does not decide what the shape should be, and `take`
+        names it.
+
+        Raises:
+            InputError: none of the tensors is there (the first is named), or none has a size that
+                `per` divides.
+        """
+        there = [(self._left[name].shape, axis) for name, axis in places if name in self._left]
+        found = [shape[axis] for shape, axis in there if axis < len(shape)]
+        fitting = [size // per for size in found if size and size % per == 0]
+        if not fitting:
+            name, axis = places[0]
+            self.axes(name)
+            raise InputError(
+                f"{self.source}: tensor `{name}` must have a multiple of {per} at axis {axis}, got "
+                f"shape {tuple(self._left[name].shape)}"
+            )
+        return max(fitting, key=fitting.count)
 
     def take(self, name: str, *shape: int) -> Tensor:
         """The tensor of that name and shape, as float32; it counts as used.
@@ -64,8 +80,9 @@ class Tensors:
         Raises:
             InputError: it is missing, has another shape, is no float, or is not finite.
         """
-        found = self.shape(name, len(shape))
+        self.axes(name)
         tensor = self._left.pop(name)
+        found = tuple(tensor.shape)
         if found != shape:
             raise InputError(f"{self.source}: tensor `{name}` must be {shape}, got {found}")
         if not tensor.is_floating_point():
@@ -93,6 +110,7 @@ class Tensors:
 
         Without `bias` the bias is zero, unless the file has one after all.
         """
+        self.agree(f"{name}.weight", f"{name}.bias")
         weight = self.take(f"{name}.weight", rows, columns, *(1,) * axes)
         known = bias or f"{name}.bias" in self
         return {
@@ -111,9 +129,11 @@ class Tensors:
             f"{into}.bias": self.take(f"{name}.bias", channels),
         }
 
-    def graph(self, name: str) -> Tensor:
-        """The adjacency `(P, V, V)`."""
-        partitions, joints, _ = self.shape(name, 3)
+    def graph(self, name: str, importance: str) -> Tensor:
+        """The adjacency `(P, V, V)`; `importance` with `{}` names the layers' edge importances."""
+        alike = [name, *(key for key in self._left if _fits(importance, key))]
+        partitions = self.size(*((key, 0) for key in alike))
+        joints = self.size(*((key, axis) for key in alike for axis in (1, 2)))
         return self.take(name, partitions, joints, joints)
 
     def importance(self, name: str, graph: Tensor, learnt: bool) -> Tensor:
@@ -130,9 +150,32 @@ class Tensors:
         made = {f"{into}.{key}": self.take(f"{name}.{key}", features) for key in keys}
         if (made[f"{into}.running_var"] < 0).any():
             raise InputError(f"{self.source}: tensor `{name}.running_var` has negative values")
-        count = self._left.pop(f"{name}.num_batches_tracked", torch.tensor(0))
+        counter = f"{name}.num_batches_tracked"
+        count = self._left.pop(counter, torch.tensor(0))
+        if count.shape:
+            shape = tuple(count.shape)
+            raise InputError(f"{self.source}: tensor `{counter}` must be a number, got {shape}")
         made[f"{into}.num_batches_tracked"] = count
         return made
+
+    def agree(self, first: str, second: str) -> None:
+        """Two tensors must have the same first size, if both are there and have one.
+
+        Raises:
+            InputError: they have not; both are named, either may be the wrong one.
+        """
+        shapes = [tuple(self._left[name].shape) for name in (first, second) if name in self._left]
+        if len(shapes) == 2 and all(shapes) and shapes[0][0] != shapes[1][0]:
+            raise InputError(
+                f"{self.source}: tensors `{first}` {shapes[0]} and `{second}` {shapes[1]} must "
+                "have the same first size"
+            )
+
+
+def _fits(pattern: str, name: str) -> bool:
+    """Whether `name` is `pattern` with a number in place of `{}`."""
+    before, after = pattern.split("{}")
+    return re.fullmatch(f"{re.escape(before)}\\d+{re.escape(after)}", name) is not None
 
 
 def per_layer(source: str, key: str, value: Sequence[int] | int, depth: int) -> tuple[int, ...]:
@@ -141,7 +184,7 @@ def per_layer(source: str, key: str, value: Sequence[int] | int, depth: int) -> 
     Raises:
         InputError: another number of entries, or one that is no positive integer.
     """
-    entries = (value,) * depth if isinstance(value, int) else tuple(value)
+    entries = tuple(value) if isinstance(value, Sequence) else (value,) * depth
     if len(entries) != depth:
         raise InputError(
             f"{source}: `{key}` needs 1 or {depth} entries, one a layer, got {len(entries)}"
@@ -172,7 +215,7 @@ def read_tensors(path: Path | str) -> Tensors:
         raise InputError(
             f"{source}: refused: it holds something else than tensors (only state dicts are read)"
         ) from None
-    except _UNREADABLE as error:
+    except Exception as error:  # a damaged file may break torch's unpickler in any way
         raise InputError(f"{source}: not a torch file ({error.__class__.__name__})") from None
     if isinstance(data, dict) and isinstance(data.get(_NESTED), dict):
         data = data[_NESTED]
