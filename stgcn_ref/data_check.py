@@ -1,94 +1,59 @@
 """A look at a folder of recordings before anything is trained on it: what is there, and what not.
 
-`check` reads HuGaDB recordings (a text file, a folder of them, or packed copies) and counts;
-`as_text` and `as_json` print the counts.
+`check` recognises the data set by its files, reads every recording and counts; `as_text` and
+`as_json` print the counts.
 """
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator
-from dataclasses import asdict, dataclass
 from pathlib import Path
 
 import numpy as np
 
 from fxp.skeleton import load_skeleton
+from stgcn_ref.data_report import (
+    ClassCount,
+    Flagged,
+    Gap,
+    Report,
+    SubjectCount,
+    as_json,
+    as_text,
+)
+from stgcn_ref.datasets.catalogue import opener
 from stgcn_ref.datasets.clips import Clip, Dataset, subjects_of
 from stgcn_ref.datasets.hugadb import load_hugadb
 from stgcn_ref.datasets.hugadb_files import Labels
+from stgcn_ref.survey import survey
+
+__all__ = [
+    "ClassCount",
+    "Flagged",
+    "Gap",
+    "Report",
+    "SubjectCount",
+    "as_json",
+    "as_text",
+    "check",
+    "describe",
+]
 
 SHORTEST_GAP = 3  # frames; noise alone repeats a sensor's six words for one or two
-
-
-@dataclass(frozen=True)
-class ClassCount:
-    """Frames of one class; `share` in percent of all."""
-
-    name: str
-    frames: int
-    share: float
-
-
-@dataclass(frozen=True)
-class SubjectCount:
-    """One participant's recordings. `missing` are recording numbers left out below the highest."""
-
-    subject: int
-    clips: int
-    frames: int
-    duration_s: float
-    missing: tuple[int, ...]
-
-
-@dataclass(frozen=True)
-class Gap:
-    """Stretches of a recording in which one sensor repeats all its words: data were lost there.
-
-    `count` of them have `SHORTEST_GAP` repeated frames or more; `frames` is the longest.
-    """
-
-    clip: str
-    joint: str
-    count: int
-    first_frame: int
-    frames: int
-
-
-@dataclass(frozen=True)
-class Flagged:
-    """A recording with corrupted gyroscopes, and on which joints."""
-
-    clip: str
-    joints: tuple[str, ...]
-
-
-@dataclass(frozen=True)
-class Report:
-    """What a folder of recordings holds. `gyro_flags` is the list of faults, None if none came."""
-
-    path: str
-    data_set: str
-    synthetic: bool
-    labels: str
-    rate_hz: float
-    clips: int
-    frames: int
-    duration_s: float
-    classes: tuple[ClassCount, ...]
-    subjects: tuple[SubjectCount, ...]
-    gaps: tuple[Gap, ...]
-    gyro_flags: str | None
-    flagged: tuple[Flagged, ...]
 
 
 def check(path: Path | str, labels: Labels = "v2") -> Report:
     """Read every recording under `path` and count.
 
+    `labels` is of HuGaDB alone; the other sets are opened with their reader's defaults.
+
     Raises:
-        InputError: as `load_hugadb` (missing folder, malformed file).
+        InputError: as `load_hugadb`, or the reader of the set (missing folder, malformed file).
     """
-    return describe(load_hugadb(path, labels), str(path))
+    open_set = opener(Path(path))
+    if open_set is None:
+        return describe(load_hugadb(path, labels), str(path))
+    return survey(open_set(Path(path)), str(path))
 
 
 def describe(ds: Dataset, path: str) -> Report:
@@ -139,39 +104,3 @@ def _gaps(clip: Clip, joints: tuple[str, ...]) -> Iterator[Gap]:
             longest = int(lengths.argmax())
             first, frames = int(starts[longest]), int(lengths[longest])
             yield Gap(clip.name, joint, int(long.sum()), first, frames)
-
-
-def as_json(report: Report) -> str:
-    """The report as one JSON object, keys as the fields of `Report`."""
-    return json.dumps(asdict(report), indent=2)
-
-
-def as_text(report: Report) -> str:
-    """The report for a terminal."""
-    kind = " (synthetic)" if report.synthetic else ""
-    lines = [
-        f"{report.path}: {report.data_set}{kind}, labels {report.labels or 'as generated'}",
-        f"{report.clips} recordings, {report.frames} frames at {report.rate_hz:g} Hz,"
-        f" {report.duration_s:.1f} s",
-        "",
-        f"{'class':<18}{'frames':>9}{'share':>9}",
-    ]
-    lines += [f"{row.name:<18}{row.frames:>9}{row.share:>8.2f}%" for row in report.classes]
-    lines += ["", "participant  recordings    frames  duration  recordings missing below the last"]
-    for row in report.subjects:
-        missing = ", ".join(f"{number:02d}" for number in row.missing) or "none"
-        lines.append(
-            f"{row.subject:>11}{row.clips:>12}{row.frames:>10}{row.duration_s:>8.1f} s  {missing}"
-        )
-    lines += ["", f"sensors with lost data (words repeated): {len(report.gaps) or 'none'}"]
-    lines += [
-        f"  {gap.clip}: {gap.joint}, {gap.count} times, at most {gap.frames} frames"
-        f" (from frame {gap.first_frame})"
-        for gap in report.gaps
-    ]
-    if report.gyro_flags is None:
-        lines.append("corrupted gyroscopes: unknown (no gyro_corruption.csv beside the recordings)")
-    else:
-        lines.append(f"recordings with corrupted gyroscopes: {len(report.flagged) or 'none'}")
-    lines += [f"  {row.clip}: {', '.join(row.joints)}" for row in report.flagged]
-    return "\n".join(lines)

@@ -1,0 +1,147 @@
+"""Small made-up recordings, written in the original formats of the published data sets."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+FloatArray = npt.NDArray[np.float64]
+
+
+def places(seed: int, *shape: int) -> FloatArray:
+    """Made-up coordinates, -2..2, on a grid of 1/1024: their words are exact."""
+    return np.random.default_rng(seed).integers(-2048, 2049, shape) / 1024
+
+
+def ntu_lines(frames: Sequence[Sequence[FloatArray]], state: int = 2) -> list[str]:
+    """A `.skeleton` file; each frame lists bodies (25, 3), every joint of one tracking state."""
+    lines = [str(len(frames))]
+    for bodies in frames:
+        lines.append(str(len(bodies)))
+        for body in bodies:
+            lines += ["72057594037931101 0 1 1 1 1 0 0.02764709 0.05745083 2", "25"]
+            lines += [
+                f"{x!r} {y!r} {z!r} 283.6 171.9 1045.2 344.5 0.31 0.02 -0.94 -0.03 {state}"
+                for x, y, z in body.tolist()
+            ]
+    return lines
+
+
+def write_ntu(folder: Path, name: str, frames: Sequence[Sequence[FloatArray]]) -> Path:
+    folder.mkdir(parents=True, exist_ok=True)
+    path = folder / f"{name}.skeleton"
+    path.write_text("\n".join(ntu_lines(frames)) + "\n")
+    return path
+
+
+def kinetics_body(seed: int, score: float) -> dict[str, Any]:
+    pose = np.random.default_rng(seed).integers(0, 1000, 36) / 1000
+    return {"pose": pose.tolist(), "score": [score] * 18}
+
+
+def write_kinetics(
+    root: Path, part: str, clips: Mapping[str, tuple[int, str, list[dict[str, Any]]]]
+) -> Path:
+    """`clips`: name to (label index, label, frames); a clip without frames has no skeleton."""
+    folder = root / f"kinetics_{part}"
+    folder.mkdir(parents=True, exist_ok=True)
+    entries = {}
+    for name, (index, label, frames) in clips.items():
+        entries[name] = {"has_skeleton": bool(frames), "label": label, "label_index": index}
+        data = {"data": frames, "label": label, "label_index": index}
+        (folder / f"{name}.json").write_text(json.dumps(data))
+    (root / f"kinetics_{part}_label.json").write_text(json.dumps(entries))
+    return root
+
+
+def write_pkummd(
+    root: Path, name: str, bodies: FloatArray, actions: Sequence[tuple[int, int, int, int]]
+) -> Path:
+    """`bodies` (T, 2, 25, 3) metres; `actions` are lines of the label file."""
+    for folder in ("skeleton", "label"):
+        (root / folder).mkdir(parents=True, exist_ok=True)
+    rows = (" ".join(map(repr, row)) for row in bodies.reshape(len(bodies), -1).tolist())
+    (root / "skeleton" / f"{name}.txt").write_text("\n".join(rows) + "\n")
+    lines = "".join(",".join(map(str, action)) + "\n" for action in actions)
+    (root / "label" / f"{name}.txt").write_text(lines)
+    return root
+
+
+AXES = ("RX", "RY", "RZ", "TX", "TY", "TZ")
+
+
+def write_lara(
+    root: Path,
+    name: str,
+    segments: Sequence[str],
+    values: FloatArray,
+    labels: Sequence[int],
+    header: bool = True,
+) -> Path:
+    """`values` (T, segments, 6): degrees and millimetres, in the order of `segments`."""
+    root.mkdir(parents=True, exist_ok=True)
+    named = ["sample", "label", *(f"{segment}_{axis}" for segment in segments for axis in AXES)]
+    rows = [
+        ",".join(map(repr, [float(t), 1.0, *frame.reshape(-1).tolist()]))
+        for t, frame in enumerate(values)
+    ]
+    title = [",".join(named)] if header else ["made-up recording", "second line"]
+    (root / f"{name}_norm_data.csv").write_text("\n".join([*title, *rows]) + "\n")
+    attributes = ",".join(["0"] * 19)
+    lines = [",".join(["Class", *(f"A{i}" for i in range(19))])]
+    lines += [f"{label},{attributes}" for label in labels]
+    (root / f"{name}_labels.csv").write_text("\n".join(lines) + "\n")
+    return root
+
+
+def write_c3d(
+    path: Path,
+    markers: Sequence[str],
+    xyz: FloatArray,
+    events: Sequence[tuple[str, float]] = (),
+    unit: str = "mm",
+    rate_hz: float = 100.0,
+) -> Path:
+    """`xyz` (T, markers, 3) in `unit`, NaN where a marker is hidden; events (label, seconds)."""
+    import ezc3d
+
+    path.parent.mkdir(parents=True, exist_ok=True)
+    content = ezc3d.c3d()
+    point = content["parameters"]["POINT"]
+    point["RATE"]["value"], point["UNITS"]["value"] = [rate_hz], [unit]
+    point["LABELS"]["value"] = list(markers)
+    points = np.ones((4, xyz.shape[1], xyz.shape[0]))
+    points[:3] = xyz.transpose(2, 1, 0)
+    content["data"]["points"] = points
+    for label, seconds in events:
+        content.add_event(time=[seconds // 60, seconds % 60], context="General", label=label)
+    content.write(str(path))
+    return path
+
+
+def write_trials(
+    root: Path,
+    trials: Mapping[str, tuple[npt.NDArray[Any], Sequence[int]]],
+    actions: Sequence[str] = ("rest", "move"),
+    joints: int = 4,
+    part: str | None = None,
+) -> Path:
+    """`trials`: name to (array (C, T, V[, M]), labels); the skeleton is a chain of joints."""
+    folder = root / part if part else root
+    for name in ("features", "labels"):
+        (folder / name).mkdir(parents=True, exist_ok=True)
+    for name, (array, labels) in trials.items():
+        np.save(folder / "features" / f"{name}.npy", array)
+        np.savetxt(folder / "labels" / f"{name}.csv", np.array(labels), delimiter=",")
+    lines = (f"{index} {action}\n" for index, action in enumerate(actions))
+    (root / "actions.txt").write_text("".join(lines))
+    loops = [[joint, joint] for joint in range(joints)]
+    edges = [[joint, joint + 1] for joint in range(joints - 1)]
+    chain = {"num_node": joints, "edge": loops + edges, "center": 0}
+    (root / "chain.json").write_text(json.dumps(chain))
+    return root
