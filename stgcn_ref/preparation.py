@@ -7,16 +7,18 @@ design, so the float reference, the integer network and the RTL all see the same
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import Annotated, Any
+from typing import Annotated, Any, Self
 
 import numpy as np
 import numpy.typing as npt
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from fxp.errors import InputError
 from fxp.spec import Spec
+from stgcn_ref import lift
 from stgcn_ref.datasets.clips import Clip, Dataset, LabelArray
 
+MAX_LIFT_FRAMES = 8  # more would take the surplus beyond 16 bits
 ACC, GYRO = slice(0, 3), slice(3, 6)  # channels of an inertial sensor
 IntArray = npt.NDArray[np.int64]
 
@@ -33,12 +35,21 @@ class PreparationSpec(Spec):
     - `frames_per_step`: that many frames make one network step, their words summed exactly; a tail
       that fills no step is dropped.
     - `shift`: the sums are shifted right by so many bits, rounded half up, to fit a narrower port.
+    - `lift`: two more channels of 16 bits, slow vertical motion as `stgcn_ref.lift` sums it up over
+      the steps of a clip (needs at most 8 frames per step).
     """
 
     gyro_repair: bool = False
     magnitude: bool = False
     frames_per_step: Annotated[int, Field(ge=1, le=256)] = 1
     shift: Annotated[int, Field(ge=0, le=8)] = 0
+    lift: bool = False
+
+    @model_validator(mode="after")
+    def _lift_fits(self) -> Self:
+        if self.lift and self.frames_per_step > MAX_LIFT_FRAMES:
+            raise ValueError(f"`lift` needs `frames_per_step` of at most {MAX_LIFT_FRAMES}")
+        return self
 
 
 def prepare(ds: Dataset, spec: PreparationSpec) -> Dataset:
@@ -58,12 +69,15 @@ def prepare(ds: Dataset, spec: PreparationSpec) -> Dataset:
         raise InputError(f"{where}: is prepared already")
     if spec.gyro_repair and ds.meta.get("gyro_flags") is None:
         raise InputError(f"{where}: `gyro_repair` needs the list of faults (gyro_corruption.csv)")
-    if (spec.gyro_repair or spec.magnitude) and ds.clips[0].x.shape[1] != 6:
-        raise InputError(f"{where}: `gyro_repair` and `magnitude` need channels acc xyz, gyro xyz")
+    if (spec.gyro_repair or spec.magnitude or spec.lift) and ds.clips[0].x.shape[1] != 6:
+        raise InputError(
+            f"{where}: `gyro_repair`, `magnitude` and `lift` need channels acc xyz, gyro xyz"
+        )
     meta: dict[str, Any] = dict(ds.meta)
     meta |= {"preparation": spec.model_dump(), "word_bits": word_bits(spec)}
-    if spec.magnitude and "channels" in meta:
-        meta["channels"] = [*meta["channels"], "acc_magnitude"]
+    if "channels" in meta:
+        added = ["acc_magnitude"] * spec.magnitude + list(lift.CHANNELS) * spec.lift
+        meta["channels"] = [*meta["channels"], *added]
     clips = tuple(_prepare_clip(clip, spec) for clip in ds.clips)
     return replace(ds, clips=clips, rate_hz=ds.rate_hz / spec.frames_per_step, meta=meta)
 
@@ -72,7 +86,8 @@ def word_bits(spec: PreparationSpec) -> int:
     """Signed width that holds every word a preparation can make of 16-bit ones."""
     extremes = np.array([-(2**15), 2**15 - 1]) * spec.frames_per_step
     low, high = (int(extreme) for extreme in _shifted(extremes, spec.shift))
-    return 1 + max((-low - 1).bit_length(), high.bit_length())
+    sums = 1 + max((-low - 1).bit_length(), high.bit_length())
+    return max(sums, 16) if spec.lift else sums
 
 
 def divide_by_ten(words: IntArray) -> IntArray:
@@ -95,12 +110,19 @@ def _prepare_clip(clip: Clip, spec: PreparationSpec) -> Clip:
     if spec.gyro_repair:
         for joint in clip.flagged:
             words[:, GYRO, joint] = divide_by_ten(words[:, GYRO, joint])
-    if spec.magnitude:
-        square = np.square(words[:, ACC]).sum(axis=1, keepdims=True)
-        words = np.concatenate((words, np.minimum(square >> 15, 32767)), axis=1)
-    sums = words[: steps * n].reshape(steps, n, *words.shape[1:]).sum(axis=1)
+    square = lift.squared_magnitude(words[:, ACC]) if spec.magnitude or spec.lift else None
+    if spec.magnitude and square is not None:
+        words = np.concatenate((words, square[:, None]), axis=1)
+    x = _shifted(_step_sums(words, steps, n), spec.shift)
+    if spec.lift and square is not None:
+        x = np.concatenate((x, lift.lift_channels(_step_sums(square, steps, n), n)), axis=1)
     labels = majority(clip.labels[: steps * n].reshape(steps, n))
-    return replace(clip, x=_shifted(sums, spec.shift).astype(np.int32), labels=labels, hold=n)
+    return replace(clip, x=x.astype(np.int32), labels=labels, hold=n)
+
+
+def _step_sums(words: IntArray, steps: int, n: int) -> IntArray:
+    """Sums over the `n` frames of each step, (T, ...) to (steps, ...)."""
+    return np.asarray(words[: steps * n].reshape(steps, n, *words.shape[1:]).sum(axis=1))
 
 
 def _shifted(sums: IntArray, shift: int) -> IntArray:

@@ -16,6 +16,7 @@ from fxp.spec import parse_spec
 from stgcn_ref.datasets.clips import Clip, Dataset, held, select
 from stgcn_ref.datasets.hugadb import load_hugadb
 from stgcn_ref.datasets.synthetic import generate_synthetic
+from stgcn_ref.lift import lift_channels, squared_magnitude
 from stgcn_ref.preparation import PreparationSpec, divide_by_ten, majority, prepare, word_bits
 
 
@@ -117,6 +118,19 @@ def test_magnitude_by_hand() -> None:
     assert after.clips[0].x[:, 6, 0].tolist() == [8192, 15, 32767]
     np.testing.assert_array_equal(after.clips[0].x[:, :6], x)
     assert after.meta["channels"][-1] == "acc_magnitude"
+
+
+def test_lift_follows_the_sums_unshifted() -> None:
+    x = words(90)
+    bare = prepare(dataset(x, [0] * 90), PreparationSpec(frames_per_step=6, shift=3))
+    both = prepare(dataset(x, [0] * 90), PreparationSpec(frames_per_step=6, shift=3, lift=True))
+    np.testing.assert_array_equal(both.clips[0].x[:, :6], bare.clips[0].x)
+    sums = squared_magnitude(x[:, :3]).reshape(15, 6, 2).sum(axis=1)
+    np.testing.assert_array_equal(both.clips[0].x[:, 6:], lift_channels(sums, 6))
+    assert both.meta["channels"][6:] == ["acc_surplus", "lift_velocity"]
+    assert both.meta["word_bits"] == 16
+    with pytest.raises(InputError, match="`lift` needs `frames_per_step` of at most 8"):
+        parse_spec(PreparationSpec, {"lift": True, "frames_per_step": 9}, "space.yaml")
 
 
 def test_causal() -> None:
