@@ -65,7 +65,7 @@ def test_a_ride_shows_between_its_bursts_and_a_blow_clears_it() -> None:
     assert not velocity[:50].any()
     assert (velocity[62:200] > 20_000).all()
     assert abs(velocity[212:]).max() < velocity.max() / 5  # the means have crept a little
-    q[100] += 4000 * n + 1  # a step on the stairs
+    q[100] += 4500 * n  # a step on the stairs
     assert not lift_channels(q, n)[100:200, 1].any()
 
 
