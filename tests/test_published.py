@@ -381,6 +381,18 @@ def test_released_msgcn_on_hugadb(hugadb_root: Path, checkpoints: Path) -> None:
 
 
 @pytest.mark.hugadb
+def test_released_msgcn_frame_by_frame(hugadb_root: Path, checkpoints: Path) -> None:
+    net = load(checkpoints / "msgcn_hugadb.model", "msgcn")
+    text = hugadb_root / "HuGaDB_v2_various_01_00.txt"
+    words = load_hugadb(text, ids="original").clips[0].x[1000:1200]
+    x = torch.from_numpy(words).permute(1, 0, 2)[None]
+    with torch.inference_mode():
+        batch, live = net(x), stream(net, x)  # 4092 frames late, the clip being over long before
+    assert live.shape == batch.shape == (1, 12, 200)
+    assert (live - batch).abs().max() <= 1e-5 * batch.abs().max()
+
+
+@pytest.mark.hugadb
 @pytest.mark.parametrize(("name", "accuracy"), [("various_01_00", 97.1), ("various_01_01", 96.2)])
 def test_released_msgcn_accuracy(
     hugadb_root: Path, checkpoints: Path, name: str, accuracy: float
