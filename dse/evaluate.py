@@ -17,15 +17,16 @@ import numpy as np
 from dse.executor import report_share
 from dse.metrics import REFUSED, cost_metrics
 from dse.points import Design, Topology
-from fxp.calibrate import calibrate, nominal_formats
+from fxp.calibrate import calibrate
 from fxp.errors import InputError
-from fxp.floatnet import Fold, load_floatnet, save_floatnet, zero_floatnet
+from fxp.floatnet import Fold, load_floatnet, save_floatnet
 from fxp.ir import Graph
 from fxp.lower import lower
 from fxp.ranges import certify
 from fxp.simulate import compile_graph, predict
 from fxp.store import graph_hash, load_arrays, load_graph, save_arrays, save_graph
 from hw_model.accelerator import Accelerator
+from hw_model.blueprint import blueprint
 from hw_model.cost import estimate
 from stgcn_ref.datasets.clips import MERGES, Dataset, LabelArray, held, merged
 from stgcn_ref.metrics import argmax_agreement, score
@@ -155,13 +156,12 @@ def build(directory: Path, design: Design) -> Graph:
         InputError: it cannot be built (the line says why).
     """
     spec = design.quant.spec
+    name = f"{design.key[:12]} {design.quant.label}"
     if design.topology.recipe is None:
-        net = zero_floatnet(design.topology.arch, spec.fold)
-        formats = nominal_formats(design.topology.arch, spec)
+        graph = blueprint(design.topology.arch, spec, name)
     else:
         net = load_floatnet(float_file(directory, design.topology.key, spec.fold))
-        formats = calibrate(net, spec)
-    graph = lower(net, formats, f"{design.key[:12]} {design.quant.label}")
+        graph = lower(net, calibrate(net, spec), name)
     certify(graph)
     return graph
 

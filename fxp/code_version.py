@@ -7,7 +7,18 @@ from functools import cache
 from importlib import resources
 
 # Modules that only talk or read and write: their text decides no number.
-NOT_COMPUTING = ("__main__", "console", "bundle", "golden", "verify", "hexmem")
+NOT_COMPUTING = (
+    "__main__",
+    "console",
+    "files",
+    "golden",
+    "hexmem",
+    "manifest",
+    "memories",
+    "tables",
+    "trace",
+    "verify",
+)
 
 
 @cache
