@@ -21,7 +21,12 @@ from stgcn_ref.data_report import (
     as_json,
     as_text,
 )
-from stgcn_ref.datasets.catalogue import opener
+from stgcn_ref.datasets.catalogue import (
+    has_hugadb,
+    recognition_opener,
+    segmentation_opener,
+    unknown,
+)
 from stgcn_ref.datasets.clips import Clip, Dataset, subjects_of
 from stgcn_ref.datasets.hugadb import load_hugadb
 from stgcn_ref.datasets.hugadb_files import Labels
@@ -48,12 +53,15 @@ def check(path: Path | str, labels: Labels = "v2") -> Report:
     `labels` is of HuGaDB alone; the other sets are opened with their reader's defaults.
 
     Raises:
-        InputError: as `load_hugadb`, or the reader of the set (missing folder, malformed file).
+        InputError: no data set recognised, or as its reader (a malformed file).
     """
-    open_set = opener(Path(path))
+    place = Path(path)
+    if has_hugadb(place):
+        return describe(load_hugadb(place, labels), str(path))
+    open_set = recognition_opener(place) or segmentation_opener(place)
     if open_set is None:
-        return describe(load_hugadb(path, labels), str(path))
-    return survey(open_set(Path(path)), str(path))
+        raise unknown(place)
+    return survey(open_set(place), str(path))
 
 
 def describe(ds: Dataset, path: str) -> Report:

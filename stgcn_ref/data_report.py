@@ -9,6 +9,7 @@ from typing import Literal
 
 Task = Literal["body sensors", "segmentation", "recognition"]
 WHOLE_BODY = "(whole body)"  # in a gap's place of a joint
+MANY_CLASSES = 20
 SHOWN = 100  # recordings listed in the text; the JSON has all
 
 
@@ -93,15 +94,13 @@ def as_json(report: Report) -> str:
 def as_text(report: Report) -> str:
     """The report for a terminal."""
     kind = " (synthetic)" if report.synthetic else ""
-    wide = max(18, *(len(row.name) + 2 for row in report.classes))
     lines = [
         f"{report.path}: {report.data_set}{kind}, labels {report.labels or 'as generated'}",
         f"{report.clips} recordings, {report.frames} frames at {report.rate_hz:g} Hz,"
         f" {report.duration_s:.1f} s{_people(report)}",
         "",
-        f"{'class':<{wide}}{'frames':>9}{'share':>9}",
+        *_class_rows(report),
     ]
-    lines += [f"{row.name:<{wide}}{row.frames:>9}{row.share:>8.2f}%" for row in report.classes]
     lines += ["", "participant  recordings    frames  duration  recordings missing below the last"]
     for row in report.subjects:
         missing = ", ".join(f"{number:02d}" for number in row.missing) or "none"
@@ -117,6 +116,18 @@ def as_text(report: Report) -> str:
     lines.append(_fault_title(report))
     lines += _shown(f"  {row.clip}: {', '.join(row.joints)}" for row in report.flagged)
     return "\n".join(lines)
+
+
+def _class_rows(report: Report) -> list[str]:
+    """The table of classes; of many, those without a frame are only counted."""
+    few = len(report.classes) <= MANY_CLASSES
+    rows = [row for row in report.classes if few or row.frames]
+    wide = max(18, *(len(row.name) + 2 for row in rows))
+    lines = [f"{'class':<{wide}}{'frames':>9}{'share':>9}"]
+    lines += [f"{row.name:<{wide}}{row.frames:>9}{row.share:>8.2f}%" for row in rows]
+    if len(rows) < len(report.classes):
+        lines.append(f"{len(report.classes) - len(rows)} further classes without a frame")
+    return lines
 
 
 def _people(report: Report) -> str:

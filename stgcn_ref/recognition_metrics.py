@@ -1,8 +1,8 @@
 """Scores of whole clips: top-k accuracy, and the correlation of two labellings.
 
 Top-1 and top-5 as in Yan et al. (2018). The correlation is Matthews', for any number of classes:
-J. Gorodkin, "Comparing two K-category assignments by a K-category correlation coefficient" (2004),
-equation 8, which is what scikit-learn's `matthews_corrcoef` computes.
+J. Gorodkin, "Comparing two K-category assignments by a K-category correlation coefficient" (2004);
+scikit-learn's `matthews_corrcoef` computes the same.
 """
 
 from __future__ import annotations

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import struct
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -99,6 +100,23 @@ def write_lara(
     return root
 
 
+def _c3d_entry(group: int, name: str, content: bytes) -> bytes:
+    """A group (negative number) or a parameter, with the distance to the next one."""
+    head = struct.pack("<bb", len(name), group) + name.encode()
+    return head + struct.pack("<h", len(content) + 2) + content
+
+
+def _c3d_texts(texts: Sequence[str]) -> bytes:
+    width = max((len(text) for text in texts), default=1)
+    cells = "".join(text.ljust(width) for text in texts).encode()
+    return struct.pack("<bBBB", -1, 2, width, len(texts)) + cells + b"\0"
+
+
+def _c3d_numbers(kind: str, code: int, values: Sequence[float], *dimensions: int) -> bytes:
+    head = struct.pack(f"<bB{len(dimensions)}B", code, len(dimensions), *dimensions)
+    return head + struct.pack(f"<{len(values)}{kind}", *values) + b"\0"
+
+
 def write_c3d(
     path: Path,
     markers: Sequence[str],
@@ -106,21 +124,44 @@ def write_c3d(
     events: Sequence[tuple[str, float]] = (),
     unit: str = "mm",
     rate_hz: float = 100.0,
+    first_frame: int = 1,
 ) -> Path:
-    """`xyz` (T, markers, 3) in `unit`, NaN where a marker is hidden; events (label, seconds)."""
-    import ezc3d
+    """`xyz` (T, markers, 3) in `unit`, NaN where a marker is hidden; events (label, seconds).
 
+    Intel byte order, single precision, byte by byte after the C3D user guide (www.c3d.org).
+    """
     path.parent.mkdir(parents=True, exist_ok=True)
-    content = ezc3d.c3d()
-    point = content["parameters"]["POINT"]
-    point["RATE"]["value"], point["UNITS"]["value"] = [rate_hz], [unit]
-    point["LABELS"]["value"] = list(markers)
-    points = np.ones((4, xyz.shape[1], xyz.shape[0]))
-    points[:3] = xyz.transpose(2, 1, 0)
-    content["data"]["points"] = points
-    for label, seconds in events:
-        content.add_event(time=[seconds // 60, seconds % 60], context="General", label=label)
-    content.write(str(path))
+    frames, count = xyz.shape[:2]
+    body = _c3d_entry(-1, "POINT", b"\0") + b"".join(
+        (
+            _c3d_entry(1, "USED", _c3d_numbers("h", 2, [count])),
+            _c3d_entry(1, "FRAMES", _c3d_numbers("h", 2, [frames])),
+            _c3d_entry(1, "SCALE", _c3d_numbers("f", 4, [-1.0])),
+            _c3d_entry(1, "RATE", _c3d_numbers("f", 4, [rate_hz])),
+            _c3d_entry(1, "LABELS", _c3d_texts(markers)),
+            _c3d_entry(1, "UNITS", _c3d_texts([unit])),
+            _c3d_entry(-2, "ANALOG", b"\0"),
+            _c3d_entry(2, "USED", _c3d_numbers("h", 2, [0])),
+        )
+    )
+    if events:
+        times = [part for _, seconds in events for part in divmod(seconds, 60)]
+        body += _c3d_entry(-3, "EVENT", b"\0")
+        body += _c3d_entry(3, "USED", _c3d_numbers("h", 2, [len(events)]))
+        body += _c3d_entry(3, "LABELS", _c3d_texts([label for label, _ in events]))
+        body += _c3d_entry(3, "TIMES", _c3d_numbers("f", 4, times, 2, len(events)))
+    blocks = (len(body) + 6 + 511) // 512
+    last_frame = first_frame + frames - 1
+    header = struct.pack("<BB5H", 2, 80, count, 0, first_frame, last_frame, 0)
+    header += struct.pack("<fHHf", -1.0, 2 + blocks, 0, rate_hz)
+    section = struct.pack("<BBBB", 1, 80, blocks, 84) + body
+    points = np.zeros((frames, count, 4), dtype="<f4")
+    hidden = np.isnan(xyz).any(axis=2)
+    points[..., :3] = np.where(hidden[..., None], 0.0, xyz)
+    points[..., 3] = np.where(hidden, -1.0, 0.0)
+    path.write_bytes(
+        header.ljust(512, b"\0") + section.ljust(512 * blocks, b"\0") + points.tobytes()
+    )
     return path
 
 

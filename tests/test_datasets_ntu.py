@@ -161,6 +161,7 @@ def edited(tmp_path: Path, at: int, line: str | None) -> Path:
         (3, "20", "line 4: a body has 25 joints, got 20"),
         (4, "1 2", "line 5: 12 numbers are needed, got 2"),
         (28, "nan 0 0 0 0 0 0 0 0 0 0 2", "line 29: 'nan' is not a finite number"),
+        (28, "1e300 0 0 0 0 0 0 0 0 0 0 2", r"line 29: '1e300' is beyond 1e\+06"),
         (28, "x 0 0 0 0 0 0 0 0 0 0 2", "line 29: 'x' is not a number"),
         (40, None, r"line 40: truncated \(a body needs 27 lines\)"),
         (30, None, r"line 30: truncated \(a body needs 27 lines\)"),
@@ -179,7 +180,7 @@ def test_every_truncation_is_refused(tmp_path: Path) -> None:
 
 
 def test_untracked_orientation_may_be_nan(tmp_path: Path) -> None:
-    """Only positions must be numbers: some files have NaN among the rest."""
+    """Only positions and tracking states are read of a joint's line."""
     path = edited(tmp_path, 4, "0.5 0.25 2 nan nan nan nan nan nan nan nan 2")
     assert read_bodies(path).xyz[0, 0, 0].tolist() == [0.5, 0.25, 2.0]
 

@@ -1,6 +1,6 @@
 """Marker recordings in C3D files, with labels from their events or from a file beside them.
 
-C3D is the format of motion-capture laboratories (www.c3d.org); reading it needs the package `ezc3d`
+C3D is the format of motion-capture laboratories (www.c3d.org); reading it needs the package `c3d`
 (`pip install "stgcn-codesign[c3d]"`). The defaults are the freezing-of-gait protocol of MS-GCN:
 nine markers at sacrum and legs, `FOGs` and `FOGe` events around each freeze. `docs/datasets.md`
 describes the files.
@@ -8,7 +8,9 @@ describes the files.
 
 from __future__ import annotations
 
+import math
 import re
+import warnings
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -74,7 +76,8 @@ def open_c3d(root: Path | str, spec: MarkerSpec | None = None) -> ClipStream[Cli
     lost. `Clip.subject` is the first number in the path below `root`.
 
     Raises:
-        InputError: no such file, `ezc3d` is not installed, or the markers are not the skeleton's.
+        InputError: no such file, the package `c3d` is not installed, or the markers are not as many
+            as the skeleton's joints.
     """
     spec, root = spec or MarkerSpec(), Path(root)
     files = sorted(root.rglob("*.c3d")) if root.is_dir() else [root]
@@ -148,65 +151,88 @@ def read_c3d(path: Path, markers: tuple[str, ...]) -> Recording:
     """The named markers of a C3D file.
 
     Raises:
-        InputError: `ezc3d` is not installed; not a C3D file, truncated, without frames, in an
-            unknown unit, or without one of the markers.
+        InputError: the package `c3d` is not installed; not a C3D file, truncated, without frames,
+            in an unknown unit, or without one of the markers.
     """
     try:
-        import ezc3d  # an extra: only this reader needs it
+        import c3d  # an extra: only this reader needs it
     except ImportError:
         raise InputError(
-            f'{path}: reading C3D needs the package ezc3d: pip install "stgcn-codesign[c3d]"'
+            f'{path}: reading C3D needs the package c3d: pip install "stgcn-codesign[c3d]"'
         ) from None
     if not path.is_file():
         raise InputError(f"{path}: no such file")
-    try:
-        content = ezc3d.c3d(str(path))
-    except (OSError, RuntimeError, ValueError, IndexError) as error:
-        reason = str(error).splitlines()[0].removesuffix(": iostream error")
-        raise InputError(f"{path}: not a readable C3D file ({reason})") from None
-    return _recording(path, content, markers)
+    with path.open("rb") as file, warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # of truncation, which is told from the number of frames
+        try:
+            reader = c3d.Reader(file)
+            frames = [points[:, :4] for _, points, _ in reader.read_frames(camera_sum=False)]
+            about = _About(
+                int(reader.first_frame),
+                int(reader.last_frame),
+                float(reader.point_rate),
+                tuple(str(label) for label in reader.point_labels),
+                _first_text(reader.get("POINT:UNITS")) or "mm",
+                _events(reader),
+            )
+        except Exception as error:  # whatever a foreign parser trips over in a foreign file
+            reason = " ".join(str(error).split())[:80] or "no reason given"
+            raise InputError(
+                f"{path}: not a readable C3D file ({error.__class__.__name__}: {reason})"
+            ) from None
+    return _recording(path, about, frames, markers)
 
 
-def _recording(path: Path, content: Any, markers: tuple[str, ...]) -> Recording:
-    point, points = content["parameters"]["POINT"], content["data"]["points"]  # (4, markers, T)
-    frames, stated = points.shape[2], _stated_frames(path)
-    if not frames:
+@dataclass(frozen=True)
+class _About:
+    """What a C3D file's header and parameters say; frames are numbered from 1."""
+
+    first_frame: int
+    last_frame: int
+    rate_hz: float
+    labels: tuple[str, ...]
+    unit: str
+    events: tuple[tuple[str, float], ...]  # label, seconds
+
+
+def _first_text(parameter: Any) -> str:
+    return str(parameter.string_array.ravel()[0]).strip() if parameter is not None else ""
+
+
+def _events(reader: Any) -> tuple[tuple[str, float], ...]:
+    """Labels and times in seconds, in time order, of the parameters in group EVENT."""
+    labels, times = reader.get("EVENT:LABELS"), reader.get("EVENT:TIMES")
+    if labels is None or times is None or not labels.num_elements or not times.num_elements:
+        return ()
+    names = [str(label).strip() for label in labels.string_array.ravel()]
+    pairs = np.asarray(times.float_array, dtype=np.float64).reshape(-1, 2)  # minutes, seconds
+    seconds = (60 * pairs[:, 0] + pairs[:, 1]).tolist()
+    return tuple(sorted(zip(names, seconds, strict=False), key=lambda event: event[1]))
+
+
+def _recording(
+    path: Path, about: _About, frames: list[FloatArray], markers: tuple[str, ...]
+) -> Recording:
+    stated = about.last_frame - about.first_frame + 1
+    if stated < 1:
         raise InputError(f"{path}: no frame of marker positions")
-    if frames < stated:
-        raise InputError(f"{path}: truncated ({frames} of {stated} frames are there)")
-    units = point["UNITS"]["value"]
-    unit = units[0].strip() if units else "mm"
-    if unit not in METRES:
-        raise InputError(f"{path}: unit must be one of {', '.join(METRES)}, got {unit!r}")
-    names = [name.rpartition(":")[2].strip() for name in point["LABELS"]["value"]]
+    if len(frames) < stated:
+        raise InputError(f"{path}: truncated ({len(frames)} of {stated} frames are there)")
+    if about.unit not in METRES:
+        raise InputError(f"{path}: unit must be one of {', '.join(METRES)}, got {about.unit!r}")
+    if not 0 < about.rate_hz < 1e6:
+        raise InputError(f"{path}: the frame rate must be positive, got {about.rate_hz:g}")
+    names = [label.rpartition(":")[2].strip() for label in about.labels]
     for marker in markers:
         if marker not in names:
             raise InputError(f"{path}: marker {marker} is missing (found: {', '.join(names)})")
-    rate_hz = float(point["RATE"]["value"][0])
-    if not rate_hz > 0:
-        raise InputError(f"{path}: the frame rate must be positive, got {rate_hz:g}")
-    chosen = points[:3, [names.index(marker) for marker in markers]]
-    places = np.asarray(chosen.transpose(2, 1, 0), dtype=np.float64) * METRES[unit]
-    events = _events(content["parameters"].get("EVENT", {}), rate_hz)
-    first = int(content["header"]["points"]["first_frame"])
-    return Recording(places, rate_hz, tuple((label, frame - first) for label, frame in events))
-
-
-def _stated_frames(path: Path) -> int:
-    """Frames by the file's header (words 4 and 5), 0 where they do not fit its 16 bits."""
-    with path.open("rb") as file:
-        head = file.read(512)
-        file.seek((head[0] - 1) * 512 + 3)
-        big_endian = file.read(1) == b"\x56"  # processor type 86, MIPS
-    first, last = np.frombuffer(head[6:10], dtype=">u2" if big_endian else "<u2").tolist()
-    return 0 if last == 0xFFFF or last < first else last - first + 1
-
-
-def _events(group: Any, rate_hz: float) -> list[tuple[str, int]]:
-    """(label, frame of the recording session) in time order, of the parameters in group EVENT."""
-    if "LABELS" not in group or "TIMES" not in group:
-        return []
-    labels = [label.strip() for label in group["LABELS"]["value"]]
-    times = np.asarray(group["TIMES"]["value"], dtype=np.float64).reshape(2, -1)  # minutes, seconds
-    frames = np.floor((60 * times[0] + times[1]) * rate_hz + 0.5).astype(np.int64).tolist()
-    return sorted(zip(labels, frames, strict=False), key=lambda event: event[1])
+    points = np.array(frames, dtype=np.float64)[:, [names.index(marker) for marker in markers]]
+    places = np.where(points[:, :, 3:] < 0, np.nan, points[:, :, :3] * METRES[about.unit])
+    # the session's first frame is at time 0, and bears the number 1
+    first = about.first_frame - 1
+    events = tuple(
+        (label, math.floor(seconds * about.rate_hz + 0.5) - first)
+        for label, seconds in about.events
+        if math.isfinite(seconds)
+    )
+    return Recording(places, about.rate_hz, events)

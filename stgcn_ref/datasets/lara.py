@@ -143,25 +143,31 @@ def read_segments(path: Path) -> FloatArray:
     if skip > HEADER_LINES or skip == len(lines):
         raise InputError(f"{path}: no row of numbers in the first {HEADER_LINES + 1} lines")
     width = len(lines[skip].split(","))
+    segments = _segments(f"{path}: line {skip + 1}", lines[:skip], width)
+    order = [_position(path, segments, joint) for joint in JOINTS]
+    table = read_table(path, width, ",", skip)[:, width % len(AXES) :]
+    return table.reshape(len(table), -1, len(AXES))[:, order]
+
+
+def _segments(where: str, header: list[str], width: int) -> tuple[str, ...]:
+    """Names of the segments in rows of `width` columns."""
     leading = width % len(AXES)
     if leading > 2:
         raise InputError(
-            f"{path}: line {skip + 1}: 6 columns a segment are needed (and up to 2 before them),"
-            f" got {width}"
+            f"{where}: 6 columns a segment are needed (and up to 2 before them), got {width}"
         )
-    header = next((line for line in lines[:skip] if "_RX" in line), None)
-    if header is not None:
-        segments = _named_segments(path, header.split(",")[leading:])
-    elif width - leading == len(SEGMENTS) * len(AXES):
-        segments = SEGMENTS
-    else:
-        raise InputError(
-            f"{path}: line {skip + 1}: {len(SEGMENTS)} segments are needed where no header names"
-            f" them, got {(width - leading) // len(AXES)}"
-        )
-    table = read_table(path, width, ",", skip)[:, leading:]
-    order = [_position(path, segments, joint) for joint in JOINTS]
-    return table.reshape(len(table), -1, len(AXES))[:, order]
+    named = next((line for line in header if "_RX" in line), None)
+    if named is None:
+        if width - leading != len(SEGMENTS) * len(AXES):
+            raise InputError(
+                f"{where}: {len(SEGMENTS)} segments are needed where no header names them, got"
+                f" {width // len(AXES)}"
+            )
+        return SEGMENTS
+    cells = [cell.strip().strip('"') for cell in named.split(",")]
+    if len(cells) != width:
+        raise InputError(f"{where}: {len(cells)} columns are named, got {width}")
+    return _named_segments(where, cells[leading:])
 
 
 def _is_row(line: str) -> bool:
@@ -171,16 +177,17 @@ def _is_row(line: str) -> bool:
         return False
 
 
-def _named_segments(path: Path, cells: list[str]) -> tuple[str, ...]:
+def _named_segments(where: str, names: list[str]) -> tuple[str, ...]:
     """Segment names of the header's columns, six columns each in the order of `AXES`."""
-    names = [cell.strip().strip('"') for cell in cells]
     segments = []
     for start in range(0, len(names), len(AXES)):
-        segment = names[start].removesuffix("_RX")
-        group = [f"{segment}_{axis}" for axis in AXES]
-        if names[start : start + len(AXES)] != group:
-            found = ", ".join(names[start : start + len(AXES)])
-            raise InputError(f"{path}: columns must be {', '.join(group)}, got {found}")
+        group = names[start : start + len(AXES)]
+        segment = group[0].removesuffix("_RX")
+        wanted = [f"{segment}_{axis}" for axis in AXES]
+        if group != wanted:
+            raise InputError(
+                f"{where}: columns must be {', '.join(wanted)}, got {', '.join(group)}"
+            )
         segments.append(segment)
     return tuple(segments)
 

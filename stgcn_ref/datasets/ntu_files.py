@@ -22,6 +22,7 @@ from stgcn_ref.datasets.text_files import numbers, read_text
 JOINTS = 25
 SLOTS = 4  # bodies a frame may name; further ones are left out, as the published readers do
 BODY_NUMBERS, JOINT_NUMBERS = 10, 12
+FAR = 1e6  # metres; what is farther is no measurement
 SAMPLE = re.compile(r"S(\d{3})C(\d{3})P(\d{3})R(\d{3})A(\d{3})")
 
 
@@ -101,21 +102,28 @@ def _count(path: Path, lines: list[str], at: int, what: str, at_least: int = 0) 
 
 
 def _body(path: Path, lines: list[str], at: int) -> FloatArray:
-    """The joints of the body whose lines start at index `at`, float64 (25, 12)."""
+    """x, y, z and tracking state of the body whose lines start at index `at`, float64 (25, 4)."""
     if at + 2 + JOINTS > len(lines):
         raise InputError(f"{path}: line {len(lines)}: truncated (a body needs {2 + JOINTS} lines)")
     numbers(lines[at].split(), BODY_NUMBERS, f"{path}: line {at + 1}")
     joints = _count(path, lines, at + 1, "the number of joints")
     if joints != JOINTS:
         raise InputError(f"{path}: line {at + 2}: a body has {JOINTS} joints, got {joints}")
-    rows = lines[at + 2 : at + 2 + JOINTS]
+    picked = []
+    for number, line in enumerate(lines[at + 2 : at + 2 + JOINTS], start=at + 3):
+        cells = line.split()
+        if len(cells) != JOINT_NUMBERS:
+            raise InputError(
+                f"{path}: line {number}: {JOINT_NUMBERS} numbers are needed, got {len(cells)}"
+            )
+        picked.append([*cells[:3], cells[-1]])
     try:
-        block = np.array([row.split() for row in rows], dtype=np.float64)
-    except ValueError:  # ragged, or no number
+        block = np.array(picked, dtype=np.float64)
+    except ValueError:
         block = np.full((1, 1), np.nan)
-    if block.shape != (JOINTS, JOINT_NUMBERS) or not np.isfinite(block[:, :3]).all():
-        for number, row in enumerate(rows, start=at + 3):
-            numbers(row.split(), JOINT_NUMBERS, f"{path}: line {number}")
+    if not (np.abs(block) < FAR).all():  # false for NaN too
+        for number, cells in enumerate(picked, start=at + 3):
+            numbers(cells, 4, f"{path}: line {number}", FAR)
     return block
 
 

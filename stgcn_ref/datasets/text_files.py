@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +11,8 @@ import numpy as np
 
 from fxp.errors import InputError
 from stgcn_ref.datasets.clips import FloatArray
+
+HUGE = 1e9  # nothing measured is larger, and sums and squares of what is smaller are finite
 
 
 def read_text(path: Path) -> str:
@@ -50,7 +53,8 @@ def read_table(path: Path, columns: int, separator: str | None = None, skip: int
     `skip` lines of a header come first; blank lines at the end are none.
 
     Raises:
-        InputError: no row, or a row that has not `columns` finite numbers (its line is named).
+        InputError: no row, or a row that has not `columns` numbers within 1e9 of zero (its line is
+            named).
     """
     lines = read_text(path).rstrip().splitlines()
     if len(lines) <= skip:
@@ -62,16 +66,16 @@ def read_table(path: Path, columns: int, separator: str | None = None, skip: int
     except ValueError:  # a row of another length, or a cell that is no number
         table = np.empty((0, 0))
     # loadtxt passes over blank lines
-    if table.shape != (len(lines) - skip, columns) or not np.isfinite(table).all():
+    if table.shape != (len(lines) - skip, columns) or not (np.abs(table) < HUGE).all():
         raise _fault(path, lines, columns, separator, skip)
     return table
 
 
-def numbers(cells: list[str], count: int, where: str) -> list[float]:
+def numbers(cells: list[str], count: int, where: str, limit: float = math.inf) -> list[float]:
     """The cells of one line as finite numbers.
 
     Raises:
-        InputError: not `count` of them, or one that is no finite number.
+        InputError: not `count` of them, or one that is no number within `limit` of zero.
     """
     if len(cells) != count:
         raise InputError(f"{where}: {count} numbers are needed, got {len(cells)}")
@@ -81,8 +85,10 @@ def numbers(cells: list[str], count: int, where: str) -> list[float]:
             value = float(cell)
         except ValueError:
             raise InputError(f"{where}: {cell.strip()!r} is not a number") from None
-        if not np.isfinite(value):
+        if not math.isfinite(value):
             raise InputError(f"{where}: {cell.strip()!r} is not a finite number")
+        if abs(value) >= limit:
+            raise InputError(f"{where}: {cell.strip()!r} is beyond {limit:g}")
         values.append(value)
     return values
 
@@ -93,7 +99,7 @@ def _fault(
     """The error of the first line that is wrong; found slowly, once reading has failed."""
     for number, line in enumerate(lines[skip:], start=skip + 1):
         try:
-            numbers(line.split(separator), columns, f"{path}: line {number}")
+            numbers(line.split(separator), columns, f"{path}: line {number}", HUGE)
         except InputError as error:
             return error
     return InputError(f"{path}: not a table of {columns} numbers a line")
