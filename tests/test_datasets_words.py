@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from fxp.errors import InputError
-from stgcn_ref.datasets.words import HIGHEST, LOWEST, to_words, word_meta
+from stgcn_ref.datasets.words import HIGHEST, LOWEST, to_values, to_words, word_meta
 
 
 def test_rounds_half_up() -> None:
@@ -46,6 +46,14 @@ def test_range_ends_belong_to_it() -> None:
 def test_not_finite(value: float) -> None:
     with pytest.raises(InputError, match="f: frame 1: coordinates must be finite numbers, got"):
         to_words([[0.0], [value]], 10, "f")
+
+
+def test_values_per_channel() -> None:
+    for shape in ((4, 2, 3), (4, 2, 3, 2)):
+        words = np.random.default_rng(0).integers(LOWEST, HIGHEST, shape, dtype=np.int32)
+        values = to_values(words, (10, 0))
+        assert (values[:, 0] == words[:, 0] / 1024).all() and (values[:, 1] == words[:, 1]).all()
+        assert (to_words(values[:, 0], 10, "") == words[:, 0]).all()
 
 
 def test_meta() -> None:

@@ -14,7 +14,7 @@ import numpy as np
 import numpy.typing as npt
 from pydantic import Field
 
-from fxp.cast import quantise
+from fxp.cast import dequantise, quantise
 from fxp.errors import InputError
 from fxp.qformat import MAX_WORD_BITS, Cast, QFormat
 from stgcn_ref.datasets.clips import FloatArray, WordArray
@@ -44,6 +44,15 @@ def to_words(values: npt.ArrayLike, frac_bits: int, where: str) -> WordArray:
         f" ({WORD_BITS}-bit words of `frac_bits` {frac_bits})",
     )
     return words.astype(np.int32)
+
+
+def to_values(words: npt.NDArray[np.int32], frac_bits: Sequence[int]) -> FloatArray:
+    """What words (T, C, V) or (T, C, V, M) stand for, float64, exact; `frac_bits` per channel.
+
+    For a network that was trained on the measurements themselves, as the published ones are.
+    """
+    per_channel = np.asarray(frac_bits).reshape(-1, *(1 for _ in words.shape[2:]))
+    return dequantise(words, per_channel)
 
 
 def _refuse(array: FloatArray, wrong: npt.NDArray[np.bool_], where: str, rule: str) -> None:
