@@ -169,7 +169,9 @@ def _quants(space: Space, networks: Sequence[Network], source: str) -> Iterator[
         if key not in QuantSpec.model_fields:
             allowed = ", ".join(QuantSpec.model_fields)
             raise InputError(f"{source}: key `quant.axes.{key}` is unknown (allowed: {allowed})")
-    for index, fragment in enumerate(section.designs):
+    for index, design in enumerate(section.designs):
+        fragment = {key: value for key, value in design.items() if key != "name"}
+        name = _design_name(design, f"{source}: quant.designs.{index}")
         for values in itertools.product(*section.axes.values()):
             point = dict(zip(section.axes, values, strict=True))
             where = f"{source}: quant.designs.{index}"
@@ -178,11 +180,22 @@ def _quants(space: Space, networks: Sequence[Network], source: str) -> Iterator[
             spec = parse_spec(QuantSpec, {**section.base, **fragment, **point}, where)
             if spec.layers:
                 _check_layers(spec, networks, where)
-            label = quant_label(spec, base)
-            if label in seen:
+            label = name or quant_label(spec, base)
+            if name and point:
+                label += f" {quant_label(spec, base)}"
+            if spec in seen.values():
                 raise InputError(f"{where}: the same setting as another one ({label})")
+            if label in seen:
+                raise InputError(f"{where}: a second setting named {label!r}")
             seen[label] = spec
             yield Quant(label, spec)
+
+
+def _design_name(design: Mapping[str, Any], where: str) -> str:
+    name = design.get("name", "")
+    if not isinstance(name, str) or not re.fullmatch(r"[\w.+-]{0,24}", name):
+        raise InputError(f"{where}: `name` must be up to 24 letters, digits or _.+-, got {name!r}")
+    return name
 
 
 def _check_layers(spec: QuantSpec, networks: Sequence[Network], where: str) -> None:

@@ -61,7 +61,8 @@ class NetworkSection(Spec):
 class QuantSection(Spec):
     """Quantisation settings: a base, then `designs` (fragments) times `axes` (key: values).
 
-    Keys are those of `QuantSpec`, per-layer overrides (`layers`) included.
+    Keys are those of `QuantSpec`, per-layer overrides (`layers`) included. A design may have a
+    `name` to be called by in tables and figures instead of its widths.
     """
 
     base: dict[str, Any] = Field(default_factory=dict)

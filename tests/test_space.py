@@ -92,6 +92,17 @@ def test_axes_multiply_designs_and_depth_cuts_plans(tmp_path: Path) -> None:
     assert axes.networks[2].arch.window == (3, 3, 3)
 
 
+def test_a_design_may_have_a_name(tmp_path: Path) -> None:
+    designs = [{"name": "tiny", "weight_bits": 4, "layers": {"classifier": {"weight_bits": 8}}}, {}]
+    space = changed(BASE, "quant.designs", designs)
+    assert [q.label for q in load_space(write(tmp_path, space)).quants] == ["tiny", "w8a8"]
+    space = changed(space, "quant.axes", {"rounding": ["RND", "TRN"]})
+    assert [q.label for q in load_space(write(tmp_path, space)).quants][:2] == [
+        "tiny w4a8 classifier:w8",
+        "tiny w4a8 TRN classifier:w8",
+    ]
+
+
 def test_a_label_names_what_differs_from_the_base() -> None:
     base = QuantSpec()
     layers = {"classifier": {"weight_bits": 16, "activation_bits": 12}}
@@ -168,6 +179,9 @@ MISTAKES = [
     ("quant.designs", [{"weight_bits": 99}], "quant.designs.0: key `weight_bits`: "),
     ("quant.designs", [{"bits": 8}], "quant.designs.0: key `bits` is unknown"),
     ("quant.designs", [{}, {}], "quant.designs.1: the same setting as another one (w8a8)"),
+    ("quant.designs", [{"name": "a", "weight_bits": 8}, {}], "the same setting as another one"),
+    ("quant.designs", [{"name": "a"}, {"name": "a", "weight_bits": 4}], "second setting named 'a'"),
+    ("quant.designs", [{"name": "a b"}], "quant.designs.0: `name` must be up to 24 letters"),
     ("quant.designs", [{"layers": {"blok*": {"weight_bits": 4}}}], "'blok*' matches no layer"),
     ("quant.axes", {"depth": [1]}, "key `quant.axes.depth` is unknown (allowed: weight_bits"),
     ("quant.axes", {"rounding": ["UP"]}, "quant.designs.0 with rounding UP: key `rounding`: "),
@@ -263,7 +277,7 @@ ROOT = Path(__file__).parents[1]
 
 
 @pytest.mark.parametrize(
-    ("name", "networks", "quants", "seeds"), [("quickstart", 4, 6, 1), ("hugadb", 9, 8, 3)]
+    ("name", "networks", "quants", "seeds"), [("quickstart", 4, 6, 1), ("hugadb", 12, 8, 3)]
 )
 def test_the_examples_are_spaces(name: str, networks: int, quants: int, seeds: int) -> None:
     axes = load_space(ROOT / "examples" / f"{name}.yaml")
