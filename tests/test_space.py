@@ -277,7 +277,7 @@ ROOT = Path(__file__).parents[1]
 
 
 @pytest.mark.parametrize(
-    ("name", "networks", "quants", "seeds"), [("quickstart", 4, 6, 1), ("hugadb", 12, 8, 3)]
+    ("name", "networks", "quants", "seeds"), [("quickstart", 4, 6, 1), ("hugadb", 9, 8, 3)]
 )
 def test_the_examples_are_spaces(name: str, networks: int, quants: int, seeds: int) -> None:
     axes = load_space(ROOT / "examples" / f"{name}.yaml")
