@@ -8,9 +8,22 @@ from typing import assert_never
 import numpy as np
 
 from fxp.ir import IntArray
-from fxp.kernels import conv, graph, pointwise, temporal
+from fxp.kernels import conv, graph, norm, pointwise, temporal
 from fxp.kernels.casting import Clamp, Recast, apply_cast
-from fxp.plan import Aggregate, Join, Mean, Multiply, Pick, Plan, Read, Scale, Stage, Taps, Window
+from fxp.plan import (
+    Aggregate,
+    Join,
+    Mean,
+    Multiply,
+    Normalise,
+    Pick,
+    Plan,
+    Read,
+    Scale,
+    Stage,
+    Taps,
+    Window,
+)
 from fxp.state import State, delay_key, frames_of
 
 
@@ -68,6 +81,8 @@ def _evaluate(plan: Plan, state: State, stage: Stage, x: list[IntArray], flush: 
             pointwise.affine(_flat(x[0]), k.scale, k.bias, _flat(y))
         case Mean():
             graph.joint_mean(x[0], k.multiplier, y)
+        case Normalise():
+            norm.layer_norm(_flat(x[0]), k.epsilon, k.seeds, k.newton_steps, k.frac_bits, _flat(y))
         case Clamp() | Recast():
             apply_cast(k, _flat(x[0]), _flat(y))
         case Pick():

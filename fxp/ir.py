@@ -1,14 +1,15 @@
 """The integer network as data: a small graph of nodes, without methods and without behaviour.
 
-Every node but `Requantise` is exact: its output is the mathematical sum or product of its operands,
-as wide as it needs to be (an *accumulator*). The one lossy node is `Requantise`, which casts an
-accumulator into a stored format. One accumulator may feed several of them: the residual stream and
-the operand read from it are two casts of one value, never a cast of a cast.
+Nodes are exact: the output is the mathematical sum or product of the operands, as wide as it needs
+to be (an *accumulator*). Only `LayerNorm` divides, and rounds as it states. The one node that
+narrows is `Requantise`, which casts an accumulator into a stored format. One accumulator may feed
+several of them: the residual stream and the operand read from it are two casts of one value, never
+a cast of a cast.
 
 Values are named after the node that makes them and have the shape `(C, V)` per frame (channels,
 joints). A value is *stored* when it comes from `Input`, `Requantise`, or a `TemporalSum` of a
 stored value: it then has one `frac_bits` for all channels. Operands of multiplying nodes (`Conv`,
-`GraphProduct`, `TemporalConv`, `Affine`, `JointMean`) must be stored.
+`GraphProduct`, `TemporalConv`, `Affine`, `JointMean`, `LayerNorm`) must be stored.
 
 What a node computes is defined by `fxp.oracle`, in plain Python integers. Names are dotted
 (`block3.conv`); the part before the last dot, or the whole name without one, is the node's *layer*.
@@ -143,6 +144,26 @@ class JointMean:
     shift: int
 
 
+@dataclass(frozen=True, eq=False)
+class LayerNorm:
+    """Frame by frame `y[c, v] = (N * x[c, v] - S0) / sqrt(N * S1 - S0**2 + epsilon)`, N = C * V.
+
+    S0 and S1 are the sums of all words and of their squares. The reciprocal square root is taken by
+    table and Newton's iteration, to the bit as `fxp.elementary` defines it: `seeds` `(3 * 2**j,)`
+    holds the first guess for each interval of mantissas, `newton_steps` iterations refine it. The
+    result is rounded half up to `frac_bits`; it is an accumulator, scaled by an `Affine` behind its
+    cast. `epsilon` `(1,)` is in raw units of the variance, `2 * F_x` fractional bits times `N**2`
+    (`fxp.node_tables.layer_norm_epsilon`).
+    """
+
+    name: str
+    x: str
+    epsilon: IntArray
+    seeds: IntArray
+    newton_steps: int
+    frac_bits: int
+
+
 @dataclass(frozen=True)
 class Requantise:
     """Cast an accumulator into a stored format: round, overflow, then (if asked) ReLU."""
@@ -170,6 +191,7 @@ Node = (
     | Affine
     | Add
     | JointMean
+    | LayerNorm
     | Requantise
     | Argmax
 )

@@ -22,6 +22,7 @@ from fxp.ir import (
     Input,
     IntArray,
     JointMean,
+    LayerNorm,
     Node,
     Requantise,
     TemporalConv,
@@ -74,6 +75,8 @@ def lower(net: FloatNet, formats: Formats, name: str = "") -> Graph:
                 frac_bits[blank.name] = frac_bits[blank.x]
             case Add() | JointMean() | Argmax():
                 node = blank
+            case LayerNorm():
+                raise AssertionError(f"{blank.name}: no outline has one")
             case _:
                 assert_never(blank)
         nodes.append(node)

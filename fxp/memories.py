@@ -10,6 +10,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Literal, assert_never
 
+from fxp.elementary import ROOT_BITS
 from fxp.errors import InputError
 from fxp.hexmem import Layout
 from fxp.ir import (
@@ -22,6 +23,7 @@ from fxp.ir import (
     Input,
     IntArray,
     JointMean,
+    LayerNorm,
     Node,
     Requantise,
     TemporalConv,
@@ -205,7 +207,9 @@ def _format(
             return word_bits, formats[x][1] if signals[x].stored else True
         case Argmax(x=x):
             return max(1, (signals[x].channels - 1).bit_length()), False
-        case Conv() | GraphProduct() | TemporalConv() | Affine() | Add() | JointMean():
+        case (
+            Conv() | GraphProduct() | TemporalConv() | Affine() | Add() | JointMean() | LayerNorm()
+        ):
             return word_bits, True
         case _:
             assert_never(node)
@@ -234,12 +238,17 @@ def _constant(node: Node, field: str, raw: IntArray, ground: Ground) -> Memory:
     value = getattr(node, field)
     if isinstance(value, Weights):
         word_bits, frac_bits = value.word_bits, value.frac_bits
+    elif isinstance(node, LayerNorm):
+        word_bits, frac_bits = (
+            signed_bits(0, int(raw.max())),
+            (_table_frac_bits(field, node, ground),),
+        )
     else:  # a bias is the start value of its accumulator
         needed = signed_bits(int(raw.min()), int(raw.max()))
         word_bits = max(ground.widths[node.name], needed)
         frac_bits = ground.signals[node.name].frac_bits
     lanes, groups = ground.settings.lanes, ground.groups.get(node.name, 1)
-    if isinstance(node, GraphProduct):  # an adjacency is walked edge by edge, not in lanes
+    if isinstance(node, GraphProduct | LayerNorm):  # read entry by entry, not in lanes
         lanes, groups = 1, 1
     shape = constant_words(node, field).shape
     layout = Layout(shape, axes, lane_axis, word_bits, True, lanes, groups)
@@ -256,10 +265,17 @@ def _constant_axes(node: Node, raw: IntArray) -> tuple[tuple[str, ...], int]:
             return ("joint", "channel"), 1
         case GraphProduct():
             return ("partition", "source", "target"), 0
+        case LayerNorm():
+            return ("entry",), 0
         case Input() | TemporalSum() | Add() | JointMean() | Requantise() | Argmax():
             raise AssertionError(f"{node.name} has no constants")
         case _:
             assert_never(node)
+
+
+def _table_frac_bits(field: str, node: LayerNorm, ground: Ground) -> int:
+    """Epsilon is added to squares; seeds are roots."""
+    return 2 * ground.signals[node.x].frac_bits[0] if field == "epsilon" else ROOT_BITS
 
 
 def _value(name: str, ground: Ground) -> Memory:
@@ -284,9 +300,9 @@ def _rings(ground: Ground) -> list[Memory]:
                 for key, x in (("delay_a", node.a), ("delay_b", node.b)):
                     if slots := ahead[name] - ahead[x]:
                         rings.append(_ring("delay", name, x, slots, "slot", ground, key))
-            case (
-                Input() | Conv() | GraphProduct() | Affine() | JointMean() | Requantise() | Argmax()
-            ):
+            case Input() | Conv() | GraphProduct() | Affine() | JointMean():
+                pass
+            case LayerNorm() | Requantise() | Argmax():
                 pass
             case _:
                 assert_never(node)

@@ -28,6 +28,7 @@ from fxp.ir import (
     Input,
     IntArray,
     JointMean,
+    LayerNorm,
     Node,
     Requantise,
     TemporalConv,
@@ -46,6 +47,7 @@ NODE_KINDS: Mapping[str, type[Node]] = types.MappingProxyType(
         "Affine": Affine,
         "Add": Add,
         "JointMean": JointMean,
+        "LayerNorm": LayerNorm,
         "Requantise": Requantise,
         "Argmax": Argmax,
     }

@@ -14,6 +14,7 @@ import numpy as np
 import numpy.typing as npt
 
 from fxp.cast import requantise
+from fxp.elementary import layer_norm_word, normalise, reciprocal_root
 from fxp.ir import (
     Add,
     Affine,
@@ -23,6 +24,7 @@ from fxp.ir import (
     GraphProduct,
     Input,
     JointMean,
+    LayerNorm,
     Node,
     Requantise,
     TemporalConv,
@@ -78,6 +80,8 @@ def _evaluate_node(node: Node, x: list[Clip], about: list[Value]) -> Clip:
             return [_add(a, b, about[0], about[1]) for a, b in zip(x[0], x[1], strict=True)]
         case JointMean():
             return [[[node.multiplier * sum(row)] for row in frame] for frame in x[0]]
+        case LayerNorm():
+            return [_layer_norm(node, frame) for frame in x[0]]
         case Requantise():
             return [_requantise(node, frame, about[0]) for frame in x[0]]
         case Argmax():
@@ -155,6 +159,20 @@ def _add(a: Frame, b: Frame, about_a: Value, about_b: Value) -> Frame:
         left_a, left_b = frac_bits - about_a.frac(c), frac_bits - about_b.frac(c)
         y.append([(i << left_a) + (j << left_b) for i, j in zip(row_a, row_b, strict=True)])
     return y
+
+
+def _layer_norm(node: LayerNorm, x: Frame) -> Frame:
+    """`y = (N * x - S0) / sqrt(N * S1 - S0**2 + epsilon)`, the root by table and Newton steps."""
+    words = [word for row in x for word in row]
+    size, total, squares = len(words), sum(words), sum(word * word for word in words)
+    variance = size * squares - total * total + int(node.epsilon[0])
+    if variance == 0:  # all words are equal: every numerator is zero
+        return [[0] * len(row) for row in x]
+    mantissa, k = normalise(variance)
+    root = reciprocal_root(mantissa, node.seeds.tolist(), node.newton_steps)
+    return [
+        [layer_norm_word(size * word - total, root, k, node.frac_bits) for word in row] for row in x
+    ]
 
 
 def _requantise(node: Requantise, x: Frame, about: Value) -> Frame:

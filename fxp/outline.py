@@ -27,6 +27,7 @@ from fxp.ir import (
     Input,
     IntArray,
     JointMean,
+    LayerNorm,
     Node,
     Requantise,
     TemporalConv,
@@ -121,7 +122,15 @@ def parameter_shapes(graph: Graph) -> dict[str, tuple[int, ...]]:
             case Affine():
                 shapes[f"{node.name}.scale"] = node.scale.raw.shape
                 shapes[f"{node.name}.bias"] = node.bias.shape
-            case Input() | TemporalSum() | Add() | JointMean() | Requantise() | Argmax():
+            case (
+                Input()
+                | TemporalSum()
+                | Add()
+                | JointMean()
+                | LayerNorm()
+                | Requantise()
+                | Argmax()
+            ):
                 pass
             case _:
                 assert_never(node)
@@ -137,7 +146,7 @@ def constant_key(node: Node) -> str | None:
             return f"{node.name}.adjacency"
         case Affine():
             return f"{node.name}.scale"
-        case Input() | TemporalSum() | Add() | JointMean() | Requantise() | Argmax():
+        case Input() | TemporalSum() | Add() | JointMean() | LayerNorm() | Requantise() | Argmax():
             return None
         case _:
             assert_never(node)

@@ -24,6 +24,7 @@ from fxp.ir import (
     Input,
     IntArray,
     JointMean,
+    LayerNorm,
     Node,
     Requantise,
     TemporalConv,
@@ -104,6 +105,16 @@ class Mean:
 
 
 @dataclass(frozen=True, eq=False)
+class Normalise:
+    """Layer norm over a frame: see `fxp.kernels.norm.layer_norm`."""
+
+    epsilon: int
+    seeds: IntArray
+    newton_steps: int
+    frac_bits: int
+
+
+@dataclass(frozen=True, eq=False)
 class Pick:
     """Argmax over channels, `left[c]` aligning their binary points."""
 
@@ -111,7 +122,18 @@ class Pick:
 
 
 Operation: TypeAlias = (
-    Read | Multiply | Aggregate | Window | Taps | Scale | Join | Mean | Clamp | Recast | Pick
+    Read
+    | Multiply
+    | Aggregate
+    | Window
+    | Taps
+    | Scale
+    | Join
+    | Mean
+    | Normalise
+    | Clamp
+    | Recast
+    | Pick
 )
 
 
@@ -207,6 +229,9 @@ def _operation(node: Node, signals: Mapping[str, Signal], ahead: Mapping[str, in
             return Join((a, b), (late - ahead[node.a], late - ahead[node.b]))
         case JointMean():
             return Mean(node.multiplier)
+        case LayerNorm():
+            epsilon, seeds = int(node.epsilon[0]), np.ascontiguousarray(node.seeds)
+            return Normalise(epsilon, seeds, node.newton_steps, node.frac_bits)
         case Requantise():
             shifts = [frac - node.cast.to.frac_bits for frac in x[0].frac_bits]
             extremes = (min(x[0].lo), max(x[0].hi))

@@ -15,6 +15,14 @@ from typing import assert_never
 import numpy as np
 import numpy.typing as npt
 
+from fxp.elementary import (
+    LEAST_MANTISSA,
+    MANTISSA_BITS,
+    MAX_NEWTON_STEPS,
+    MOST_ROOT,
+    ROOT_BITS,
+    heaviest_root,
+)
 from fxp.errors import GraphError, InputError
 from fxp.ir import (
     Add,
@@ -26,6 +34,7 @@ from fxp.ir import (
     Input,
     IntArray,
     JointMean,
+    LayerNorm,
     Node,
     Requantise,
     TemporalConv,
@@ -153,6 +162,8 @@ def describe_node(node: Node, x: Sequence[Value]) -> Value:
             return _add(node, x[0], x[1])
         case JointMean():
             return _joint_mean(node, x[0])
+        case LayerNorm():
+            return _layer_norm(node, x[0])
         case Requantise():
             return _requantise(node, x[0])
         case Argmax():
@@ -239,6 +250,27 @@ def _joint_mean(node: JointMean, x: Value) -> Value:
     return Value(x.channels, 1, (frac + node.shift,))
 
 
+def _layer_norm(node: LayerNorm, x: Value) -> Value:
+    _stored(node, x)
+    _check_table(node, "epsilon", node.epsilon, 0, (1 << 62) - 1)
+    if node.epsilon.shape != (1,):
+        raise GraphError(f"node `{node.name}`: `epsilon` must have one entry")
+    _check_table(node, "seeds", node.seeds, 1, MOST_ROOT)
+    intervals, rest = divmod(len(node.seeds), 3)
+    if rest or intervals & (intervals - 1) or intervals > LEAST_MANTISSA:
+        raise GraphError(
+            f"node `{node.name}`: `seeds` must have 3 * 2**j entries, j up to "
+            f"{MANTISSA_BITS - 2}, got {len(node.seeds)}"
+        )
+    _between(node, "newton_steps", node.newton_steps, 0, MAX_NEWTON_STEPS)
+    _between(node, "frac_bits", node.frac_bits, 0, ROOT_BITS)
+    try:
+        heaviest_root(node.seeds, node.newton_steps)
+    except ValueError as error:
+        raise GraphError(f"node `{node.name}`: `seeds`: {error}") from None
+    return Value(x.channels, x.joints, (node.frac_bits,))
+
+
 def _requantise(node: Requantise, x: Value) -> Value:
     _check_type(node, "cast", node.cast, Cast)
     return Value(x.channels, x.joints, (node.cast.to.frac_bits,), node.cast.to.word_bits)
@@ -299,9 +331,25 @@ def _check_bias(node: Node, bias: IntArray, shapes: Sequence[tuple[int, ...]]) -
         raise GraphError(f"node `{node.name}`: `bias` must have shape {allowed}, got {bias.shape}")
 
 
+def _check_table(node: Node, key: str, table: IntArray, low: int, high: int) -> None:
+    where = f"node `{node.name}`: `{key}`"
+    if not isinstance(table, np.ndarray) or table.dtype != np.int64 or table.ndim != 1:
+        raise GraphError(f"{where} must be an int64 array of one axis")
+    if not table.size:
+        raise GraphError(f"{where} must not be empty")
+    for extreme in (int(table.min()), int(table.max())):
+        if not low <= extreme <= high:
+            raise GraphError(f"{where}: entries must be {low}..{high}, got {extreme}")
+
+
 def _check_type(node: Node, key: str, value: object, kind: type) -> None:
     if not isinstance(value, kind):
         raise GraphError(f"node `{node.name}`: `{key}` must be a {kind.__name__}, got {value!r}")
+
+
+def _between(node: Node, key: str, value: object, low: int, high: int) -> None:
+    if type(value) is not int or not low <= value <= high:
+        raise GraphError(f"node `{node.name}`: `{key}` must be {low}..{high}, got {value!r}")
 
 
 def _at_least(node: Node, key: str, value: object, least: int) -> None:

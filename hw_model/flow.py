@@ -40,6 +40,8 @@ def needs_pass(kind: Kind) -> bool:
     match kind:
         case "conv" | "graph_product" | "temporal_conv" | "affine" | "joint_mean" | "argmax":
             return True
+        case "layer_norm":
+            return True
         case "input" | "temporal_sum" | "shift" | "add" | "requantise":
             return False
         case _:

@@ -16,6 +16,7 @@ from typing import Literal, assert_never
 
 import numpy as np
 
+from fxp.elementary import ROOT_BITS
 from fxp.ir import (
     Add,
     Affine,
@@ -25,6 +26,7 @@ from fxp.ir import (
     GraphProduct,
     Input,
     JointMean,
+    LayerNorm,
     Node,
     Requantise,
     TemporalConv,
@@ -46,6 +48,7 @@ Kind = Literal[
     "shift",
     "add",
     "joint_mean",
+    "layer_norm",
     "requantise",
     "argmax",
 ]
@@ -214,6 +217,8 @@ def _loop(node: Node, blank: Loop, partitions: int, waiting: tuple[State, ...]) 
             return replace(blank, kind="add", adds=words, state=waiting)
         case JointMean():
             return _joint_mean(node, blank)
+        case LayerNorm():
+            return _layer_norm(node, blank)
         case Requantise():
             summed = blank.operand_bits
             return replace(blank, kind="requantise", adds=words, accumulator_bits=summed)
@@ -325,4 +330,24 @@ def _joint_mean(node: JointMean, blank: Loop) -> Loop:
     factor = _constant(1, bits)
     return replace(
         summed, weight_bits=bits, multiplies=blank.outputs, weights=factor, weights_sparse=factor
+    )
+
+
+def _layer_norm(node: LayerNorm, blank: Loop) -> Loop:
+    """Per word its square, `N * x` and the product with the root; per frame the root itself.
+
+    The scalars of a frame are `N * S1`, `S0**2` and three products per Newton step.
+    """
+    words, steps = blank.outputs * blank.joints, node.newton_steps
+    seed_bits = ROOT_BITS + 1  # seeds have no sign
+    constants = _constant(len(node.seeds), seed_bits)
+    return replace(
+        blank,
+        kind="layer_norm",
+        weight_bits=seed_bits + 1,  # a root as a signed operand
+        multiplies=3 * words + 2 + 3 * steps,
+        adds=4 * words + 2 + steps,
+        weights=constants,
+        weights_sparse=constants,
+        bias=_constant(1, int(node.epsilon[0]).bit_length() + 1),
     )

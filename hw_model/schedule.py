@@ -10,6 +10,7 @@ output channels, P partitions:
 - temporal convolution: `V * ceil(Co/N) * Ci * taps`, 3 to fill;
 - graph product: `ceil(Co/N) * sum over joints of max(1, edges)`, dense `ceil(Co/N) * P * V * V`;
 - norm with multiplications: `V * ceil(C/N)`; joint mean: `V * ceil(C/N) + ceil(C/N)`;
+- layer norm: `2 * V * ceil(C/N) + 24`: its sums, the root, its results;
 - argmax: one cycle per word; other elementwise nodes nothing, but `V * ceil(C/N)` on the input;
 - drain: 5, once per layer that multiplies matrices; latency = interval + 2.
 
@@ -35,6 +36,7 @@ from hw_model.loops import NO_WORDS, Loop, Words
 FILL_CYCLES = 3
 DRAIN_CYCLES = 5
 LATENCY_CYCLES = 2
+ROOT_CYCLES = 24  # of a layer norm: seed and two Newton steps of three products, three cycles each
 
 
 @dataclass(frozen=True, slots=True)
@@ -171,6 +173,8 @@ def _word_pass(loop: Loop, fused: bool, engine: Lanes | Array) -> _Pass:
             return _Pass(loop.joints * groups, weight_words=words)
         case "joint_mean":
             return _Pass(loop.joints * groups + groups)
+        case "layer_norm":  # once for the sums, once for the results, and the root between them
+            return _Pass(2 * loop.joints * groups + ROOT_CYCLES, weight_words=1)
         case "argmax":
             return _Pass(words)
         case "temporal_sum" | "shift" | "add" | "requantise":

@@ -11,6 +11,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import assert_never
 
+from fxp.elementary import layer_norm_bound
 from fxp.ir import (
     Add,
     Affine,
@@ -20,6 +21,7 @@ from fxp.ir import (
     GraphProduct,
     Input,
     JointMean,
+    LayerNorm,
     Node,
     Requantise,
     TemporalConv,
@@ -90,6 +92,10 @@ def _width(node: Node, x: Sequence[tuple[Value, Width]], value: Value) -> Width:
             about, one = x[0]
             terms_bits = sum_bits(about.joints) + multiplier.bit_length()
             return Width(one.magnitude_bits + terms_bits, one.magnitude_bits + terms_bits + 1)
+        case LayerNorm():
+            words = x[0][0].channels * x[0][0].joints
+            most = layer_norm_bound(words, node.seeds, node.newton_steps, node.frac_bits)
+            return Width(most.bit_length(), most.bit_length() + 1)
         case Argmax():
             bits = max(1, sum_bits(x[0][0].channels))
             return Width(bits, bits)

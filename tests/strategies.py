@@ -13,6 +13,7 @@ import numpy as np
 from hypothesis import strategies as st
 
 from fxp.cast import reciprocal
+from fxp.elementary import ROOT_BITS
 from fxp.ir import (
     Add,
     Affine,
@@ -23,6 +24,7 @@ from fxp.ir import (
     Input,
     IntArray,
     JointMean,
+    LayerNorm,
     Node,
     Requantise,
     TemporalConv,
@@ -30,8 +32,9 @@ from fxp.ir import (
     Weights,
     operands,
 )
+from fxp.node_tables import reciprocal_root_seeds
 from fxp.qformat import Cast, Overflow, QFormat, Rounding
-from fxp.ranges import Signal, signal_of
+from fxp.ranges import MAX_INNER_BITS, Signal, inner_bits, signal_of
 from fxp.validate import Value, describe_node
 
 ROUNDINGS = tuple(Rounding)
@@ -196,7 +199,9 @@ class _Builder:
     def put(self, node: Node) -> str:
         about = describe_node(node, [self.values[name] for name in operands(node)])
         signal = signal_of(node, [self.signals[name] for name in operands(node)], about)
-        if signal.width_bits > _WIDEST and not isinstance(node, Requantise):
+        inside = inner_bits(node, [self.signals[name] for name in operands(node)])
+        too_wide = signal.width_bits > _WIDEST and not isinstance(node, Requantise)
+        if too_wide or inside > MAX_INNER_BITS:
             raise _TooWideError
         self.nodes.append(node)
         self.values[node.name] = about
@@ -238,7 +243,7 @@ class _Builder:
 
     def random_node(self) -> None:
         at = f"n{len(self.nodes)}"
-        kind = self.below(10)
+        kind = self.below(11)
         if kind == 0:
             self.conv(self.pick(True), self.between(1, 5), at)
         elif kind == 1:
@@ -256,6 +261,8 @@ class _Builder:
             self.add(a, self.like(a), at)
         elif kind == 6:
             self.joint_mean(self.pick(True), at)
+        elif kind == 7:
+            self.layer_norm(self.pick(True), at)
         else:
             self.cast(self.pick(False), at, relu=bool(self.rng.random() < 0.3))
 
@@ -310,6 +317,23 @@ class _Builder:
         return self.fitting(
             lambda bits: JointMean(name, x, min(multiplier, (1 << bits) - 1), shift)
         )
+
+    def layer_norm(self, x: str, name: str) -> str:
+        """A norm of `x`, or of a narrower cast of it where the sums of squares need that."""
+        steps, frac_bits = self.between(0, 3), self.between(0, ROOT_BITS)
+        seeds = reciprocal_root_seeds(3 << self.between(3, 8))
+        if self.rng.random() < 0.3:  # any table is a table
+            seeds = np.maximum(seeds + self.rng.integers(-(1 << 14), 1, seeds.shape), 1)
+        epsilon = self.rng.integers(0, 1 << self.between(0, 40), 1) * self.below(4)
+        for bits in (32, 20, 16, 12, 8):
+            if (self.values[x].stored_bits or 0) > bits:
+                near = QFormat(bits, self.values[x].frac_bits[0] - 2)
+                x = self.put(Requantise(f"{name}_x{bits}", x, Cast(near)))
+            try:
+                return self.put(LayerNorm(name, x, epsilon, seeds, steps, frac_bits))
+            except _TooWideError:
+                continue
+        raise AssertionError("not even eight bits fit")
 
     def cast(self, x: str, name: str, relu: bool = False, most_bits: int = 32) -> str:
         frac_bits, width = self.values[x].frac_bits[0], self.signals[x].width_bits

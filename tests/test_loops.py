@@ -14,12 +14,14 @@ from fxp.ir import (
     GraphProduct,
     Input,
     JointMean,
+    LayerNorm,
     Node,
     Requantise,
     TemporalConv,
     TemporalSum,
     Weights,
 )
+from fxp.node_tables import reciprocal_root_seeds
 from fxp.qformat import QFormat
 from fxp.ranges import analyse
 from fxp.spec import ArchSpec, QuantSpec
@@ -118,6 +120,18 @@ def test_temporal_convolution_and_delay_line() -> None:
     assert loops["sum"].state == (State("delay", "r.q", 2, 12, 9),)
 
 
+def test_work_of_a_layer_norm() -> None:
+    """2 channels, 5 joints: 10 words, each squared, times 10, times the root; 2 Newton steps."""
+    node = LayerNorm("n", "input", np.array([9]), reciprocal_root_seeds(), 2, 10)
+    loop = loops_of(Graph("g", (Input("input", 2, 5, QFormat(8, 0)), node), ("n",)))["n"]
+    assert (loop.macs_dense, loop.multiplies, loop.adds) == (0, 3 * 10 + 2 + 3 * 2, 4 * 10 + 2 + 2)
+    assert loop.weights == Words(48, 48 * 19)
+    assert loop.bias == Words(1, 5)  # 9 with a sign
+    # at most sqrt(10 - 1) = 3 units of 2**10, and a sign
+    assert (loop.accumulator_bits, loop.result) == (13, Words(10, 130))
+    assert loop.state == ()
+
+
 def test_a_multiplier_only_where_scales_differ_or_are_no_power_of_two() -> None:
     def affine(*scale: int) -> Affine:
         raw = np.array(scale, np.int64)[:, None]
@@ -148,6 +162,8 @@ def naive_macs(node: Node, joints: int, sparse: bool) -> int:
         case GraphProduct():
             return sum(1 for entry in node.adjacency.raw.flat if entry or not sparse)
         case Input() | TemporalSum() | Affine() | Add() | JointMean() | Requantise() | Argmax():
+            return 0
+        case LayerNorm():
             return 0
         case _:
             assert_never(node)

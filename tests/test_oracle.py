@@ -19,6 +19,7 @@ from fxp.ir import (
     Input,
     IntArray,
     JointMean,
+    LayerNorm,
     Node,
     Requantise,
     TemporalConv,
@@ -26,6 +27,7 @@ from fxp.ir import (
     Weights,
     lookaheads,
 )
+from fxp.node_tables import reciprocal_root_seeds
 from fxp.oracle import evaluate
 from fxp.qformat import Cast, Overflow, QFormat, Rounding
 from fxp.validate import describe
@@ -135,6 +137,41 @@ def test_affine_per_channel_and_per_joint() -> None:
     assert run(clip, node)["y"] == [[[6, 12], [-3, -4]]]
 
 
+def layer_norm(epsilon: int = 0, frac_bits: int = 10) -> LayerNorm:
+    return LayerNorm("y", "x", words([epsilon]), reciprocal_root_seeds(), 2, frac_bits)
+
+
+def test_layer_norm() -> None:
+    # N=4, S0=12, S1=50: D = 4*50 - 12*12 = 56; numerators 4x-12 = -8 -4 0 12 over sqrt(56) = 7.4833
+    # -1.06904*1024 = -1094.7, -0.53452*1024 = -547.35, 0, 1.60357*1024 = 1642.05
+    assert run([[[1, 2], [3, 6]]], layer_norm())["y"] == [[[-1095, -547], [0, 1642]]]
+    # epsilon 44 makes D = 100: -0.8, -0.4, 0, 1.2 in 1024ths: -819.2, -409.6, 0, 1228.8
+    assert run([[[1, 2], [3, 6]]], layer_norm(44))["y"] == [[[-819, -410], [0, 1229]]]
+    # the operand's binary point does not matter, the result's does: -4.28, -2.14, 0, 6.41
+    values = run([[[1, 2], [3, 6]]], layer_norm(frac_bits=2), frac_bits=9)
+    assert values["y"] == [[[-4, -2], [0, 6]]]
+
+
+def test_layer_norm_of_equal_words_is_zero() -> None:
+    for epsilon in (0, 5):
+        clip = [[[7, 7]], [[0, 0]], [[-32768, -32768]]]
+        assert run(clip, layer_norm(epsilon))["y"] == [[[0, 0]]] * 3
+
+
+def test_layer_norm_of_one_word_against_many() -> None:
+    # N=3: numerators 2, -1, -1 over sqrt(3*1 - 1) = sqrt(2): 1.41421, -0.70711 in 1024ths
+    assert run([[[1, 0, 0]]], layer_norm())["y"] == [[[1448, -724, -724]]]
+
+
+@pytest.mark.parametrize("top", [1, 3, 100, 2**15 - 1])
+def test_layer_norm_is_the_norm_of_floats_up_to_the_error_of_its_root(top: int) -> None:
+    x = np.random.default_rng(top).integers(-top, top, (20, 3, 5), endpoint=True)
+    mean, var = x.mean((1, 2), keepdims=True), x.var((1, 2), keepdims=True)
+    exact = (x - mean) / np.sqrt(var + 2 / 15**2) * 2**12
+    found = np.array(run(x.tolist(), layer_norm(2, 12))["y"])
+    assert (np.abs(found - exact) <= 0.5001 + 1e-5 * np.abs(exact)).all()
+
+
 def test_add_aligns_to_the_finer_operand_channel_by_channel() -> None:
     # x has F=1. c = (1, 2)*x with F=1+(0, 3), so channel 0 counts halves, channel 1 sixteenths.
     # y = x + c: channel 0 at F=1: 3 + 3 = 6; channel 1 at F=4: (5 << 3) + 10 = 50
@@ -224,7 +261,7 @@ def test_random_graphs_cover_every_node_mode_and_width() -> None:
     nodes = [node for graph in graphs for node in graph.nodes]
     assert {type(node).__name__ for node in nodes} == {
         "Input", "Conv", "GraphProduct", "TemporalSum", "TemporalConv", "Affine", "Add",
-        "JointMean", "Requantise", "Argmax",
+        "JointMean", "LayerNorm", "Requantise", "Argmax",
     }  # fmt: skip
     casts = [node.cast for node in nodes if isinstance(node, Requantise)]
     assert {(cast.rounding, cast.overflow) for cast in casts} >= {

@@ -1,5 +1,6 @@
 """Every rule of a graph, each broken once; and the binary points and widths of a valid one."""
 
+import re
 from dataclasses import replace
 from typing import Any
 
@@ -16,12 +17,14 @@ from fxp.ir import (
     GraphProduct,
     Input,
     JointMean,
+    LayerNorm,
     Node,
     Requantise,
     TemporalConv,
     TemporalSum,
     Weights,
 )
+from fxp.node_tables import reciprocal_root_seeds
 from fxp.qformat import Cast, QFormat
 from fxp.validate import Value, describe
 
@@ -32,6 +35,9 @@ TCONV = TemporalConv("y", "x", Weights(np.ones((4, 2, 3), np.int64), 2, (1,)), C
 GRAPH = GraphProduct("y", "x", Weights(np.ones((2, 3, 3), np.int64), 2, (0, 5)))
 AFFINE = Affine("y", "x", Weights(np.ones((2, 1), np.int64), 2, (1, 3)), np.zeros((2, 3), np.int64))
 MEAN = JointMean("y", "x", 21845, 16)
+
+SEEDS = reciprocal_root_seeds()
+LAYER_NORM = LayerNorm("y", "x", np.array([3]), SEEDS, 2, 11)
 
 
 def describe_nodes(*nodes: Node, **graph: Any) -> dict[str, Value]:
@@ -58,6 +64,7 @@ def of(**weights: Any) -> Weights:
         (AFFINE, Value(2, 3, (5, 7))),
         (Add("y", "x", "x"), Value(2, 3, (4,))),
         (MEAN, Value(2, 1, (20,))),
+        (LAYER_NORM, Value(2, 3, (11,))),
         (Requantise("y", "x", CAST), Value(2, 3, (2,), 8)),
         (Argmax("y", "x"), Value(1, 3, (0,), None, True)),
     ],
@@ -198,6 +205,30 @@ def test_rules_of_one_node(node: Node, text: str) -> None:
 
 
 @pytest.mark.parametrize(
+    ("change", "text"),
+    [
+        ({"epsilon": np.array([3, 4])}, "`epsilon` must have one entry"),
+        ({"epsilon": np.array([-1])}, "`epsilon`: entries must be 0..4611686018427387903, got -1"),
+        ({"epsilon": 3}, "`epsilon` must be an int64 array of one axis"),
+        ({"seeds": SEEDS[None]}, "`seeds` must be an int64 array of one axis"),
+        ({"seeds": SEEDS.astype(np.int32)}, "`seeds` must be an int64 array of one axis"),
+        ({"seeds": SEEDS[:0]}, "`seeds` must not be empty"),
+        ({"seeds": SEEDS[:47]}, "`seeds` must have 3 * 2**j entries, j up to 16, got 47"),
+        ({"seeds": SEEDS[:36]}, "`seeds` must have 3 * 2**j entries, j up to 16, got 36"),
+        ({"seeds": SEEDS * 2}, "`seeds`: entries must be 1..524288, got 52"),
+        ({"seeds": SEEDS[::-1].copy()}, "`seeds`: roots must be 1..524288, got -"),
+        ({"newton_steps": 5}, "`newton_steps` must be 0..4, got 5"),
+        ({"newton_steps": True}, "`newton_steps` must be 0..4, got True"),
+        ({"frac_bits": 19}, "`frac_bits` must be 0..18, got 19"),
+        ({"frac_bits": -1}, "`frac_bits` must be 0..18, got -1"),
+    ],
+)
+def test_rules_of_a_layer_norm(change: dict[str, Any], text: str) -> None:
+    with pytest.raises(GraphError, match=re.escape(f"node `y`: {text}")):
+        describe_nodes(X, replace(LAYER_NORM, **change))
+
+
+@pytest.mark.parametrize(
     ("first", "text"),
     [
         (replace(X, channels=0), "node `x`: `channels` must be an int >= 1, got 0"),
@@ -214,7 +245,7 @@ def test_add_needs_equal_shapes() -> None:
     refused(text, (X, CONV, Add("z", "x", "y")))
 
 
-@pytest.mark.parametrize("node", [CONV, TCONV, GRAPH, AFFINE, MEAN])
+@pytest.mark.parametrize("node", [CONV, TCONV, GRAPH, AFFINE, MEAN, LAYER_NORM])
 def test_multipliers_read_stored_values_of_32_bits_at_most(node: Node) -> None:
     sum_of_sums = Add("a", "x", "x")
     text = (

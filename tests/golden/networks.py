@@ -21,12 +21,14 @@ from fxp.ir import (
     Input,
     IntArray,
     JointMean,
+    LayerNorm,
     Node,
     Requantise,
     TemporalConv,
     TemporalSum,
     Weights,
 )
+from fxp.node_tables import layer_norm_epsilon, reciprocal_root_seeds
 from fxp.qformat import Cast, Overflow, QFormat, Rounding
 
 
@@ -151,10 +153,44 @@ def narrow(rng: np.random.Generator) -> Graph:
     return Graph("narrow", tuple(nodes), ("logits", "label"), 24, {"synthetic": True})
 
 
+def normed(rng: np.random.Generator) -> Graph:
+    """Two layer norms, scaled per channel and joint and per channel: plain and unbiased epsilon."""
+    seeds = reciprocal_root_seeds()
+    nodes: list[Node] = [
+        Input("input", 3, 4, QFormat(10, 6)),
+        LayerNorm("input_norm", "input", layer_norm_epsilon(1e-5, 12, 6), seeds, 2, 14),
+        Requantise("input_norm.n", "input_norm", cast(10, 7)),
+        Affine(
+            "input_norm.scaled",
+            "input_norm.n",
+            constants(rng, (3, 4), 8, 6),
+            rng.integers(-999, 999, (3, 4)),
+        ),
+        Requantise("input_norm.q", "input_norm.scaled", cast(8, 5)),
+        Conv("block0.conv", "input_norm.q", constants(rng, (10, 3), 8, 7), rng.integers(-9, 9, 10)),
+        Requantise("block0.conv.q", "block0.conv", cast(8, 4)),
+        GraphProduct("block0.graph", "block0.conv.q", adjacency(rng, 2, 4, 8)),
+        Requantise("block0.graph.q", "block0.graph", cast(8, 4)),
+        TemporalSum("block0.sum", "block0.graph.q", 3, 1),
+        LayerNorm("block0.norm", "block0.sum", layer_norm_epsilon(1e-2, 20, 4, True), seeds, 2, 12),
+        Requantise("block0.norm.n", "block0.norm", cast(12, 9)),
+        Affine(
+            "block0.norm.scaled",
+            "block0.norm.n",
+            constants(rng, (5, 1), 8, 6),
+            rng.integers(-99, 99, (5, 1)),
+        ),
+        Requantise("block0.norm.q", "block0.norm.scaled", cast(8, 4, False), relu=True),
+        *head(rng, "block0.norm.q", 5, 4, cast(8, 4)),
+    ]
+    return Graph("normed", tuple(nodes), ("logits", "label"), 40, {"synthetic": True})
+
+
 CASES: Mapping[str, Case] = {
     "dilated": Case(dilated, seed=3, frames=9, lanes=1),
     "ragged": Case(ragged, seed=43, frames=9, lanes=4),
     "narrow": Case(narrow, seed=4, frames=11, lanes=2),
+    "normed": Case(normed, seed=5, frames=7, lanes=2),
 }
 
 
