@@ -30,6 +30,7 @@ from fxp.ir import (
     LayerNorm,
     Node,
     Requantise,
+    Softmax,
     TemporalConv,
     TemporalSum,
     layer_of,
@@ -177,7 +178,16 @@ def _constant_bits(node: Node, quant: QuantSpec) -> int:
         case Affine():
             least = LEAST_INPUT_NORM_BITS if node.name == INPUT_NORM else LEAST_NORM_BITS
             return quant.norm_bits or max(least, weight_bits)
-        case Input() | TemporalSum() | Add() | JointMean() | LayerNorm() | Requantise() | Argmax():
+        case (
+            Input()
+            | TemporalSum()
+            | Add()
+            | JointMean()
+            | LayerNorm()
+            | Softmax()
+            | Requantise()
+            | Argmax()
+        ):
             raise ValueError(f"{node.name} has no constant operand")
         case _:
             assert_never(node)

@@ -22,6 +22,8 @@ ROOT_BITS = 18  # fractional bits of the reciprocal root of a mantissa
 LEAST_MANTISSA = 1 << (MANTISSA_BITS - 2)  # mantissas are LEAST_MANTISSA..2**MANTISSA_BITS - 1
 MOST_ROOT = 2 << ROOT_BITS
 MAX_NEWTON_STEPS = 4
+MAX_EXP_BITS = 24  # fractional bits of exponentials
+MAX_SHARE_BITS = 30  # fractional bits of a softmax
 
 
 def normalise(number: int) -> tuple[int, int]:
@@ -111,3 +113,10 @@ def layer_norm_word(numerator: int, root: int, k: int, frac_bits: int) -> int:
     """`numerator * root * 2**-k`, from `ROOT_BITS` to `frac_bits` fractional bits, half up."""
     drop = ROOT_BITS + k - frac_bits  # at least 1: k >= 1 and frac_bits <= ROOT_BITS
     return (numerator * root + (1 << (drop - 1))) >> drop
+
+
+def exponential(below: int, coarse: Sequence[int], fine: Sequence[int], exp_bits: int) -> int:
+    """About `2**exp_bits * exp(-below / 2**frac_bits)` for the `frac_bits` of the tables."""
+    block, within = divmod(below, len(fine))
+    product = coarse[min(block, len(coarse) - 1)] * fine[within]
+    return (product + (1 << (exp_bits - 1))) >> exp_bits

@@ -20,6 +20,7 @@ from fxp.plan import (
     Plan,
     Read,
     Scale,
+    Share,
     Stage,
     Taps,
     Window,
@@ -83,6 +84,8 @@ def _evaluate(plan: Plan, state: State, stage: Stage, x: list[IntArray], flush: 
             graph.joint_mean(x[0], k.multiplier, y)
         case Normalise():
             norm.layer_norm(_flat(x[0]), k.epsilon, k.seeds, k.newton_steps, k.frac_bits, _flat(y))
+        case Share():
+            norm.softmax(x[0], k.coarse, k.fine, k.exp_bits, k.frac_bits, y)
         case Clamp() | Recast():
             apply_cast(k, _flat(x[0]), _flat(y))
         case Pick():

@@ -1,15 +1,15 @@
 """The integer network as data: a small graph of nodes, without methods and without behaviour.
 
 Nodes are exact: the output is the mathematical sum or product of the operands, as wide as it needs
-to be (an *accumulator*). Only `LayerNorm` divides, and rounds as it states. The one node that
-narrows is `Requantise`, which casts an accumulator into a stored format. One accumulator may feed
-several of them: the residual stream and the operand read from it are two casts of one value, never
-a cast of a cast.
+to be (an *accumulator*). Only `LayerNorm` and `Softmax` divide, and round as they state. The one
+node that narrows is `Requantise`, which casts an accumulator into a stored format. One accumulator
+may feed several of them: the residual stream and the operand read from it are two casts of one
+value, never a cast of a cast.
 
 Values are named after the node that makes them and have the shape `(C, V)` per frame (channels,
 joints). A value is *stored* when it comes from `Input`, `Requantise`, or a `TemporalSum` of a
 stored value: it then has one `frac_bits` for all channels. Operands of multiplying nodes (`Conv`,
-`GraphProduct`, `TemporalConv`, `Affine`, `JointMean`, `LayerNorm`) must be stored.
+`GraphProduct`, `TemporalConv`, `Affine`, `JointMean`, `LayerNorm`) and of `Softmax` must be stored.
 
 What a node computes is defined by `fxp.oracle`, in plain Python integers. Names are dotted
 (`block3.conv`); the part before the last dot, or the whole name without one, is the node's *layer*.
@@ -164,6 +164,25 @@ class LayerNorm:
     frac_bits: int
 
 
+@dataclass(frozen=True, eq=False)
+class Softmax:
+    """Over channels, joint by joint: `y[c] = floor((e[c] << frac_bits) / sum(e))`.
+
+    `e[c]` stands for `exp(x[c] - max(x))`, from two tables with `exp_bits` fractional bits: with
+    `d = max(x) - x[c]` it is the product of `fine[d % len(fine)]` and `coarse[d // len(fine)]` (the
+    last entry of `coarse` beyond its end), rounded half up to `exp_bits`. `coarse` `(n,)` and
+    `fine` `(2**j,)` are made for one `frac_bits` of x (`fxp.node_tables.exp_tables`); both begin
+    with `2**exp_bits`.
+    """
+
+    name: str
+    x: str
+    coarse: IntArray
+    fine: IntArray
+    exp_bits: int
+    frac_bits: int
+
+
 @dataclass(frozen=True)
 class Requantise:
     """Cast an accumulator into a stored format: round, overflow, then (if asked) ReLU."""
@@ -192,6 +211,7 @@ Node = (
     | Add
     | JointMean
     | LayerNorm
+    | Softmax
     | Requantise
     | Argmax
 )

@@ -25,6 +25,7 @@ from fxp.ir import (
     LayerNorm,
     Node,
     Requantise,
+    Softmax,
     TemporalConv,
     TemporalSum,
     Weights,
@@ -75,7 +76,7 @@ def lower(net: FloatNet, formats: Formats, name: str = "") -> Graph:
                 frac_bits[blank.name] = frac_bits[blank.x]
             case Add() | JointMean() | Argmax():
                 node = blank
-            case LayerNorm():
+            case LayerNorm() | Softmax():
                 raise AssertionError(f"{blank.name}: no outline has one")
             case _:
                 assert_never(blank)

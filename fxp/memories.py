@@ -26,6 +26,7 @@ from fxp.ir import (
     LayerNorm,
     Node,
     Requantise,
+    Softmax,
     TemporalConv,
     TemporalSum,
     Weights,
@@ -208,7 +209,14 @@ def _format(
         case Argmax(x=x):
             return max(1, (signals[x].channels - 1).bit_length()), False
         case (
-            Conv() | GraphProduct() | TemporalConv() | Affine() | Add() | JointMean() | LayerNorm()
+            Conv()
+            | GraphProduct()
+            | TemporalConv()
+            | Affine()
+            | Add()
+            | JointMean()
+            | LayerNorm()
+            | Softmax()
         ):
             return word_bits, True
         case _:
@@ -238,7 +246,7 @@ def _constant(node: Node, field: str, raw: IntArray, ground: Ground) -> Memory:
     value = getattr(node, field)
     if isinstance(value, Weights):
         word_bits, frac_bits = value.word_bits, value.frac_bits
-    elif isinstance(node, LayerNorm):
+    elif isinstance(node, LayerNorm | Softmax):
         word_bits, frac_bits = (
             signed_bits(0, int(raw.max())),
             (_table_frac_bits(field, node, ground),),
@@ -248,7 +256,7 @@ def _constant(node: Node, field: str, raw: IntArray, ground: Ground) -> Memory:
         word_bits = max(ground.widths[node.name], needed)
         frac_bits = ground.signals[node.name].frac_bits
     lanes, groups = ground.settings.lanes, ground.groups.get(node.name, 1)
-    if isinstance(node, GraphProduct | LayerNorm):  # read entry by entry, not in lanes
+    if isinstance(node, GraphProduct | LayerNorm | Softmax):  # read entry by entry, not in lanes
         lanes, groups = 1, 1
     shape = constant_words(node, field).shape
     layout = Layout(shape, axes, lane_axis, word_bits, True, lanes, groups)
@@ -265,7 +273,7 @@ def _constant_axes(node: Node, raw: IntArray) -> tuple[tuple[str, ...], int]:
             return ("joint", "channel"), 1
         case GraphProduct():
             return ("partition", "source", "target"), 0
-        case LayerNorm():
+        case LayerNorm() | Softmax():
             return ("entry",), 0
         case Input() | TemporalSum() | Add() | JointMean() | Requantise() | Argmax():
             raise AssertionError(f"{node.name} has no constants")
@@ -273,8 +281,10 @@ def _constant_axes(node: Node, raw: IntArray) -> tuple[tuple[str, ...], int]:
             assert_never(node)
 
 
-def _table_frac_bits(field: str, node: LayerNorm, ground: Ground) -> int:
-    """Epsilon is added to squares; seeds are roots."""
+def _table_frac_bits(field: str, node: LayerNorm | Softmax, ground: Ground) -> int:
+    """Epsilon is added to squares; seeds are roots, both tables of a softmax exponentials."""
+    if isinstance(node, Softmax):
+        return node.exp_bits
     return 2 * ground.signals[node.x].frac_bits[0] if field == "epsilon" else ROOT_BITS
 
 
@@ -302,7 +312,7 @@ def _rings(ground: Ground) -> list[Memory]:
                         rings.append(_ring("delay", name, x, slots, "slot", ground, key))
             case Input() | Conv() | GraphProduct() | Affine() | JointMean():
                 pass
-            case LayerNorm() | Requantise() | Argmax():
+            case LayerNorm() | Softmax() | Requantise() | Argmax():
                 pass
             case _:
                 assert_never(node)

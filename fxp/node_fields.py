@@ -31,6 +31,7 @@ from fxp.ir import (
     LayerNorm,
     Node,
     Requantise,
+    Softmax,
     TemporalConv,
     TemporalSum,
     Weights,
@@ -48,6 +49,7 @@ NODE_KINDS: Mapping[str, type[Node]] = types.MappingProxyType(
         "Add": Add,
         "JointMean": JointMean,
         "LayerNorm": LayerNorm,
+        "Softmax": Softmax,
         "Requantise": Requantise,
         "Argmax": Argmax,
     }

@@ -14,7 +14,7 @@ import numpy as np
 import numpy.typing as npt
 
 from fxp.cast import requantise
-from fxp.elementary import layer_norm_word, normalise, reciprocal_root
+from fxp.elementary import exponential, layer_norm_word, normalise, reciprocal_root
 from fxp.ir import (
     Add,
     Affine,
@@ -27,6 +27,7 @@ from fxp.ir import (
     LayerNorm,
     Node,
     Requantise,
+    Softmax,
     TemporalConv,
     TemporalSum,
     operands,
@@ -82,6 +83,8 @@ def _evaluate_node(node: Node, x: list[Clip], about: list[Value]) -> Clip:
             return [[[node.multiplier * sum(row)] for row in frame] for frame in x[0]]
         case LayerNorm():
             return [_layer_norm(node, frame) for frame in x[0]]
+        case Softmax():
+            return [_softmax(node, frame) for frame in x[0]]
         case Requantise():
             return [_requantise(node, frame, about[0]) for frame in x[0]]
         case Argmax():
@@ -173,6 +176,17 @@ def _layer_norm(node: LayerNorm, x: Frame) -> Frame:
     return [
         [layer_norm_word(size * word - total, root, k, node.frac_bits) for word in row] for row in x
     ]
+
+
+def _softmax(node: Softmax, x: Frame) -> Frame:
+    """`y[c] = floor((e[c] << frac_bits) / sum(e))`, e the exponentials below the largest word."""
+    coarse, fine = node.coarse.tolist(), node.fine.tolist()
+    columns = []
+    for column in _columns(x):
+        top = max(column)
+        powers = [exponential(top - word, coarse, fine, node.exp_bits) for word in column]
+        columns.append([(power << node.frac_bits) // sum(powers) for power in powers])
+    return _columns(columns)
 
 
 def _requantise(node: Requantise, x: Frame, about: Value) -> Frame:

@@ -30,6 +30,7 @@ from fxp.ir import (
     LayerNorm,
     Node,
     Requantise,
+    Softmax,
     TemporalConv,
     TemporalSum,
     Weights,
@@ -128,6 +129,7 @@ def parameter_shapes(graph: Graph) -> dict[str, tuple[int, ...]]:
                 | Add()
                 | JointMean()
                 | LayerNorm()
+                | Softmax()
                 | Requantise()
                 | Argmax()
             ):
@@ -146,7 +148,16 @@ def constant_key(node: Node) -> str | None:
             return f"{node.name}.adjacency"
         case Affine():
             return f"{node.name}.scale"
-        case Input() | TemporalSum() | Add() | JointMean() | LayerNorm() | Requantise() | Argmax():
+        case (
+            Input()
+            | TemporalSum()
+            | Add()
+            | JointMean()
+            | LayerNorm()
+            | Softmax()
+            | Requantise()
+            | Argmax()
+        ):
             return None
         case _:
             assert_never(node)

@@ -27,6 +27,7 @@ from fxp.ir import (
     LayerNorm,
     Node,
     Requantise,
+    Softmax,
     TemporalConv,
     TemporalSum,
     lookaheads,
@@ -115,6 +116,16 @@ class Normalise:
 
 
 @dataclass(frozen=True, eq=False)
+class Share:
+    """Softmax over channels: see `fxp.kernels.norm.softmax`."""
+
+    coarse: IntArray
+    fine: IntArray
+    exp_bits: int
+    frac_bits: int
+
+
+@dataclass(frozen=True, eq=False)
 class Pick:
     """Argmax over channels, `left[c]` aligning their binary points."""
 
@@ -131,6 +142,7 @@ Operation: TypeAlias = (
     | Join
     | Mean
     | Normalise
+    | Share
     | Clamp
     | Recast
     | Pick
@@ -232,6 +244,9 @@ def _operation(node: Node, signals: Mapping[str, Signal], ahead: Mapping[str, in
         case LayerNorm():
             epsilon, seeds = int(node.epsilon[0]), np.ascontiguousarray(node.seeds)
             return Normalise(epsilon, seeds, node.newton_steps, node.frac_bits)
+        case Softmax():
+            coarse, fine = np.ascontiguousarray(node.coarse), np.ascontiguousarray(node.fine)
+            return Share(coarse, fine, node.exp_bits, node.frac_bits)
         case Requantise():
             shifts = [frac - node.cast.to.frac_bits for frac in x[0].frac_bits]
             extremes = (min(x[0].lo), max(x[0].hi))

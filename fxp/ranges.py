@@ -30,6 +30,7 @@ from fxp.ir import (
     LayerNorm,
     Node,
     Requantise,
+    Softmax,
     TemporalConv,
     TemporalSum,
     operands,
@@ -119,6 +120,10 @@ def inner_bits(node: Node, x: Sequence[Signal]) -> int:
     match node:
         case LayerNorm():
             return _layer_norm_bits(node, x[0])
+        case Softmax():  # a shifted numerator, the sum, a product of two entries with its half
+            total = x[0].channels << node.exp_bits
+            product = (1 << 2 * node.exp_bits) + (1 << (node.exp_bits - 1))
+            return 1 + max(1 << (node.exp_bits + node.frac_bits), total, product).bit_length()
         case _:
             return 0
 
@@ -188,6 +193,8 @@ def _intervals(node: Node, x: Sequence[Signal], about: Value) -> list[Interval]:
             words = x[0].channels * x[0].joints
             most = layer_norm_bound(words, node.seeds, node.newton_steps, node.frac_bits)
             return [(-most, most)] * x[0].channels
+        case Softmax():
+            return [(0, 1 << node.frac_bits)] * x[0].channels
         case Requantise():
             fracs = _per_channel(x[0])
             return [

@@ -255,14 +255,17 @@ def _multipliers(accelerator: Accelerator) -> int:
 
 
 def _width_reasons(loops: Sequence[Loop], accelerator: Accelerator) -> list[str]:
-    """Nodes whose operands are wider than a multiplier takes."""
+    """Nodes whose operands are wider than a multiplier takes.
+
+    A layer norm and a softmax have multipliers of their own, as wide as they need.
+    """
     allowed = accelerator.multiplier
     most = (allowed.max_weight_bits, allowed.max_activation_bits)
     return [
         f"{loop.name}: operands of {loop.weight_bits} x {loop.operand_bits} bits, "
         f"the multiplier takes {most[0]} x {most[1]}"
         for loop in loops
-        if (is_matrix(loop.kind) or loop.multiplies)
+        if (is_matrix(loop.kind) or (loop.kind in ("affine", "joint_mean") and loop.multiplies))
         and (loop.weight_bits > most[0] or loop.operand_bits > most[1])
     ]
 

@@ -40,7 +40,7 @@ def needs_pass(kind: Kind) -> bool:
     match kind:
         case "conv" | "graph_product" | "temporal_conv" | "affine" | "joint_mean" | "argmax":
             return True
-        case "layer_norm":
+        case "layer_norm" | "softmax":
             return True
         case "input" | "temporal_sum" | "shift" | "add" | "requantise":
             return False

@@ -11,6 +11,7 @@ output channels, P partitions:
 - graph product: `ceil(Co/N) * sum over joints of max(1, edges)`, dense `ceil(Co/N) * P * V * V`;
 - norm with multiplications: `V * ceil(C/N)`; joint mean: `V * ceil(C/N) + ceil(C/N)`;
 - layer norm: `2 * V * ceil(C/N) + 24`: its sums, the root, its results;
+- softmax: `3 * V * ceil(C/N) + 32`: its maxima, its exponentials, its quotients;
 - argmax: one cycle per word; other elementwise nodes nothing, but `V * ceil(C/N)` on the input;
 - drain: 5, once per layer that multiplies matrices; latency = interval + 2.
 
@@ -36,6 +37,7 @@ from hw_model.loops import NO_WORDS, Loop, Words
 FILL_CYCLES = 3
 DRAIN_CYCLES = 5
 LATENCY_CYCLES = 2
+DIVIDE_CYCLES = 32  # of a softmax: the depth of a pipelined divider
 ROOT_CYCLES = 24  # of a layer norm: seed and two Newton steps of three products, three cycles each
 
 
@@ -175,6 +177,8 @@ def _word_pass(loop: Loop, fused: bool, engine: Lanes | Array) -> _Pass:
             return _Pass(loop.joints * groups + groups)
         case "layer_norm":  # once for the sums, once for the results, and the root between them
             return _Pass(2 * loop.joints * groups + ROOT_CYCLES, weight_words=1)
+        case "softmax":  # once for the maximum, once for the exponentials, once to divide
+            return _Pass(3 * loop.joints * groups + DIVIDE_CYCLES, weight_words=words)
         case "argmax":
             return _Pass(words)
         case "temporal_sum" | "shift" | "add" | "requantise":

@@ -24,6 +24,7 @@ from fxp.ir import (
     LayerNorm,
     Node,
     Requantise,
+    Softmax,
     TemporalConv,
     TemporalSum,
     operands,
@@ -96,6 +97,8 @@ def _width(node: Node, x: Sequence[tuple[Value, Width]], value: Value) -> Width:
             words = x[0][0].channels * x[0][0].joints
             most = layer_norm_bound(words, node.seeds, node.newton_steps, node.frac_bits)
             return Width(most.bit_length(), most.bit_length() + 1)
+        case Softmax(frac_bits=frac_bits):
+            return Width(frac_bits, frac_bits + 2)
         case Argmax():
             bits = max(1, sum_bits(x[0][0].channels))
             return Width(bits, bits)

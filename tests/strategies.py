@@ -13,7 +13,7 @@ import numpy as np
 from hypothesis import strategies as st
 
 from fxp.cast import reciprocal
-from fxp.elementary import ROOT_BITS
+from fxp.elementary import MAX_EXP_BITS, MAX_SHARE_BITS, ROOT_BITS
 from fxp.ir import (
     Add,
     Affine,
@@ -27,12 +27,13 @@ from fxp.ir import (
     LayerNorm,
     Node,
     Requantise,
+    Softmax,
     TemporalConv,
     TemporalSum,
     Weights,
     operands,
 )
-from fxp.node_tables import reciprocal_root_seeds
+from fxp.node_tables import exp_tables, reciprocal_root_seeds
 from fxp.qformat import Cast, Overflow, QFormat, Rounding
 from fxp.ranges import MAX_INNER_BITS, Signal, inner_bits, signal_of
 from fxp.validate import Value, describe_node
@@ -243,7 +244,7 @@ class _Builder:
 
     def random_node(self) -> None:
         at = f"n{len(self.nodes)}"
-        kind = self.below(11)
+        kind = self.below(12)
         if kind == 0:
             self.conv(self.pick(True), self.between(1, 5), at)
         elif kind == 1:
@@ -263,6 +264,8 @@ class _Builder:
             self.joint_mean(self.pick(True), at)
         elif kind == 7:
             self.layer_norm(self.pick(True), at)
+        elif kind == 8:
+            self.softmax(self.pick(True), at)
         else:
             self.cast(self.pick(False), at, relu=bool(self.rng.random() < 0.3))
 
@@ -334,6 +337,18 @@ class _Builder:
             except _TooWideError:
                 continue
         raise AssertionError("not even eight bits fit")
+
+    def softmax(self, x: str, name: str) -> str:
+        """Of any stored value: made tables where it is near 1, drawn ones elsewhere."""
+        exp_bits, frac_bits = self.between(1, MAX_EXP_BITS), self.between(0, MAX_SHARE_BITS)
+        fmt = QFormat(self.values[x].stored_bits or 0, self.values[x].frac_bits[0])
+        if -4 <= fmt.frac_bits <= 10 and self.rng.random() < 0.7:
+            coarse, fine = exp_tables(fmt, exp_bits)
+        else:
+            one, sizes = 1 << exp_bits, (self.between(1, 99), 1 << self.between(0, 6))
+            coarse, fine = (self.rng.integers(0, one, size, endpoint=True) for size in sizes)
+            coarse[0] = fine[0] = one
+        return self.put(Softmax(name, x, coarse, fine, exp_bits, frac_bits))
 
     def cast(self, x: str, name: str, relu: bool = False, most_bits: int = 32) -> str:
         frac_bits, width = self.values[x].frac_bits[0], self.signals[x].width_bits

@@ -14,6 +14,7 @@ from fxp.elementary import (
     ROOT_BITS,
     all_mantissas,
     all_reciprocal_roots,
+    exponential,
     heaviest_root,
     layer_norm_bound,
     layer_norm_word,
@@ -95,3 +96,14 @@ def test_words_are_rounded_half_up() -> None:
     # a root of 2**18 stands for 1: numerators over 2**k, at 1 fractional bit
     found = [layer_norm_word(n, 1 << ROOT_BITS, 2, 1) for n in (1, -1, 3, -3, 2, -2)]
     assert found == [1, 0, 2, -1, 1, -1]  # 0.5, -0.5, 1.5, -1.5, 1, -1 halves
+
+
+def test_an_exponential_is_a_product_of_two_entries_rounded_half_up() -> None:
+    coarse, fine = [16, 3, 1], [16, 13, 9, 8]
+    # d = 0..3 come from `fine` alone, d = 4..7 are 3 * fine / 16 = 3, 2.44, 1.69, 1.5
+    found = [exponential(d, coarse, fine, 4) for d in range(8)]
+    assert found == [16, 13, 9, 8, 3, 2, 2, 2]
+    # beyond the end of `coarse` its last entry stands: 1, 0.81, 0.56, 0.5
+    for d in (8, 12, 4000, 2**32):
+        assert [exponential(d + i, coarse, fine, 4) for i in range(4)] == [1, 1, 1, 1]
+    assert exponential(1, coarse, [16], 4) == 3

@@ -17,6 +17,7 @@ from fxp.ir import (
     LayerNorm,
     Node,
     Requantise,
+    Softmax,
     TemporalConv,
     TemporalSum,
     Weights,
@@ -132,6 +133,18 @@ def test_work_of_a_layer_norm() -> None:
     assert loop.state == ()
 
 
+def test_work_of_a_softmax() -> None:
+    """3 channels, 5 joints: 15 words, 9 quotient bits each."""
+    one = np.array([16, 4, 0])
+    for fine, products, entries in ((np.array([16]), 0, 3), (np.array([16, 8]), 15, 5)):
+        nodes = (Input("input", 3, 5, QFormat(8, 0)), Softmax("n", "input", one, fine, 4, 8))
+        loop = loops_of(Graph("g", nodes, ("n",)))["n"]
+        assert (loop.macs_dense, loop.multiplies) == (0, products)
+        assert loop.adds == 3 * 15 + 9 * 15 + products
+        assert loop.weights == Words(entries, entries * 5)
+        assert (loop.accumulator_bits, loop.bias, loop.state) == (10, Words(), ())
+
+
 def test_a_multiplier_only_where_scales_differ_or_are_no_power_of_two() -> None:
     def affine(*scale: int) -> Affine:
         raw = np.array(scale, np.int64)[:, None]
@@ -163,7 +176,7 @@ def naive_macs(node: Node, joints: int, sparse: bool) -> int:
             return sum(1 for entry in node.adjacency.raw.flat if entry or not sparse)
         case Input() | TemporalSum() | Affine() | Add() | JointMean() | Requantise() | Argmax():
             return 0
-        case LayerNorm():
+        case LayerNorm() | Softmax():
             return 0
         case _:
             assert_never(node)

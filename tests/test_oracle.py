@@ -22,12 +22,13 @@ from fxp.ir import (
     LayerNorm,
     Node,
     Requantise,
+    Softmax,
     TemporalConv,
     TemporalSum,
     Weights,
     lookaheads,
 )
-from fxp.node_tables import reciprocal_root_seeds
+from fxp.node_tables import exp_tables, reciprocal_root_seeds
 from fxp.oracle import evaluate
 from fxp.qformat import Cast, Overflow, QFormat, Rounding
 from fxp.validate import describe
@@ -172,6 +173,41 @@ def test_layer_norm_is_the_norm_of_floats_up_to_the_error_of_its_root(top: int) 
     assert (np.abs(found - exact) <= 0.5001 + 1e-5 * np.abs(exact)).all()
 
 
+def softmax(frac_bits: int = 8) -> Softmax:
+    """Halves with each lsb: `e = 16 * 2**-d`, down to 0 from d = 5 on."""
+    return Softmax("y", "x", words([16, 4, 1, 0]), words([16, 8]), 4, frac_bits)
+
+
+def test_softmax() -> None:
+    # d = 0, 1, 2: e = 16, 8, 4 of 28: 256*16/28 = 146.3, 73.1, 36.6, rounded down
+    # d = 5 gives 8*1 / 16 = 0.5, up to 1; d = 6 gives 0: e = 1, 0, 16 of 17: 15.06, 0, 240.9
+    clip = [[[9, 2], [8, 1], [7, 7]]]
+    assert run(clip, softmax())["y"] == [[[146, 15], [73, 0], [36, 240]]]
+    assert run(clip, softmax(0))["y"] == [[[0, 0], [0, 0], [0, 0]]]
+
+
+def test_softmax_of_equal_words_shares_equally_and_of_one_alone_is_one() -> None:
+    assert run([[[5], [5], [5]]], softmax())["y"] == [[[85], [85], [85]]]
+    assert run([[[-32768], [32767], [0]]], softmax())["y"] == [[[0], [256], [0]]]
+    assert run([[[3, -4]]], softmax())["y"] == [[[256, 256]]]
+
+
+@pytest.mark.parametrize("channels", [1, 2, 3, 7, 60])
+def test_softmax_adds_up_to_one_but_for_less_than_an_lsb_per_channel(channels: int) -> None:
+    clip = np.random.default_rng(channels).integers(-300, 300, (30, channels, 2))
+    node = Softmax("y", "x", *exp_tables(QFormat(16, 6)), 16, 10)
+    values = np.array(run(clip.tolist(), node)["y"])
+    total = values.sum(axis=1)
+    assert (total <= 1024).all()
+    assert (total > 1024 - channels).all()
+    for x, y in zip(clip.transpose(0, 2, 1), values.transpose(0, 2, 1), strict=True):
+        for words_of, shares in zip(x, y, strict=True):
+            assert (np.diff(shares[np.argsort(words_of)]) >= 0).all()
+            power = np.exp((words_of - words_of.max()) / 64)
+            exact = power / power.sum()
+            assert (np.abs(shares / 1024 - exact) < channels * 2e-5 + 2**-10).all()
+
+
 def test_add_aligns_to_the_finer_operand_channel_by_channel() -> None:
     # x has F=1. c = (1, 2)*x with F=1+(0, 3), so channel 0 counts halves, channel 1 sixteenths.
     # y = x + c: channel 0 at F=1: 3 + 3 = 6; channel 1 at F=4: (5 << 3) + 10 = 50
@@ -261,7 +297,7 @@ def test_random_graphs_cover_every_node_mode_and_width() -> None:
     nodes = [node for graph in graphs for node in graph.nodes]
     assert {type(node).__name__ for node in nodes} == {
         "Input", "Conv", "GraphProduct", "TemporalSum", "TemporalConv", "Affine", "Add",
-        "JointMean", "LayerNorm", "Requantise", "Argmax",
+        "JointMean", "LayerNorm", "Requantise", "Softmax", "Argmax",
     }  # fmt: skip
     casts = [node.cast for node in nodes if isinstance(node, Requantise)]
     assert {(cast.rounding, cast.overflow) for cast in casts} >= {

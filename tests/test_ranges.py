@@ -23,6 +23,7 @@ from fxp.ir import (
     LayerNorm,
     Node,
     Requantise,
+    Softmax,
     TemporalConv,
     TemporalSum,
     Weights,
@@ -119,6 +120,17 @@ def test_a_numerator_times_its_root_counts_as_well() -> None:
     assert inside(4, 8, 18) == 30
     assert inside(4, 8, 0) == 31
     assert inside(1, 8, 18) == 16  # the numerator of a single word is 0; 2**14
+
+
+def test_range_of_a_softmax_and_the_registers_inside_it() -> None:
+    node = Softmax("y", "x", words([16, 1, 0]), words([16]), 4, 9)
+    graph = Graph("g", (Input("x", 2, 2, SMALL), node), ("y",))
+    assert_tight(graph, [every_word(2, 2, SMALL)])
+    signals = analyse(graph)
+    assert inner_bits(node, [signals["x"]]) == 1 + 14  # 16 << 9
+    assert inner_bits(replace(node, frac_bits=0), [signals["x"]]) == 1 + 9  # 16 * 16 + 8
+    many = replace(signals["x"], channels=100)
+    assert inner_bits(replace(node, frac_bits=0), [many]) == 1 + 11  # 100 * 16
 
 
 @pytest.mark.parametrize("frac_bits", [0, 6, 18])

@@ -20,6 +20,7 @@ from fxp.ir import (
     LayerNorm,
     Node,
     Requantise,
+    Softmax,
     TemporalConv,
     TemporalSum,
     Weights,
@@ -38,6 +39,8 @@ MEAN = JointMean("y", "x", 21845, 16)
 
 SEEDS = reciprocal_root_seeds()
 LAYER_NORM = LayerNorm("y", "x", np.array([3]), SEEDS, 2, 11)
+
+SOFTMAX = Softmax("y", "x", np.array([16, 4, 0]), np.array([16, 8]), 4, 9)
 
 
 def describe_nodes(*nodes: Node, **graph: Any) -> dict[str, Value]:
@@ -65,6 +68,7 @@ def of(**weights: Any) -> Weights:
         (Add("y", "x", "x"), Value(2, 3, (4,))),
         (MEAN, Value(2, 1, (20,))),
         (LAYER_NORM, Value(2, 3, (11,))),
+        (SOFTMAX, Value(2, 3, (9,))),
         (Requantise("y", "x", CAST), Value(2, 3, (2,), 8)),
         (Argmax("y", "x"), Value(1, 3, (0,), None, True)),
     ],
@@ -229,6 +233,25 @@ def test_rules_of_a_layer_norm(change: dict[str, Any], text: str) -> None:
 
 
 @pytest.mark.parametrize(
+    ("change", "text"),
+    [
+        ({"coarse": np.array([16, 17])}, "`coarse`: entries must be 0..16, got 17"),
+        ({"coarse": np.array([16, -1])}, "`coarse`: entries must be 0..16, got -1"),
+        ({"coarse": np.array([15])}, "`coarse` must begin with 2**exp_bits = 16, got 15"),
+        ({"fine": np.array([8, 16])}, "`fine` must begin with 2**exp_bits = 16, got 8"),
+        ({"fine": np.array([16, 9, 8])}, "`fine` must have 2**j entries, got 3"),
+        ({"fine": np.array([], np.int64)}, "`fine` must not be empty"),
+        ({"exp_bits": 0}, "`exp_bits` must be 1..24, got 0"),
+        ({"exp_bits": 25}, "`exp_bits` must be 1..24, got 25"),
+        ({"frac_bits": 31}, "`frac_bits` must be 0..30, got 31"),
+    ],
+)
+def test_rules_of_a_softmax(change: dict[str, Any], text: str) -> None:
+    with pytest.raises(GraphError, match=re.escape(f"node `y`: {text}")):
+        describe_nodes(X, replace(SOFTMAX, **change))
+
+
+@pytest.mark.parametrize(
     ("first", "text"),
     [
         (replace(X, channels=0), "node `x`: `channels` must be an int >= 1, got 0"),
@@ -245,7 +268,7 @@ def test_add_needs_equal_shapes() -> None:
     refused(text, (X, CONV, Add("z", "x", "y")))
 
 
-@pytest.mark.parametrize("node", [CONV, TCONV, GRAPH, AFFINE, MEAN, LAYER_NORM])
+@pytest.mark.parametrize("node", [CONV, TCONV, GRAPH, AFFINE, MEAN, LAYER_NORM, SOFTMAX])
 def test_multipliers_read_stored_values_of_32_bits_at_most(node: Node) -> None:
     sum_of_sums = Add("a", "x", "x")
     text = (

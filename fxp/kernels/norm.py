@@ -1,6 +1,8 @@
-"""Work over all words of a frame: the layer norm."""
+"""Work that divides: the layer norm of a frame, the softmax of each joint."""
 
 from __future__ import annotations
+
+import numpy as np
 
 from fxp.elementary import LEAST_MANTISSA, MANTISSA_BITS, ROOT_BITS
 from fxp.ir import IntArray
@@ -39,6 +41,34 @@ def layer_norm(
         half = 1 << (drop - 1)
         for i in range(size):
             out[i] = ((size * int(row[i]) - total) * root + half) >> drop
+
+
+@kernel
+def softmax(
+    x: IntArray, coarse: IntArray, fine: IntArray, exp_bits: int, frac_bits: int, y: IntArray
+) -> None:
+    """`y = floor((e << frac_bits) / sum(e))` over channels, e as `fxp.elementary.exponential`.
+
+    Shapes: x and y (T, V, C), coarse (n,), fine (2**j,).
+    """
+    frames, joints, channels = x.shape
+    last, mask, half = len(coarse) - 1, len(fine) - 1, 1 << (exp_bits - 1)
+    bits = _bit_length(len(fine)) - 1
+    powers = np.empty(channels, np.int64)
+    for f in range(frames):
+        for v in range(joints):
+            row, out = x[f, v], y[f, v]
+            top = int(row[0])
+            for c in range(1, channels):
+                top = max(top, int(row[c]))
+            total = 0
+            for c in range(channels):
+                below = top - int(row[c])
+                product = coarse[min(below >> bits, last)] * fine[below & mask]
+                powers[c] = (product + half) >> exp_bits
+                total += powers[c]
+            for c in range(channels):
+                out[c] = (powers[c] << frac_bits) // total
 
 
 @kernel

@@ -24,11 +24,12 @@ from fxp.ir import (
     LayerNorm,
     Node,
     Requantise,
+    Softmax,
     TemporalConv,
     TemporalSum,
     Weights,
 )
-from fxp.node_tables import layer_norm_epsilon, reciprocal_root_seeds
+from fxp.node_tables import exp_tables, layer_norm_epsilon, reciprocal_root_seeds
 from fxp.qformat import Cast, Overflow, QFormat, Rounding
 
 
@@ -186,11 +187,36 @@ def normed(rng: np.random.Generator) -> Graph:
     return Graph("normed", tuple(nodes), ("logits", "label"), 40, {"synthetic": True})
 
 
+def shares(rng: np.random.Generator) -> Graph:
+    """A frame-wise stage, its softmax, and a stage with a temporal convolution that refines it."""
+    first, second = exp_tables(QFormat(8, 3)), exp_tables(QFormat(12, 8), 14)
+    nodes: list[Node] = [
+        Input("input", 4, 2, QFormat(8, 5)),
+        Conv("stage0.conv", "input", constants(rng, (5, 4), 8, 6), rng.integers(-99, 99, 5)),
+        Requantise("stage0.logits", "stage0.conv", cast(8, 3)),
+        Softmax("stage0.share", "stage0.logits", *first, 16, 15),
+        Requantise("stage0.share.q", "stage0.share", cast(8, 8, False)),
+        TemporalConv(
+            "stage1.tconv",
+            "stage0.share.q",
+            constants(rng, (3, 5, 3), 8, 5),
+            rng.integers(-99, 99, 3),
+            2,
+            2,
+        ),
+        Requantise("stage1.logits", "stage1.tconv", cast(12, 8)),
+        Softmax("stage1.share", "stage1.logits", *second, 14, 10),
+        Argmax("label", "stage1.logits"),
+    ]
+    return Graph("shares", tuple(nodes), ("stage1.share", "label"), 32, {"synthetic": True})
+
+
 CASES: Mapping[str, Case] = {
     "dilated": Case(dilated, seed=3, frames=9, lanes=1),
     "ragged": Case(ragged, seed=43, frames=9, lanes=4),
     "narrow": Case(narrow, seed=4, frames=11, lanes=2),
     "normed": Case(normed, seed=5, frames=7, lanes=2),
+    "shares": Case(shares, seed=6, frames=12, lanes=2),
 }
 
 
