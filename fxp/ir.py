@@ -19,6 +19,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from types import MappingProxyType
 from typing import Any
 
 import numpy as np
@@ -27,6 +28,8 @@ import numpy.typing as npt
 from fxp.qformat import Cast, QFormat
 
 IntArray = npt.NDArray[np.int64]
+# Of a field younger than the file formats: files and hashes leave it out where it has its default.
+LEFT_OUT = MappingProxyType({"left_out": True})
 
 
 @dataclass(frozen=True, eq=False)
@@ -98,6 +101,9 @@ class TemporalConv:
     Symmetric padding is `lookahead = (taps - 1) * dilation // 2`; a causal one is 0. A streaming
     implementation emits frame t once `lookahead` further frames have come; the delay lines that
     keep other paths in step follow from that and are no nodes of their own (`lookaheads`).
+
+    With a `stride` the value has every `stride`-th of those frames, from frame 0 on: of T frames
+    it makes `ceil(T / stride)`, and frame u is that of `t = u * stride`.
     """
 
     name: str
@@ -106,6 +112,7 @@ class TemporalConv:
     bias: IntArray
     dilation: int = 1
     lookahead: int = 0
+    stride: int = field(default=1, metadata=LEFT_OUT)
 
 
 @dataclass(frozen=True, eq=False)
@@ -245,17 +252,57 @@ def operands(node: Node) -> tuple[str, ...]:
             return (node.x,)
 
 
+@dataclass(frozen=True, slots=True)
+class Timing:
+    """When the frames of a value come.
+
+    It has one frame for every `period` frames of the input, and its frame u is complete once frame
+    `u * period + lookahead` of the input has been read.
+    """
+
+    period: int
+    lookahead: int
+
+
+def period_after(node: Node, period: int) -> int:
+    """Frames of the input per frame of a node's value, from that of what it reads."""
+    return period * node.stride if isinstance(node, TemporalConv) else period
+
+
+def timings(graph: Graph) -> dict[str, Timing]:
+    """The timing of every value: strides multiply along a path, lookaheads add up."""
+    found: dict[str, Timing] = {}
+    for node in graph.nodes:
+        x = [found[name] for name in operands(node)]
+        period = x[0].period if x else 1  # an Add's operands have the same
+        own = period * node.lookahead if isinstance(node, TemporalConv) else 0
+        ahead = own + max((timing.lookahead for timing in x), default=0)
+        found[node.name] = Timing(period_after(node, period), ahead)
+    return found
+
+
+def complete_frames(timing: Timing, seen: int, ended: bool) -> int:
+    """How many frames of a value are complete when `seen` frames of the input were read.
+
+    When the clip has `ended` there, frames that would have needed later ones are complete too.
+    """
+    return max(0, -((timing.lookahead * (not ended) - seen) // timing.period))
+
+
+def delay_frames(node: Add, found: Mapping[str, Timing]) -> tuple[int, int]:
+    """How many frames of its operands a and b an `Add` has to keep until the other one comes."""
+    latest = found[node.name].lookahead
+    a, b = (-((found[x].lookahead - latest) // found[x].period) for x in (node.a, node.b))
+    return a, b
+
+
 def lookaheads(graph: Graph) -> dict[str, int]:
     """Frames of the future that each value needs: the sum of lookaheads along its longest path.
 
-    The largest over the outputs is the streaming latency in frames. Where an `Add` joins paths of
-    unequal lookahead, the earlier operand waits in a delay line of the difference.
+    Counted in frames of the input. The largest over the outputs is the streaming latency. Where an
+    `Add` joins paths of unequal lookahead, the earlier operand waits in a delay line.
     """
-    ahead: dict[str, int] = {}
-    for node in graph.nodes:
-        own = node.lookahead if isinstance(node, TemporalConv) else 0
-        ahead[node.name] = own + max((ahead[x] for x in operands(node)), default=0)
-    return ahead
+    return {name: timing.lookahead for name, timing in timings(graph).items()}
 
 
 def layer_of(name: str) -> str:

@@ -29,9 +29,12 @@ from fxp.ir import (
     Softmax,
     TemporalConv,
     TemporalSum,
+    Timing,
     Weights,
-    lookaheads,
+    complete_frames,
+    delay_frames,
     operands,
+    timings,
 )
 from fxp.node_fields import node_arrays
 from fxp.ranges import Signal, analyse, certify, signed_bits
@@ -86,7 +89,7 @@ class Ground:
     """A graph, the settings, and what follows for its values.
 
     `formats` are (word_bits, signed) of each value; `groups` the partitions that share the channel
-    axis of a value.
+    axis of a value, `timing` when its frames come.
     """
 
     graph: Graph
@@ -95,6 +98,7 @@ class Ground:
     widths: Mapping[str, int]
     formats: Mapping[str, tuple[int, bool]]
     groups: Mapping[str, int]
+    timing: Mapping[str, Timing]
 
 
 def settings_for(
@@ -137,7 +141,7 @@ def ground_of(graph: Graph, settings: Settings) -> Ground:
     for node in graph.nodes:
         stored_bits = about[node.name].stored_bits
         formats[node.name] = _format(node, formats, signals, stored_bits or widths[node.name])
-    return Ground(graph, settings, signals, widths, formats, _groups(graph))
+    return Ground(graph, settings, signals, widths, formats, _groups(graph), timings(graph))
 
 
 def memories_of(ground: Ground) -> tuple[Memory, ...]:
@@ -289,14 +293,14 @@ def _table_frac_bits(field: str, node: LayerNorm | Softmax, ground: Ground) -> i
 
 
 def _value(name: str, ground: Ground) -> Memory:
-    layout = value_layout(ground, name, ground.settings.frames)
+    frames = complete_frames(ground.timing[name], ground.settings.frames, ended=True)
+    layout = value_layout(ground, name, frames)
     frac_bits = ground.signals[name].frac_bits
     return Memory(value_file(name), "value", name, name, layout, frac_bits, "channel")
 
 
 def _rings(ground: Ground) -> list[Memory]:
     """What the network remembers between frames; names and slots as in `fxp.state.snapshot`."""
-    ahead = lookaheads(ground.graph)
     rings = []
     for node in ground.graph.nodes:
         match node:
@@ -307,8 +311,10 @@ def _rings(ground: Ground) -> list[Memory]:
                 slots = (weight.raw.shape[2] - 1) * dilation + 1
                 rings.append(_ring("history", name, x, slots, "slot", ground))
             case Add(name=name):
-                for key, x in (("delay_a", node.a), ("delay_b", node.b)):
-                    if slots := ahead[name] - ahead[x]:
+                delays = delay_frames(node, ground.timing)
+                operand = zip(("delay_a", "delay_b"), (node.a, node.b), delays, strict=True)
+                for key, x, slots in operand:
+                    if slots:
                         rings.append(_ring("delay", name, x, slots, "slot", ground, key))
             case Input() | Conv() | GraphProduct() | Affine() | JointMean():
                 pass

@@ -74,7 +74,7 @@ def _evaluate_node(node: Node, x: list[Clip], about: list[Value]) -> Clip:
         case TemporalSum():
             return [_temporal_sum(node, x[0], t) for t in range(len(x[0]))]
         case TemporalConv():
-            return [_temporal_conv(node, x[0], t) for t in range(len(x[0]))]
+            return [_temporal_conv(node, x[0], t) for t in range(0, len(x[0]), node.stride)]
         case Affine():
             return [_affine(node, frame) for frame in x[0]]
         case Add():

@@ -30,8 +30,10 @@ from fxp.ir import (
     Softmax,
     TemporalConv,
     TemporalSum,
-    lookaheads,
+    Timing,
+    delay_frames,
     operands,
+    timings,
 )
 from fxp.kernels.casting import Clamp, Recast, prepare_cast
 from fxp.ranges import Signal, analyse, certify
@@ -73,12 +75,16 @@ class Window:
 
 @dataclass(frozen=True, eq=False)
 class Taps:
-    """Temporal convolution: weight (taps, Cin, Cout), bias (Cout,), a ring of `depth` frames."""
+    """Temporal convolution: weight (taps, Cin, Cout), bias (Cout,), a ring of `depth` frames.
+
+    One result for every `stride` frames.
+    """
 
     weight: IntArray
     bias: IntArray
     dilation: int
     lookahead: int
+    stride: int
     depth: int
 
 
@@ -169,12 +175,14 @@ class Stage:
 class Plan:
     """A certified graph, ready to run. Immutable: any number of states and threads may share it.
 
-    `lookahead` is the number of later frames each value needs, `latency` the largest of them over
-    all values, `chunk_frames` how many frames `run` takes at a time.
+    `timing` says when each value's frames come, `lookahead` is the number of later frames of the
+    input that each needs, `latency` the largest of them over all values, `chunk_frames` how many
+    frames `run` takes at a time.
     """
 
     graph: Graph
     stages: Mapping[str, Stage]
+    timing: Mapping[str, Timing]
     lookahead: Mapping[str, int]
     latency: int
     chunk_frames: int
@@ -189,7 +197,7 @@ def compile_graph(graph: Graph) -> Plan:
     """
     certify(graph)
     signals = analyse(graph)
-    ahead = lookaheads(graph)
+    timing = timings(graph)
     last_reader = {name: node.name for node in graph.nodes for name in operands(node)}
     stages = {}
     for node in graph.nodes:
@@ -198,17 +206,20 @@ def compile_graph(graph: Graph) -> Plan:
         stages[node.name] = Stage(
             node.name,
             operands(node),
-            _operation(node, signals, ahead),
+            _operation(node, signals, timing),
             signal.channels,
             signal.joints,
             _dtype(signal),
             tuple(dict.fromkeys(done)),  # an Add may read one value twice
         )
+    ahead = {name: value.lookahead for name, value in timing.items()}
     latency = max(ahead.values())
-    return Plan(graph, stages, ahead, latency, _chunk_frames(stages.values()))
+    return Plan(graph, stages, timing, ahead, latency, _chunk_frames(stages.values()))
 
 
-def _operation(node: Node, signals: Mapping[str, Signal], ahead: Mapping[str, int]) -> Operation:
+def _operation(
+    node: Node, signals: Mapping[str, Signal], timing: Mapping[str, Timing]
+) -> Operation:
     x = [signals[name] for name in operands(node)]
     y = signals[node.name]
     match node:
@@ -228,6 +239,7 @@ def _operation(node: Node, signals: Mapping[str, Signal], ahead: Mapping[str, in
                 _constant(node.bias, y),
                 node.dilation,
                 node.lookahead,
+                node.stride,
                 depth,
             )
         case Affine():
@@ -237,8 +249,7 @@ def _operation(node: Node, signals: Mapping[str, Signal], ahead: Mapping[str, in
                 _per_position(np.array([[_power(d)] for d in _differences(y, s)], np.int64), y)
                 for s in x
             )
-            late = ahead[node.name]
-            return Join((a, b), (late - ahead[node.a], late - ahead[node.b]))
+            return Join((a, b), delay_frames(node, timing))
         case JointMean():
             return Mean(node.multiplier)
         case LayerNorm():

@@ -6,7 +6,7 @@ of them equal `fxp.oracle` word for word, wherever a clip is cut.
 
 A value that needs the future (`TemporalConv` with lookahead) runs behind the input by
 `plan.lookahead[name]` frames while the stream goes on; at its end, nodes read zero frames until all
-values have as many frames as the input.
+values have as many frames as the input, or one for every `period` of them behind a stride.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ import numpy.typing as npt
 
 from fxp.engine import advance
 from fxp.errors import InputError
-from fxp.ir import Argmax, IntArray
+from fxp.ir import Argmax, IntArray, complete_frames
 from fxp.plan import Plan, Stage, compile_graph
 from fxp.state import State, copy_state, frames_of, initial_state, restore, snapshot
 from fxp.validate import check_clip
@@ -57,8 +57,9 @@ def run(
             their last frames are flushed, and the clip is over.
 
     Returns:
-        Value name to raw words, int64 `(T', C, V)`, and the state. T' is T, except that with
-        `more` a value lags by its lookahead: these are the frames completed by this call.
+        Value name to raw words, int64 `(T', C, V)`, and the state. T' is T, or `ceil(T / period)`
+        behind strides, except that with `more` a value lags by its lookahead: these are the frames
+        completed by this call.
 
     Raises:
         InputError: `x` is no possible input, a tap is no value, or the clip is over already.
@@ -98,8 +99,8 @@ def step(
 
     Returns:
         Name to raw words, int64 `(C, V)`, of the values of which this frame completes one: theirs
-        is frame `state.frames - 1 - plan.lookahead[name]`. A value whose first frame is not
-        complete yet is left out.
+        is frame `(state.frames - 1 - plan.lookahead[name]) / period`. A value of which this frame
+        completes none is left out: one that waits for later frames, or for the next of its stride.
 
     Raises:
         InputError: as `run`.
@@ -114,7 +115,8 @@ def finish(plan: Plan, state: State, taps: Sequence[str] = ()) -> dict[str, IntA
     """End a clip: the frames that were still waiting for later ones.
 
     Returns:
-        Name to raw words, int64 `(n, C, V)`; n is at most the value's lookahead.
+        Name to raw words, int64 `(n, C, V)`; n is at most the value's lookahead over its period,
+        rounded up.
 
     Raises:
         InputError: the clip is over already, or a tap is no value.
@@ -127,14 +129,14 @@ def finish(plan: Plan, state: State, taps: Sequence[str] = ()) -> dict[str, IntA
 
 
 def predict(plan: Plan, x: npt.ArrayLike) -> IntArray:
-    """The label of every frame of a whole clip.
+    """The label of every frame of a whole clip (of every one that the labels have).
 
     Args:
         plan: a compiled graph with one `Argmax` over one joint among its outputs.
         x: input words, integers `(T, C, V)`.
 
     Returns:
-        Class indices, int64 `(T,)`.
+        Class indices, int64 `(T,)`, or `(ceil(T / period),)` behind strides.
 
     Raises:
         InputError: as `run`, or the graph has no such output.
@@ -167,7 +169,7 @@ def _going_on(plan: Plan, state: State) -> State:
 
 
 def _frames_after(plan: Plan, state: State, frames: int, name: str, more: bool) -> int:
-    return max(0, state.frames + frames - plan.lookahead[name] * more)
+    return complete_frames(plan.timing[name], state.frames + frames, not more)
 
 
 def _shape(stage: Stage) -> tuple[int, int]:

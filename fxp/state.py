@@ -14,7 +14,7 @@ import numpy as np
 import numpy.typing as npt
 
 from fxp.errors import InputError
-from fxp.ir import IntArray
+from fxp.ir import IntArray, complete_frames
 from fxp.plan import Join, Plan, Stage, Taps, Window
 
 
@@ -71,7 +71,7 @@ def delay_key(add: str, side: int) -> str:
 
 def frames_of(plan: Plan, state: State, name: str) -> int:
     """How many frames of a value are complete."""
-    return state.frames if state.finished else max(0, state.frames - plan.lookahead[name])
+    return complete_frames(plan.timing[name], state.frames, state.finished)
 
 
 def snapshot(plan: Plan, state: State) -> dict[str, IntArray]:

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from fxp.ir import IntArray, lookaheads
+from fxp.ir import IntArray, complete_frames
 from fxp.memories import Ground, Memory, frame_words, memories_of
 from fxp.oracle import evaluate
 from fxp.simulate import compile_graph, finish, initial_state, run, snapshot
@@ -65,11 +65,10 @@ def defined(ground: Ground, clip: IntArray) -> Iterator[Piece]:
     values = {
         name: frames.astype(np.int64) for name, frames in evaluate(ground.graph, clip).items()
     }
-    ahead = lookaheads(ground.graph)
     states = {
         memory.file: ring_words(
             values[memory.value],
-            max(0, memory.frame + 1 - ahead[memory.value]),
+            complete_frames(ground.timing[memory.value], memory.frame + 1, ended=False),
             memory.layout.shape[0],
         )
         for memory in _snapshots(ground)

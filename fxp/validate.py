@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import assert_never
 
 import numpy as np
@@ -44,6 +44,7 @@ from fxp.ir import (
     TemporalConv,
     TemporalSum,
     operands,
+    period_after,
 )
 from fxp.qformat import MAX_WORD_BITS, Cast, QFormat
 
@@ -58,7 +59,7 @@ class Value:
 
     `frac_bits` has one entry, or one per channel. `stored_bits` is the width of the words of a
     stored value (in its own signedness) and None for an accumulator; a label is neither and has
-    `is_label` set.
+    `is_label` set. The value has one frame for every `period` frames of the input.
     """
 
     channels: int
@@ -66,6 +67,7 @@ class Value:
     frac_bits: tuple[int, ...]
     stored_bits: int | None = None
     is_label: bool = False
+    period: int = 1
 
     def frac(self, channel: int) -> int:
         """Fractional bits of one channel."""
@@ -148,6 +150,12 @@ def describe_node(node: Node, x: Sequence[Value]) -> Value:
     Raises:
         GraphError: a constant, a parameter or an operand breaks a rule of the node.
     """
+    value = _describe_frame(node, x)
+    return replace(value, period=period_after(node, x[0].period if x else 1))
+
+
+def _describe_frame(node: Node, x: Sequence[Value]) -> Value:
+    """The value, but for its period."""
     match node:
         case Input():
             return _input(node)
@@ -222,6 +230,7 @@ def _temporal_conv(node: TemporalConv, x: Value) -> Value:
             f"node `{node.name}`: `lookahead` must be 0..{reach} "
             f"((taps - 1) * dilation), got {node.lookahead!r}"
         )
+    at_least(node, "stride", node.stride, 1)
     return Value(shape[0], x.joints, tuple(frac + f for f in node.weight.frac_bits))
 
 
@@ -239,6 +248,11 @@ def _add(node: Add, a: Value, b: Value) -> Value:
         raise GraphError(
             f"node `{node.name}`: operands must have one shape, got "
             f"({a.channels}, {a.joints}) of `{node.a}` and ({b.channels}, {b.joints}) of `{node.b}`"
+        )
+    if a.period != b.period:
+        raise GraphError(
+            f"node `{node.name}`: operands must have one frame rate, got a frame for every "
+            f"{a.period} of the input of `{node.a}` and for every {b.period} of `{node.b}`"
         )
     entries = max(len(a.frac_bits), len(b.frac_bits))
     return Value(a.channels, a.joints, tuple(max(a.frac(c), b.frac(c)) for c in range(entries)))

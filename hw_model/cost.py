@@ -55,6 +55,9 @@ class LayerCost:
 class Estimate:
     """The cost of one frame; `dataclasses.asdict` gives JSON data.
 
+    Behind strides it is a frame at which every node has work; `macs_mean` is the average over all
+    frames of the input.
+
     `macs` are those of the chosen `adjacency`; `multiplications` and `additions` count the ones
     inside multiply-accumulates too. `interval_cycles` is what the next frame waits,
     `latency_cycles` what one frame takes; `utilisation` is the share of multiplier cycles in which
@@ -70,6 +73,7 @@ class Estimate:
     macs: int
     macs_dense: int
     macs_sparse: int
+    macs_mean: float
     multiplications: int
     additions: int
     memory: Memory
@@ -142,6 +146,7 @@ def estimate(
         macs=macs,
         macs_dense=sum(loop.macs_dense for loop in loops),
         macs_sparse=sum(loop.macs_sparse for loop in loops),
+        macs_mean=sum(step.macs / step.loop.period for step in steps),
         multiplications=sum(layer.multiplications for layer in layers),
         additions=sum(layer.additions for layer in layers),
         memory=memory,

@@ -59,7 +59,7 @@ class State:
 
 @dataclass(frozen=True, slots=True)
 class Loop:
-    """One node's work for one frame.
+    """One node's work for one frame of its value, which comes every `period` frames of the input.
 
     A `conv` sums over `inputs` channels for each of `outputs` channels and `joints` joints, a
     `temporal_conv` over `taps` frames as well; a convolution whose result goes into a graph product
@@ -102,3 +102,4 @@ class Loop:
     weights_sparse: Words = NO_WORDS
     bias: Words = NO_WORDS
     state: tuple[State, ...] = ()
+    period: int = 1

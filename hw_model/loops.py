@@ -32,9 +32,11 @@ from fxp.ir import (
     Softmax,
     TemporalConv,
     TemporalSum,
+    Timing,
+    delay_frames,
     layer_of,
-    lookaheads,
     operands,
+    timings,
 )
 from fxp.validate import Value, describe
 from hw_model.loop import NO_WORDS, Kind, Loop, State, Words
@@ -56,11 +58,11 @@ def loop_nest(graph: Graph, values: Mapping[str, Value] | None = None) -> tuple[
     about = describe(graph) if values is None else values
     widths = widths_of(graph, about)
     partitions = _partitions_of_convs(graph)
-    ahead = lookaheads(graph)
+    timing = timings(graph)
     loops = []
     for node in graph.nodes:
         blank = _blank(node, graph, about, widths)
-        waiting = _waiting(node, blank, ahead, widths)
+        waiting = _waiting(node, blank, timing, widths)
         loops.append(_loop(node, blank, partitions.get(node.name, 1), waiting))
     return tuple(loops)
 
@@ -100,6 +102,7 @@ def _blank(
         accumulator_bits=bits,
         result=Words(words, words * bits),
         is_output=node.name in graph.outputs,
+        period=made.period,
     )
 
 
@@ -139,16 +142,16 @@ def _loop(node: Node, blank: Loop, partitions: int, waiting: tuple[State, ...]) 
 
 
 def _waiting(
-    node: Node, blank: Loop, ahead: Mapping[str, int], widths: Mapping[str, Width]
+    node: Node, blank: Loop, timing: Mapping[str, Timing], widths: Mapping[str, Width]
 ) -> tuple[State, ...]:
     """Delay lines of an `Add`: the operand that is early waits for the one that looks ahead."""
     if not isinstance(node, Add):
         return ()
-    latest, words = max(ahead[name] for name in blank.reads), blank.outputs * blank.joints
+    words = blank.outputs * blank.joints
     return tuple(
-        State("delay", name, latest - ahead[name], words, widths[name].bits)
-        for name in blank.reads
-        if ahead[name] < latest
+        State("delay", name, frames, words, widths[name].bits)
+        for name, frames in zip(blank.reads, delay_frames(node, timing), strict=True)
+        if frames
     )
 
 

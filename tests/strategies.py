@@ -103,7 +103,7 @@ def random_chain(
     x = stream = build.cast(build.conv(entry, channels, "embedding"), "embedding.q")
     for i in range(blocks):
         at = f"block{i}"
-        temporal = rng.random() < 0.25
+        temporal, stride = rng.random() < 0.25, int(rng.integers(1, 3))
         out = channels if rng.random() < 0.5 else int(rng.integers(1, channels + 2))
         partitions = int(rng.integers(1, 4))
         y = build.cast(build.conv(x, partitions * out, f"{at}.conv"), f"{at}.conv.q")
@@ -111,12 +111,15 @@ def random_chain(
         y = build.cast(y, f"{at}.graph.q", most_bits=28)  # the sum adds up to 4
         if temporal:
             y = build.cast(build.affine(y, f"{at}.norm"), f"{at}.norm.q", relu=True)
-            y = build.temporal_conv(y, out, f"{at}.tconv")
+            y = build.temporal_conv(y, out, f"{at}.tconv", stride)
             y = build.cast(y, f"{at}.tconv.q", relu=True)
         else:
             y = build.affine(build.temporal_sum(y, f"{at}.sum"), f"{at}.norm")
             y = build.cast(y, f"{at}.norm.q", relu=True)
-        if out != build.values[stream].channels:
+        if build.values[y].period != build.values[stream].period:
+            stream = build.temporal_conv(x, out, f"{at}.residual", stride, most_taps=1)
+            stream = build.cast(stream, f"{at}.residual.q")
+        elif out != build.values[stream].channels:
             stream = build.cast(build.conv(x, out, f"{at}.residual"), f"{at}.residual.q")
         joined = build.add(y, stream, f"{at}.add")
         x = build.cast(joined, f"{at}.add.q", relu=True)
@@ -225,9 +228,12 @@ class _Builder:
         return names[-min(int(self.rng.geometric(0.5)), len(names))]
 
     def like(self, name: str) -> str:
-        """A random value of the same shape."""
-        shape = (self.values[name].channels, self.values[name].joints)
-        names = [n for n, value in self.values.items() if (value.channels, value.joints) == shape]
+        """A random value of the same shape and frame rate."""
+
+        def key(value: Value) -> tuple[int, int, int]:
+            return value.channels, value.joints, value.period
+
+        names = [n for n, value in self.values.items() if key(value) == key(self.values[name])]
         return names[self.below(len(names))]
 
     def weights(self, shape: tuple[int, ...], limit: int) -> Weights:
@@ -254,7 +260,8 @@ class _Builder:
         elif kind == 2:
             self.temporal_sum(self.pick(self.rng.random() < 0.7), at)
         elif kind == 3:
-            self.temporal_conv(self.pick(True), self.between(1, 5), at)
+            stride = 1 if self.rng.random() < 0.6 else self.between(2, 4)
+            self.temporal_conv(self.pick(True), self.between(1, 5), at, stride)
         elif kind == 4:
             self.affine(self.pick(True), at)
         elif kind == 5:
@@ -283,13 +290,15 @@ class _Builder:
         window, dilation = self.between(1, 9), self.between(1, 3)
         return self.fitting(lambda bits: TemporalSum(name, x, min(window, bits), dilation))
 
-    def temporal_conv(self, x: str, out: int, name: str) -> str:
-        taps, dilation = self.between(1, 5), self.between(1, 3)
+    def temporal_conv(
+        self, x: str, out: int, name: str, stride: int = 1, most_taps: int = 5
+    ) -> str:
+        taps, dilation = self.between(1, most_taps), self.between(1, 3)
         shape = (out, self.values[x].channels, taps)
         ahead = self.between(0, (taps - 1) * dilation)
         return self.fitting(
             lambda bits: TemporalConv(
-                name, x, self.weights(shape, bits), self.bias((out,), bits), dilation, ahead
+                name, x, self.weights(shape, bits), self.bias((out,), bits), dilation, ahead, stride
             )
         )
 

@@ -28,9 +28,10 @@ from fxp.ranges import analyse
 from fxp.spec import ArchSpec, QuantSpec
 from fxp.validate import describe
 from hw_model.blueprint import blueprint
+from hw_model.cost import estimate
 from hw_model.loops import Loop, State, Words, loop_nest
 from hw_model.widths import scale_shift, widths_of
-from tests.accelerators import small_archs, temporal_graph, tiny_graph
+from tests.accelerators import machine, small_archs, temporal_graph, tiny_graph
 from tests.strategies import random_graph
 
 
@@ -143,6 +144,23 @@ def test_work_of_a_softmax() -> None:
         assert loop.adds == 3 * 15 + 9 * 15 + products
         assert loop.weights == Words(entries, entries * 5)
         assert (loop.accumulator_bits, loop.bias, loop.state) == (10, Words(), ())
+
+
+def test_strides_thin_the_frames_out() -> None:
+    graph = temporal_graph()
+    t, r = (node for node in graph.nodes if node.name in "tr")
+    cube = Weights(np.zeros((4, 2, 1), np.int64), 5, (0,))
+    strided = {"t": replace(t, stride=2), "r": TemporalConv("r", "input", cube, r.bias, stride=2)}
+    nodes = tuple(strided.get(node.name, node) for node in graph.nodes)
+    loops = loops_of(replace(graph, nodes=nodes))
+    assert {name: loop.period for name, loop in loops.items()} == {
+        "input": 1, "c": 1, "c.q": 1, "t": 2, "t.q": 2, "r": 2, "r.q": 2, "sum": 2, "sum.q": 2,
+    }  # fmt: skip
+    assert loops["t"] == replace(loops_of(graph)["t"], period=2)
+    assert loops["sum"].state == (State("delay", "r.q", 1, 12, 9),)  # 2 frames of the input
+    cost = estimate(replace(graph, nodes=nodes), machine())
+    assert cost.macs == 12 + 72 + 24
+    assert cost.macs_mean == 12 + 72 / 2 + 24 / 2
 
 
 def test_a_multiplier_only_where_scales_differ_or_are_no_power_of_two() -> None:

@@ -4,6 +4,8 @@ Arrays are written `(T, C, V)`. The formats of inputs are chosen so that raw wor
 where a binary point matters the comment says what the number is.
 """
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from hypothesis import HealthCheck, given, settings
@@ -26,7 +28,8 @@ from fxp.ir import (
     TemporalConv,
     TemporalSum,
     Weights,
-    lookaheads,
+    complete_frames,
+    timings,
 )
 from fxp.node_tables import exp_tables, reciprocal_root_seeds
 from fxp.oracle import evaluate
@@ -115,6 +118,35 @@ def test_temporal_conv_with_symmetric_padding() -> None:
     node = TemporalConv("y", "x", weights([[[1, 10, 100]]]), words([0]), dilation=2, lookahead=2)
     values = run([[[1]], [[2]], [[3]], [[4]]], node)["y"]
     assert values == [[[310]], [[420]], [[31]], [[42]]]
+
+
+def test_temporal_conv_with_a_stride_makes_every_other_frame() -> None:
+    # the frames 0, 2, 4 of the same convolution without a stride
+    clip = [[[n]] for n in (1, 2, 3, 4, 5)]
+    for lookahead in (0, 1, 2):
+        node = TemporalConv("y", "x", weights([[[1, 10, 100]]]), words([7]), 1, lookahead)
+        whole = run(clip, node)["y"]
+        for stride in (2, 3, 5, 9):
+            strided = replace(node, stride=stride)
+            assert run(clip, strided)["y"] == whole[::stride]
+    # 100*2 + 10*1 + 7, 100*4 + 10*3 + 2 + 7, 10*5 + 4 + 7: by hand, lookahead 1, stride 2
+    node = TemporalConv("y", "x", weights([[[1, 10, 100]]]), words([7]), 1, 1, 2)
+    assert run(clip, node)["y"] == [[[217]], [[439]], [[61]]]
+
+
+def test_behind_a_stride_frames_count_at_its_own_rate() -> None:
+    # y = 1, 3, 5; its sum over two frames 1, 4, 8; a second stride 2 of it: frames 0 and 2
+    clip = [[[n]] for n in (1, 2, 3, 4, 5)]
+    keep = TemporalConv("y", "x", weights([[[1]]]), words([0]), stride=2)
+    values = run(
+        clip,
+        keep,
+        Requantise("q", "y", Cast(QFormat(8, 0))),
+        TemporalSum("s", "q", 2),
+        TemporalConv("z", "q", weights([[[1]]]), words([0]), stride=2),
+    )
+    assert (values["y"], values["s"]) == ([[[1]], [[3]], [[5]]], [[[1]], [[4]], [[8]]])
+    assert values["z"] == [[[1]], [[5]]]
 
 
 def test_temporal_conv_sums_over_channels_and_keeps_joints_apart() -> None:
@@ -289,7 +321,8 @@ def test_every_value_has_its_described_shape_and_starts_with_the_clip(
     assert list(values) == [node.name for node in graph.nodes]
     assert (values["input"] == clip).all()
     for name, value in values.items():
-        assert value.shape == (len(clip), about[name].channels, about[name].joints)
+        frames = len(clip[:: about[name].period])
+        assert value.shape == (frames, about[name].channels, about[name].joints)
 
 
 def test_random_graphs_cover_every_node_mode_and_width() -> None:
@@ -313,8 +346,8 @@ def test_a_value_depends_on_no_frame_beyond_its_lookahead() -> None:
         graph = random_graph(rng, channels=3, joints=3)
         clip = random_clip(rng, graph, 14)
         whole, start = evaluate(graph, clip), evaluate(graph, clip[:11])
-        for name, ahead in lookaheads(graph).items():
-            settled = max(11 - ahead, 0)
+        for name, timing in timings(graph).items():
+            settled = complete_frames(timing, 11, ended=False)
             assert (whole[name][:settled] == start[name][:settled]).all(), (seed, name)
 
 

@@ -244,6 +244,36 @@ def test_with_lookahead_a_step_gives_the_frame_that_it_completes() -> None:
     assert np.array_equal(rest["a"], expected["a"][-2:])
 
 
+def test_behind_strides_a_step_gives_a_frame_now_and_then() -> None:
+    """`a` has frames 0, 2, 4... of x, one frame late; `y` every third of these, two late."""
+    half = replace(ahead("a", "x", 1), stride=2)
+    graph = network(
+        half,
+        Requantise("a.q", "a", Cast(WORD)),
+        replace(ahead("b", "a.q", 2), stride=3),
+        replace(ahead("c", "x", 0), stride=6),
+        Add("y", "b", "c"),
+        outputs=("y", "a"),
+    )
+    plan = compile_graph(graph)
+    for frames in (1, 2, 6, 7, 12, 13, 14, 20):
+        words = clip(frames)
+        expected = evaluate(graph, words)
+        assert expected["a"].shape[0] == -(-frames // 2)
+        assert expected["y"].shape[0] == -(-frames // 6)
+        state = initial_state(plan)
+        for t, frame in enumerate(words):
+            values = step(plan, frame, state)
+            assert ("a" in values) == (t % 2 == 1)  # frame u of `a` with frame 2u + 1
+            assert ("y" in values) == (t >= 5 and t % 6 == 5)  # frame u with frame 6u + 1 + 2*2
+            for name, value in values.items():
+                period, late = (6, 5) if name == "y" else (2, 1)
+                assert np.array_equal(value, expected[name][(t - late) // period])
+        rest = finish(plan, state)
+        assert np.array_equal(rest["a"], expected["a"][frames // 2 :])
+        assert np.array_equal(rest["y"], expected["y"][frames // 6 :])
+
+
 def test_after_its_end_a_clip_cannot_go_on() -> None:
     plan = compile_graph(network(ahead("y", "x", 2)))
     _, state = run(plan, clip(5))

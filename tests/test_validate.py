@@ -64,6 +64,7 @@ def of(**weights: Any) -> Weights:
         (TemporalSum("y", "x", 2), Value(2, 3, (4,), 9)),
         (TemporalSum("y", "x", 9, 4), Value(2, 3, (4,), 12)),
         (TCONV, Value(4, 3, (5,))),
+        (replace(TCONV, stride=3), Value(4, 3, (5,), period=3)),
         (AFFINE, Value(2, 3, (5, 7))),
         (Add("y", "x", "x"), Value(2, 3, (4,))),
         (MEAN, Value(2, 1, (20,))),
@@ -187,6 +188,8 @@ def test_rules_of_the_whole_graph(
             replace(TCONV, lookahead=-1),
             "`lookahead` must be 0..4 ((taps - 1) * dilation), got -1",
         ),
+        (replace(TCONV, stride=0), "`stride` must be an int >= 1, got 0"),
+        (replace(TCONV, stride=2.0), "`stride` must be an int >= 1, got 2.0"),
         (
             replace(AFFINE, scale=replace(AFFINE.scale, raw=np.ones((2, 2), np.int64))),
             "`scale` must have shape (2, 1), got (2, 2)",
@@ -261,6 +264,19 @@ def test_rules_of_a_softmax(change: dict[str, Any], text: str) -> None:
 )
 def test_rules_of_the_input(first: Input, text: str) -> None:
     refused(text, (first,))
+
+
+def test_add_needs_equal_frame_rates() -> None:
+    half, third = (replace(TCONV, name=f"n{n}", stride=n) for n in (2, 3))
+    text = (
+        "node `z`: operands must have one frame rate, got a frame for every 2 of the input of `n2` "
+        "and for every 3 of `n3`"
+    )
+    with pytest.raises(GraphError, match=f"^{re.escape(text)}$"):
+        describe_nodes(X, half, third, Add("z", "n2", "n3"))
+    again = replace(TCONV, name="z", x="q", stride=3, weight=of(raw=np.ones((4, 4, 3), np.int64)))
+    cast = Requantise("q", "n2", CAST)
+    assert describe_nodes(X, half, cast, again)["z"].period == 6
 
 
 def test_add_needs_equal_shapes() -> None:

@@ -211,12 +211,39 @@ def shares(rng: np.random.Generator) -> Graph:
     return Graph("shares", tuple(nodes), ("stage1.share", "label"), 32, {"synthetic": True})
 
 
+def strided(rng: np.random.Generator) -> Graph:
+    """Two temporal convolutions of stride 2, the residual strided as well and waiting one frame."""
+    nodes: list[Node] = [
+        Input("input", 3, 3, QFormat(8, 5)),
+        TemporalConv(
+            "block0.tconv", "input", constants(rng, (4, 3, 5), 6, 6), rng.integers(-99, 99, 4),
+            1, 2, 2,
+        ),
+        Requantise("block0.tconv.q", "block0.tconv", cast(8, 4)),
+        TemporalConv(
+            "block0.residual", "input", constants(rng, (4, 3, 1), 6, 5), rng.integers(-99, 99, 4),
+            stride=2,
+        ),
+        Requantise("block0.residual.q", "block0.residual", cast(8, 4)),
+        Add("block0.add", "block0.tconv.q", "block0.residual.q"),
+        Requantise("block0.add.q", "block0.add", cast(8, 3, False), relu=True),
+        TemporalConv(
+            "block1.tconv", "block0.add.q", constants(rng, (4, 4, 3), 6, 6),
+            rng.integers(-99, 99, 4), 2, 3, 2,
+        ),
+        Requantise("block1.tconv.q", "block1.tconv", cast(8, 3), relu=True),
+        *head(rng, "block1.tconv.q", 4, 3, cast(8, 3)),
+    ]  # fmt: skip
+    return Graph("strided", tuple(nodes), ("logits", "label"), 32, {"synthetic": True})
+
+
 CASES: Mapping[str, Case] = {
     "dilated": Case(dilated, seed=3, frames=9, lanes=1),
     "ragged": Case(ragged, seed=43, frames=9, lanes=4),
     "narrow": Case(narrow, seed=4, frames=11, lanes=2),
     "normed": Case(normed, seed=5, frames=7, lanes=2),
     "shares": Case(shares, seed=6, frames=12, lanes=2),
+    "strided": Case(strided, seed=7, frames=17, lanes=1),
 }
 
 
