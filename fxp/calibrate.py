@@ -22,6 +22,7 @@ from fxp.ir import (
     Add,
     Affine,
     Argmax,
+    ClipMean,
     Conv,
     Graph,
     GraphProduct,
@@ -183,6 +184,7 @@ def _constant_bits(node: Node, quant: QuantSpec) -> int:
             | TemporalSum()
             | Add()
             | JointMean()
+            | ClipMean()
             | LayerNorm()
             | Softmax()
             | Requantise()

@@ -12,6 +12,7 @@ from fxp.kernels import conv, graph, norm, pointwise, temporal
 from fxp.kernels.casting import Clamp, Recast, apply_cast
 from fxp.plan import (
     Aggregate,
+    Average,
     Join,
     Mean,
     Multiply,
@@ -44,7 +45,7 @@ def advance(
             if name not in kept:
                 del values[name]
     state.frames += len(words)
-    state.finished = flush and plan.latency > 0
+    state.finished = flush and plan.waits_for_end
     return {name: values[name] for name in kept}
 
 
@@ -61,6 +62,13 @@ def _evaluate(plan: Plan, state: State, stage: Stage, x: list[IntArray], flush: 
             y, ring = _empty(stage, last - first), state.rings[name]
             temporal.temporal_conv(
                 x[0], extra, seen, k.lookahead, k.stride, k.dilation, ring, k.weight, k.bias, y
+            )
+            return y
+        case Average():
+            frames = frames_of(plan, state, stage.reads[0]) + len(x[0])
+            y = _empty(stage, int(flush and frames > 0))
+            temporal.clip_mean(
+                _flat(x[0]), frames, k.shift, _flat(state.accumulators[name]), _flat(y)
             )
             return y
         case Join():

@@ -1,15 +1,16 @@
 """The integer network as data: a small graph of nodes, without methods and without behaviour.
 
 Nodes are exact: the output is the mathematical sum or product of the operands, as wide as it needs
-to be (an *accumulator*). Only `LayerNorm` and `Softmax` divide, and round as they state. The one
-node that narrows is `Requantise`, which casts an accumulator into a stored format. One accumulator
-may feed several of them: the residual stream and the operand read from it are two casts of one
-value, never a cast of a cast.
+to be (an *accumulator*). Only `ClipMean`, `LayerNorm` and `Softmax` divide, and round as they
+state. The one node that narrows is `Requantise`, which casts an accumulator into a stored format.
+One accumulator may feed several of them: the residual stream and the operand read from it are two
+casts of one value, never a cast of a cast.
 
 Values are named after the node that makes them and have the shape `(C, V)` per frame (channels,
 joints). A value is *stored* when it comes from `Input`, `Requantise`, or a `TemporalSum` of a
 stored value: it then has one `frac_bits` for all channels. Operands of multiplying nodes (`Conv`,
-`GraphProduct`, `TemporalConv`, `Affine`, `JointMean`, `LayerNorm`) and of `Softmax` must be stored.
+`GraphProduct`, `TemporalConv`, `Affine`, `JointMean`, `LayerNorm`) and of `ClipMean` and `Softmax`
+must be stored.
 
 What a node computes is defined by `fxp.oracle`, in plain Python integers. Names are dotted
 (`block3.conv`); the part before the last dot, or the whole name without one, is the node's *layer*.
@@ -151,6 +152,20 @@ class JointMean:
     shift: int
 
 
+@dataclass(frozen=True)
+class ClipMean:
+    """The mean over all T frames of a clip, once, at its end: one frame per clip is left.
+
+    `y[c, v] = floor((2 * (S << shift) + T) / (2 * T))` with `S = sum_t x_t[c, v]`, that is half up,
+    with `F_x + shift` fractional bits. T counts frames of x and is at most `max_frames`.
+    """
+
+    name: str
+    x: str
+    shift: int
+    max_frames: int
+
+
 @dataclass(frozen=True, eq=False)
 class LayerNorm:
     """Frame by frame `y[c, v] = (N * x[c, v] - S0) / sqrt(N * S1 - S0**2 + epsilon)`, N = C * V.
@@ -217,6 +232,7 @@ Node = (
     | Affine
     | Add
     | JointMean
+    | ClipMean
     | LayerNorm
     | Softmax
     | Requantise
@@ -257,7 +273,8 @@ class Timing:
     """When the frames of a value come.
 
     It has one frame for every `period` frames of the input, and its frame u is complete once frame
-    `u * period + lookahead` of the input has been read.
+    `u * period + lookahead` of the input has been read. With a period of 0 (behind a `ClipMean`) it
+    has one frame, complete at the end of the clip.
     """
 
     period: int
@@ -266,7 +283,13 @@ class Timing:
 
 def period_after(node: Node, period: int) -> int:
     """Frames of the input per frame of a node's value, from that of what it reads."""
-    return period * node.stride if isinstance(node, TemporalConv) else period
+    match node:
+        case TemporalConv(stride=stride):
+            return period * stride
+        case ClipMean():
+            return 0
+        case _:
+            return period
 
 
 def timings(graph: Graph) -> dict[str, Timing]:
@@ -286,13 +309,17 @@ def complete_frames(timing: Timing, seen: int, ended: bool) -> int:
 
     When the clip has `ended` there, frames that would have needed later ones are complete too.
     """
+    if timing.period == 0:
+        return int(ended and seen > 0)
     return max(0, -((timing.lookahead * (not ended) - seen) // timing.period))
 
 
 def delay_frames(node: Add, found: Mapping[str, Timing]) -> tuple[int, int]:
     """How many frames of its operands a and b an `Add` has to keep until the other one comes."""
-    latest = found[node.name].lookahead
-    a, b = (-((found[x].lookahead - latest) // found[x].period) for x in (node.a, node.b))
+    latest, period = found[node.name].lookahead, found[node.name].period
+    if period == 0:  # both come at the end
+        return 0, 0
+    a, b = (-((found[x].lookahead - latest) // period) for x in (node.a, node.b))
     return a, b
 
 

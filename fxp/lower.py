@@ -16,6 +16,7 @@ from fxp.ir import (
     Add,
     Affine,
     Argmax,
+    ClipMean,
     Conv,
     Graph,
     GraphProduct,
@@ -76,7 +77,7 @@ def lower(net: FloatNet, formats: Formats, name: str = "") -> Graph:
                 frac_bits[blank.name] = frac_bits[blank.x]
             case Add() | JointMean() | Argmax():
                 node = blank
-            case LayerNorm() | Softmax():
+            case ClipMean() | LayerNorm() | Softmax():
                 raise AssertionError(f"{blank.name}: no outline has one")
             case _:
                 assert_never(blank)

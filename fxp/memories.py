@@ -17,6 +17,7 @@ from fxp.ir import (
     Add,
     Affine,
     Argmax,
+    ClipMean,
     Conv,
     Graph,
     GraphProduct,
@@ -37,12 +38,12 @@ from fxp.ir import (
     timings,
 )
 from fxp.node_fields import node_arrays
-from fxp.ranges import Signal, analyse, certify, signed_bits
+from fxp.ranges import Signal, analyse, certify, clip_sum_bits, signed_bits
 from fxp.validate import describe
 
 MAX_LANES = 1024
 
-Role = Literal["constant", "value", "fifo", "accumulator", "history", "delay"]
+Role = Literal["constant", "value", "fifo", "accumulator", "total", "history", "delay"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -219,6 +220,7 @@ def _format(
             | Affine()
             | Add()
             | JointMean()
+            | ClipMean()
             | LayerNorm()
             | Softmax()
         ):
@@ -279,7 +281,7 @@ def _constant_axes(node: Node, raw: IntArray) -> tuple[tuple[str, ...], int]:
             return ("partition", "source", "target"), 0
         case LayerNorm() | Softmax():
             return ("entry",), 0
-        case Input() | TemporalSum() | Add() | JointMean() | Requantise() | Argmax():
+        case Input() | TemporalSum() | Add() | JointMean() | ClipMean() | Requantise() | Argmax():
             raise AssertionError(f"{node.name} has no constants")
         case _:
             assert_never(node)
@@ -316,6 +318,12 @@ def _rings(ground: Ground) -> list[Memory]:
                 for key, x, slots in operand:
                     if slots:
                         rings.append(_ring("delay", name, x, slots, "slot", ground, key))
+            case ClipMean(name=name, x=x):
+                ring = _ring("total", name, x, 1, "slot", ground, "accumulator")
+                bits = clip_sum_bits(node, ground.signals[x])
+                rings.append(
+                    replace(ring, layout=replace(ring.layout, word_bits=bits, signed=True))
+                )
             case Input() | Conv() | GraphProduct() | Affine() | JointMean():
                 pass
             case LayerNorm() | Softmax() | Requantise() | Argmax():

@@ -19,6 +19,7 @@ from fxp.ir import (
     Add,
     Affine,
     Argmax,
+    ClipMean,
     Conv,
     Graph,
     GraphProduct,
@@ -32,7 +33,7 @@ from fxp.ir import (
     TemporalSum,
     operands,
 )
-from fxp.validate import Value, check_clip, describe
+from fxp.validate import Value, check_clip, check_length, describe, longest_clip
 
 Frame: TypeAlias = list[list[int]]  # (C, V)
 Clip: TypeAlias = list[Frame]  # (T, C, V)
@@ -46,16 +47,18 @@ def evaluate(graph: Graph, clip: npt.ArrayLike) -> dict[str, npt.NDArray[np.int6
         clip: raw input words, integers `(T, C, V)`.
 
     Returns:
-        Name to array `(T, C, V)` of raw values: int64, or Python integers (dtype object) where a
-        value does not fit 64 bits.
+        Name to array `(T, C, V)` of raw values, fewer frames behind strides and means: int64, or
+        Python integers (dtype object) where a value does not fit 64 bits.
 
     Raises:
         GraphError: the graph breaks a rule of the IR.
         InputError: the clip has another shape, is not made of integers, or a word of it does not
-            fit the input format.
+            fit the input format, or it is longer than a `ClipMean` allows.
     """
     about = describe(graph)
-    clips = {graph.nodes[0].name: check_clip(graph, clip).tolist()}
+    words = check_clip(graph, clip).tolist()
+    check_length(graph, len(words), longest_clip(graph))
+    clips = {graph.nodes[0].name: words}
     for node in graph.nodes[1:]:
         x = [clips[name] for name in operands(node)]
         clips[node.name] = _evaluate_node(node, x, [about[name] for name in operands(node)])
@@ -81,6 +84,8 @@ def _evaluate_node(node: Node, x: list[Clip], about: list[Value]) -> Clip:
             return [_add(a, b, about[0], about[1]) for a, b in zip(x[0], x[1], strict=True)]
         case JointMean():
             return [[[node.multiplier * sum(row)] for row in frame] for frame in x[0]]
+        case ClipMean():
+            return [_clip_mean(node, x[0])]
         case LayerNorm():
             return [_layer_norm(node, frame) for frame in x[0]]
         case Softmax():
@@ -162,6 +167,18 @@ def _add(a: Frame, b: Frame, about_a: Value, about_b: Value) -> Frame:
         left_a, left_b = frac_bits - about_a.frac(c), frac_bits - about_b.frac(c)
         y.append([(i << left_a) + (j << left_b) for i, j in zip(row_a, row_b, strict=True)])
     return y
+
+
+def _clip_mean(node: ClipMean, x: Clip) -> Frame:
+    """`y[c][v] = sum_t x_t[c][v] * 2**shift / T`, rounded half up."""
+    frames = len(x)
+    return [
+        [
+            (2 * (sum(words) << node.shift) + frames) // (2 * frames)
+            for words in zip(*rows, strict=True)  # one joint, all frames
+        ]
+        for rows in zip(*x, strict=True)  # one channel, all frames
+    ]
 
 
 def _layer_norm(node: LayerNorm, x: Frame) -> Frame:

@@ -21,6 +21,7 @@ from fxp.ir import (
     Add,
     Affine,
     Argmax,
+    ClipMean,
     Conv,
     Graph,
     GraphProduct,
@@ -128,6 +129,7 @@ def parameter_shapes(graph: Graph) -> dict[str, tuple[int, ...]]:
                 | TemporalSum()
                 | Add()
                 | JointMean()
+                | ClipMean()
                 | LayerNorm()
                 | Softmax()
                 | Requantise()
@@ -153,6 +155,7 @@ def constant_key(node: Node) -> str | None:
             | TemporalSum()
             | Add()
             | JointMean()
+            | ClipMean()
             | LayerNorm()
             | Softmax()
             | Requantise()

@@ -18,6 +18,7 @@ from fxp.ir import (
     Add,
     Affine,
     Argmax,
+    ClipMean,
     Conv,
     Graph,
     GraphProduct,
@@ -37,6 +38,7 @@ from fxp.ir import (
 )
 from fxp.kernels.casting import Clamp, Recast, prepare_cast
 from fxp.ranges import Signal, analyse, certify
+from fxp.validate import longest_clip
 
 CHUNK_BYTES = 1 << 19  # of the largest value of a chunk: what is live at a time stays near L2
 MAX_CHUNK_FRAMES = 1024
@@ -111,6 +113,13 @@ class Mean:
     multiplier: int
 
 
+@dataclass(frozen=True)
+class Average:
+    """Sum over all frames of a clip, shifted left and divided by their number at its end."""
+
+    shift: int
+
+
 @dataclass(frozen=True, eq=False)
 class Normalise:
     """Layer norm over a frame: see `fxp.kernels.norm.layer_norm`."""
@@ -147,6 +156,7 @@ Operation: TypeAlias = (
     | Scale
     | Join
     | Mean
+    | Average
     | Normalise
     | Share
     | Clamp
@@ -176,8 +186,9 @@ class Plan:
     """A certified graph, ready to run. Immutable: any number of states and threads may share it.
 
     `timing` says when each value's frames come, `lookahead` is the number of later frames of the
-    input that each needs, `latency` the largest of them over all values, `chunk_frames` how many
-    frames `run` takes at a time.
+    input that each needs, `latency` the largest of them over all values, `longest_clip`
+    the most frames a clip may have, `waits_for_end` whether only the end of a clip completes some
+    frame, `chunk_frames` how many frames `run` takes at a time.
     """
 
     graph: Graph
@@ -185,6 +196,8 @@ class Plan:
     timing: Mapping[str, Timing]
     lookahead: Mapping[str, int]
     latency: int
+    longest_clip: int | None
+    waits_for_end: bool
     chunk_frames: int
 
 
@@ -214,7 +227,17 @@ def compile_graph(graph: Graph) -> Plan:
         )
     ahead = {name: value.lookahead for name, value in timing.items()}
     latency = max(ahead.values())
-    return Plan(graph, stages, timing, ahead, latency, _chunk_frames(stages.values()))
+    waits = latency > 0 or any(value.period == 0 for value in timing.values())
+    return Plan(
+        graph,
+        stages,
+        timing,
+        ahead,
+        latency,
+        longest_clip(graph),
+        waits,
+        _chunk_frames(stages.values()),
+    )
 
 
 def _operation(
@@ -252,6 +275,8 @@ def _operation(
             return Join((a, b), delay_frames(node, timing))
         case JointMean():
             return Mean(node.multiplier)
+        case ClipMean():
+            return Average(node.shift)
         case LayerNorm():
             epsilon, seeds = int(node.epsilon[0]), np.ascontiguousarray(node.seeds)
             return Normalise(epsilon, seeds, node.newton_steps, node.frac_bits)

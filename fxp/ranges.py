@@ -22,6 +22,7 @@ from fxp.ir import (
     Add,
     Affine,
     Argmax,
+    ClipMean,
     Conv,
     Graph,
     GraphProduct,
@@ -118,6 +119,9 @@ def inner_bits(node: Node, x: Sequence[Signal]) -> int:
     0 for the nodes whose value is the widest itself.
     """
     match node:
+        case ClipMean():  # twice the shifted sum, and half the divisor
+            furthest = max(map(abs, (*x[0].lo, *x[0].hi)))
+            return 1 + (node.max_frames * ((furthest << (node.shift + 1)) + 1)).bit_length()
         case LayerNorm():
             return _layer_norm_bits(node, x[0])
         case Softmax():  # a shifted numerator, the sum, a product of two entries with its half
@@ -126,6 +130,12 @@ def inner_bits(node: Node, x: Sequence[Signal]) -> int:
             return 1 + max(1 << (node.exp_bits + node.frac_bits), total, product).bit_length()
         case _:
             return 0
+
+
+def clip_sum_bits(node: ClipMean, x: Signal) -> int:
+    """Width of the sum of a whole clip, that of the longest one there may be."""
+    ends = (min(x.lo), max(x.hi))
+    return signed_bits(*(end * node.max_frames for end in ends))
 
 
 def signal_of(node: Node, x: Sequence[Signal], about: Value) -> Signal:
@@ -189,6 +199,11 @@ def _intervals(node: Node, x: Sequence[Signal], about: Value) -> list[Interval]:
         case JointMean():
             factor = node.multiplier * x[0].joints
             return [(factor * lo, factor * hi) for lo, hi in zip(x[0].lo, x[0].hi, strict=True)]
+        case ClipMean():
+            return [
+                (lo << node.shift, hi << node.shift)
+                for lo, hi in zip(x[0].lo, x[0].hi, strict=True)
+            ]
         case LayerNorm():
             words = x[0].channels * x[0].joints
             most = layer_norm_bound(words, node.seeds, node.newton_steps, node.frac_bits)

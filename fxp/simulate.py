@@ -6,7 +6,8 @@ of them equal `fxp.oracle` word for word, wherever a clip is cut.
 
 A value that needs the future (`TemporalConv` with lookahead) runs behind the input by
 `plan.lookahead[name]` frames while the stream goes on; at its end, nodes read zero frames until all
-values have as many frames as the input, or one for every `period` of them behind a stride.
+values have as many frames as the input, or one for every `period` of them behind a stride. What
+stands behind a `ClipMean` has one frame, which comes with the end of the clip.
 """
 
 from __future__ import annotations
@@ -21,7 +22,7 @@ from fxp.errors import InputError
 from fxp.ir import Argmax, IntArray, complete_frames
 from fxp.plan import Plan, Stage, compile_graph
 from fxp.state import State, copy_state, frames_of, initial_state, restore, snapshot
-from fxp.validate import check_clip
+from fxp.validate import check_clip, check_length
 
 __all__ = [
     "Plan",
@@ -53,8 +54,8 @@ def run(
         x: input words, integers `(T, C, V)`, T >= 1.
         state: where the clip stands; updated in place and returned. None starts a clip.
         taps: names of values wanted besides the graph's outputs.
-        more: further frames will follow. It matters for graphs with lookahead alone: without it
-            their last frames are flushed, and the clip is over.
+        more: further frames will follow. It matters for graphs with lookahead or a `ClipMean`
+            alone: without it their last frames are flushed, and the clip is over.
 
     Returns:
         Value name to raw words, int64 `(T', C, V)`, and the state. T' is T, or `ceil(T / period)`
@@ -62,12 +63,13 @@ def run(
         completed by this call.
 
     Raises:
-        InputError: `x` is no possible input, a tap is no value, or the clip is over already.
-            The state is then untouched.
+        InputError: `x` is no possible input, a tap is no value, the clip is over already, or it
+            gets longer than a `ClipMean` allows. The state is then untouched.
     """
     words = check_clip(plan.graph, x)
     names = _wanted(plan, taps)
     state = initial_state(plan) if state is None else _going_on(plan, state)
+    check_length(plan.graph, state.frames + len(words), plan.longest_clip)
     before = {name: frames_of(plan, state, name) for name in names}
     after = {name: _frames_after(plan, state, len(words), name, more) for name in names}
     results = {
@@ -107,7 +109,9 @@ def step(
     """
     words = check_clip(plan.graph, np.asarray(frame)[None])
     names = _wanted(plan, taps)
-    values = advance(plan, _going_on(plan, state), words, names, flush=False)
+    _going_on(plan, state)
+    check_length(plan.graph, state.frames + 1, plan.longest_clip)
+    values = advance(plan, state, words, names, flush=False)
     return {name: _outwards(values[name])[0] for name in names if len(values[name])}
 
 

@@ -31,6 +31,7 @@ from fxp.ir import (
     Add,
     Affine,
     Argmax,
+    ClipMean,
     Conv,
     Graph,
     GraphProduct,
@@ -45,6 +46,7 @@ from fxp.ir import (
     TemporalSum,
     operands,
     period_after,
+    timings,
 )
 from fxp.qformat import MAX_WORD_BITS, Cast, QFormat
 
@@ -59,7 +61,8 @@ class Value:
 
     `frac_bits` has one entry, or one per channel. `stored_bits` is the width of the words of a
     stored value (in its own signedness) and None for an accumulator; a label is neither and has
-    `is_label` set. The value has one frame for every `period` frames of the input.
+    `is_label` set. The value has one frame for every `period` frames of the input, or with a period
+    of 0 one for the whole clip.
     """
 
     channels: int
@@ -120,6 +123,28 @@ def check_clip(graph: Graph, clip: npt.ArrayLike) -> IntArray:
     return words.astype(np.int64)
 
 
+def longest_clip(graph: Graph) -> int | None:
+    """The most frames that a clip may have, None without a limit: each `ClipMean` has one."""
+    found = timings(graph)
+    limits = (
+        node.max_frames * found[node.x].period for node in graph.nodes if isinstance(node, ClipMean)
+    )
+    return min(limits, default=None)
+
+
+def check_length(graph: Graph, frames: int, longest: int | None) -> None:
+    """Refuse a clip of more frames than `longest_clip`.
+
+    Raises:
+        InputError: it has more.
+    """
+    if longest is not None and frames > longest:
+        raise InputError(
+            f"graph `{graph.name}`: a clip has at most {longest} frames (`max_frames` of a mean), "
+            f"got {frames}"
+        )
+
+
 def _check_frame(graph: Graph) -> None:
     if not graph.nodes or not isinstance(graph.nodes[0], Input):
         raise GraphError(f"graph `{graph.name}`: the first node must be the Input")
@@ -173,6 +198,8 @@ def _describe_frame(node: Node, x: Sequence[Value]) -> Value:
             return _add(node, x[0], x[1])
         case JointMean():
             return _joint_mean(node, x[0])
+        case ClipMean():
+            return _clip_mean(node, x[0])
         case LayerNorm():
             return _layer_norm(node, x[0])
         case Softmax():
@@ -212,6 +239,7 @@ def _graph_product(node: GraphProduct, x: Value) -> Value:
 
 
 def _temporal_sum(node: TemporalSum, x: Value) -> Value:
+    _streams(node, x)
     at_least(node, "window", node.window, 1)
     at_least(node, "dilation", node.dilation, 1)
     guard_bits = (node.window - 1).bit_length()  # ceil(log2 window)
@@ -221,6 +249,7 @@ def _temporal_sum(node: TemporalSum, x: Value) -> Value:
 
 def _temporal_conv(node: TemporalConv, x: Value) -> Value:
     frac = _stored(node, x)
+    _streams(node, x)
     shape = check_weights(node, "weight", node.weight, lambda s: (s[0], x.channels, s[2]))
     check_bias(node, node.bias, [(shape[0],)])
     at_least(node, "dilation", node.dilation, 1)
@@ -269,6 +298,14 @@ def _joint_mean(node: JointMean, x: Value) -> Value:
     return Value(x.channels, 1, (frac + node.shift,))
 
 
+def _clip_mean(node: ClipMean, x: Value) -> Value:
+    frac = _stored(node, x)
+    _streams(node, x)
+    at_least(node, "shift", node.shift, 0)
+    at_least(node, "max_frames", node.max_frames, 1)
+    return Value(x.channels, x.joints, (frac + node.shift,))
+
+
 def _layer_norm(node: LayerNorm, x: Value) -> Value:
     _stored(node, x)
     check_table(node, "epsilon", node.epsilon, 0, (1 << 62) - 1)
@@ -309,6 +346,15 @@ def _softmax(node: Softmax, x: Value) -> Value:
 def _requantise(node: Requantise, x: Value) -> Value:
     check_type(node, "cast", node.cast, Cast)
     return Value(x.channels, x.joints, (node.cast.to.frac_bits,), node.cast.to.word_bits)
+
+
+def _streams(node: Node, x: Value) -> None:
+    """Refuse a value of one frame per clip where a node works over time."""
+    if x.period == 0:
+        raise GraphError(
+            f"node `{node.name}`: operand `{operands(node)[0]}` has one frame per clip; nodes over "
+            "time read streams"
+        )
 
 
 def _stored(node: Node, x: Value) -> int:

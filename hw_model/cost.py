@@ -56,7 +56,7 @@ class Estimate:
     """The cost of one frame; `dataclasses.asdict` gives JSON data.
 
     Behind strides it is a frame at which every node has work; `macs_mean` is the average over all
-    frames of the input.
+    frames of the input of a long clip.
 
     `macs` are those of the chosen `adjacency`; `multiplications` and `additions` count the ones
     inside multiply-accumulates too. `interval_cycles` is what the next frame waits,
@@ -146,7 +146,7 @@ def estimate(
         macs=macs,
         macs_dense=sum(loop.macs_dense for loop in loops),
         macs_sparse=sum(loop.macs_sparse for loop in loops),
-        macs_mean=sum(step.macs / step.loop.period for step in steps),
+        macs_mean=sum(step.macs / step.loop.period for step in steps if step.loop.period),
         multiplications=sum(layer.multiplications for layer in layers),
         additions=sum(layer.additions for layer in layers),
         memory=memory,

@@ -42,7 +42,7 @@ def needs_pass(kind: Kind) -> bool:
             return True
         case "layer_norm" | "softmax":
             return True
-        case "input" | "temporal_sum" | "shift" | "add" | "requantise":
+        case "input" | "temporal_sum" | "clip_mean" | "shift" | "add" | "requantise":
             return False
         case _:
             assert_never(kind)

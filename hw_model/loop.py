@@ -15,6 +15,7 @@ Kind = Literal[
     "shift",
     "add",
     "joint_mean",
+    "clip_mean",
     "layer_norm",
     "softmax",
     "requantise",
@@ -60,6 +61,9 @@ class State:
 @dataclass(frozen=True, slots=True)
 class Loop:
     """One node's work for one frame of its value, which comes every `period` frames of the input.
+
+    With a period of 0 that is once per clip. A `clip_mean` adds every frame that it reads; its
+    division, once per clip, is not counted.
 
     A `conv` sums over `inputs` channels for each of `outputs` channels and `joints` joints, a
     `temporal_conv` over `taps` frames as well; a convolution whose result goes into a graph product

@@ -21,6 +21,7 @@ from fxp.ir import (
     Add,
     Affine,
     Argmax,
+    ClipMean,
     Conv,
     Graph,
     GraphProduct,
@@ -102,7 +103,7 @@ def _blank(
         accumulator_bits=bits,
         result=Words(words, words * bits),
         is_output=node.name in graph.outputs,
-        period=made.period,
+        period=x.period if isinstance(node, ClipMean) else made.period,
     )
 
 
@@ -127,6 +128,10 @@ def _loop(node: Node, blank: Loop, partitions: int, waiting: tuple[State, ...]) 
             return replace(blank, kind="add", adds=words, state=waiting)
         case JointMean():
             return _joint_mean(node, blank)
+        case ClipMean(max_frames=max_frames):
+            wide = blank.operand_bits + sum_bits(max_frames)
+            total = State("accumulator", node.name, 1, words, wide)
+            return replace(blank, kind="clip_mean", adds=words, state=(total,))
         case LayerNorm():
             return _layer_norm(node, blank)
         case Softmax():

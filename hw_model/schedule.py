@@ -181,7 +181,7 @@ def _word_pass(loop: Loop, fused: bool, engine: Lanes | Array) -> _Pass:
             return _Pass(3 * loop.joints * groups + DIVIDE_CYCLES, weight_words=words)
         case "argmax":
             return _Pass(words)
-        case "temporal_sum" | "shift" | "add" | "requantise":
+        case "temporal_sum" | "clip_mean" | "shift" | "add" | "requantise":
             return _Pass(0 if fused else loop.joints * groups)
         case "input":
             return _Pass(0)  # the first pass reads the frame

@@ -16,6 +16,7 @@ from fxp.ir import (
     Add,
     Affine,
     Argmax,
+    ClipMean,
     Conv,
     Graph,
     GraphProduct,
@@ -93,6 +94,9 @@ def _width(node: Node, x: Sequence[tuple[Value, Width]], value: Value) -> Width:
             about, one = x[0]
             terms_bits = sum_bits(about.joints) + multiplier.bit_length()
             return Width(one.magnitude_bits + terms_bits, one.magnitude_bits + terms_bits + 1)
+        case ClipMean(shift=shift):
+            one = x[0][1]
+            return Width(one.magnitude_bits + shift, one.bits + shift)
         case LayerNorm():
             words = x[0][0].channels * x[0][0].joints
             most = layer_norm_bound(words, node.seeds, node.newton_steps, node.frac_bits)

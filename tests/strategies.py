@@ -18,6 +18,7 @@ from fxp.ir import (
     Add,
     Affine,
     Argmax,
+    ClipMean,
     Conv,
     Graph,
     GraphProduct,
@@ -125,6 +126,8 @@ def random_chain(
         x = build.cast(joined, f"{at}.add.q", relu=True)
         stream = build.cast(joined, f"{at}.add.stream", relu=True) if rng.random() < 0.5 else x
     pooled = build.cast(build.joint_mean(x, "pool"), "pool.q")
+    if rng.random() < 0.2:
+        pooled = build.cast(build.clip_mean(pooled, "whole"), "whole.q")
     logits = build.cast(build.conv(pooled, int(rng.integers(2, 6)), "classifier"), "logits")
     build.argmax(logits)
     return build.graph("chain")
@@ -219,9 +222,12 @@ class _Builder:
 
     # ---- choices
 
-    def pick(self, multiplied: bool) -> str:
-        """A random earlier value, recent ones more often; one a multiplier may read if asked."""
-        names = list(self.values)
+    def pick(self, multiplied: bool, over_time: bool = False) -> str:
+        """A random earlier value, recent ones more often.
+
+        One that a multiplier, or a node over time may read, if asked.
+        """
+        names = [name for name, value in self.values.items() if value.period or not over_time]
         if multiplied:
             bits = [self.values[name].stored_bits for name in names]
             names = [n for n, b in zip(names, bits, strict=True) if b is not None and b <= 32]
@@ -250,7 +256,7 @@ class _Builder:
 
     def random_node(self) -> None:
         at = f"n{len(self.nodes)}"
-        kind = self.below(12)
+        kind = self.below(13)
         if kind == 0:
             self.conv(self.pick(True), self.between(1, 5), at)
         elif kind == 1:
@@ -258,10 +264,10 @@ class _Builder:
             parts = [p for p in (1, 2, 3) if self.values[x].channels % p == 0]
             self.graph_product(x, parts[self.below(len(parts))], at)
         elif kind == 2:
-            self.temporal_sum(self.pick(self.rng.random() < 0.7), at)
+            self.temporal_sum(self.pick(self.rng.random() < 0.7, True), at)
         elif kind == 3:
             stride = 1 if self.rng.random() < 0.6 else self.between(2, 4)
-            self.temporal_conv(self.pick(True), self.between(1, 5), at, stride)
+            self.temporal_conv(self.pick(True, True), self.between(1, 5), at, stride)
         elif kind == 4:
             self.affine(self.pick(True), at)
         elif kind == 5:
@@ -269,6 +275,8 @@ class _Builder:
             self.add(a, self.like(a), at)
         elif kind == 6:
             self.joint_mean(self.pick(True), at)
+        elif kind == 12:
+            self.clip_mean(self.pick(True, True), at)
         elif kind == 7:
             self.layer_norm(self.pick(True), at)
         elif kind == 8:
@@ -329,6 +337,10 @@ class _Builder:
         return self.fitting(
             lambda bits: JointMean(name, x, min(multiplier, (1 << bits) - 1), shift)
         )
+
+    def clip_mean(self, x: str, name: str) -> str:
+        shift, longest = self.between(0, 12), self.between(64, 2000)
+        return self.fitting(lambda bits: ClipMean(name, x, min(shift, bits), longest))
 
     def layer_norm(self, x: str, name: str) -> str:
         """A norm of `x`, or of a narrower cast of it where the sums of squares need that."""

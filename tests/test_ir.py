@@ -7,6 +7,7 @@ from fxp.ir import (
     Add,
     Affine,
     Argmax,
+    ClipMean,
     Conv,
     Graph,
     GraphProduct,
@@ -106,6 +107,23 @@ def test_complete_frames_are_those_whose_newest_frame_was_read() -> None:
                 assert complete_frames(Timing(period, ahead), seen, ended=False) == there
                 every = len(range(0, seen, period))
                 assert complete_frames(Timing(period, ahead), seen, ended=True) == every
+
+
+def test_behind_a_clip_mean_there_is_one_frame_at_the_end() -> None:
+    nodes = (
+        Input("x", 1, 1, QFormat(4, 0)),
+        TemporalConv("t", "x", CUBE, ZERO, lookahead=1, stride=2),
+        Requantise("t.q", "t", CAST),
+        ClipMean("m", "t.q", 0, 9),
+        ClipMean("n", "x", 0, 9),
+        Add("join", "m", "n"),
+    )
+    found = timings(Graph("g", nodes, ("join",)))
+    assert found["join"] == found["m"] == Timing(0, 1)
+    assert delay_frames(nodes[-1], found) == (0, 0)
+    for seen in range(9):
+        assert complete_frames(found["m"], seen, ended=False) == 0
+        assert complete_frames(found["m"], seen, ended=True) == (seen > 0)
 
 
 def test_layer_is_the_name_up_to_the_first_dot() -> None:

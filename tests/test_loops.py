@@ -9,6 +9,7 @@ from fxp.ir import (
     Add,
     Affine,
     Argmax,
+    ClipMean,
     Conv,
     Graph,
     GraphProduct,
@@ -23,7 +24,7 @@ from fxp.ir import (
     Weights,
 )
 from fxp.node_tables import reciprocal_root_seeds
-from fxp.qformat import QFormat
+from fxp.qformat import Cast, QFormat
 from fxp.ranges import analyse
 from fxp.spec import ArchSpec, QuantSpec
 from fxp.validate import describe
@@ -163,6 +164,23 @@ def test_strides_thin_the_frames_out() -> None:
     assert cost.macs_mean == 12 + 72 / 2 + 24 / 2
 
 
+def test_work_of_a_clip_mean_and_of_what_runs_once_per_clip() -> None:
+    nodes = (
+        *temporal_graph().nodes[:3],
+        ClipMean("m", "c.q", 4, 300),
+        Requantise("m.q", "m", Cast(QFormat(8, 0))),
+        Conv("once", "m.q", Weights(np.zeros((5, 2), np.int64), 4, (0,)), np.zeros(5, np.int64)),
+    )
+    graph = Graph("g", nodes, ("once",))
+    loops = loops_of(graph)
+    assert (loops["m"].adds, loops["m"].period) == (6, 1)
+    assert loops["m"].accumulator_bits == 7 + 4
+    assert loops["m"].state == (State("accumulator", "m", 1, 6, 7 + 9),)  # 2**9 frames hold 300
+    assert [loops[name].period for name in ("c", "m.q", "once")] == [1, 0, 0]
+    cost = estimate(graph, machine())
+    assert (cost.macs, cost.macs_mean) == (12 + 30, 12)
+
+
 def test_a_multiplier_only_where_scales_differ_or_are_no_power_of_two() -> None:
     def affine(*scale: int) -> Affine:
         raw = np.array(scale, np.int64)[:, None]
@@ -194,7 +212,7 @@ def naive_macs(node: Node, joints: int, sparse: bool) -> int:
             return sum(1 for entry in node.adjacency.raw.flat if entry or not sparse)
         case Input() | TemporalSum() | Affine() | Add() | JointMean() | Requantise() | Argmax():
             return 0
-        case LayerNorm() | Softmax():
+        case ClipMean() | LayerNorm() | Softmax():
             return 0
         case _:
             assert_never(node)

@@ -15,6 +15,7 @@ from fxp.ir import (
     Add,
     Affine,
     Argmax,
+    ClipMean,
     Conv,
     Graph,
     GraphProduct,
@@ -170,6 +171,26 @@ def test_affine_per_channel_and_per_joint() -> None:
     assert run(clip, node)["y"] == [[[6, 12], [-3, -4]]]
 
 
+def test_clip_mean_is_rounded_half_up() -> None:
+    # sums 6 and -6 of 4 frames: 1.5 and -1.5, in halves 3 and -3, as whole numbers 2 and -1
+    clip = [[[1, -1]], [[2, -2]], [[3, -3]], [[0, 0]]]
+    assert run(clip, ClipMean("y", "x", 1, 4))["y"] == [[[3, -3]]]
+    assert run(clip, ClipMean("y", "x", 0, 4))["y"] == [[[2, -1]]]
+    # sums 1 and -1 of 3 frames in 16ths: 5.33 and -5.33
+    assert run([[[1, -1]], [[0, 0]], [[0, 0]]], ClipMean("y", "x", 4, 9))["y"] == [[[5, -5]]]
+    # of one frame it is the frame
+    assert run([[[7, -8], [0, 5]]], ClipMean("y", "x", 3, 1))["y"] == [[[56, -64], [0, 40]]]
+
+
+def test_a_clip_longer_than_its_mean_allows_is_refused() -> None:
+    # 5 frames behind a stride of 2 are up to 10 of the input
+    keep = TemporalConv("k", "x", weights([[[1]]]), words([0]), stride=2)
+    nodes = (keep, Requantise("q", "k", Cast(QFormat(8, 0))), ClipMean("y", "q", 0, 5))
+    assert run([[[3]]] * 10, *nodes)["y"] == [[[3]]]
+    with pytest.raises(InputError, match=r"^graph `g`: a clip has at most 10 frames .* got 11$"):
+        run([[[3]]] * 11, *nodes)
+
+
 def layer_norm(epsilon: int = 0, frac_bits: int = 10) -> LayerNorm:
     return LayerNorm("y", "x", words([epsilon]), reciprocal_root_seeds(), 2, frac_bits)
 
@@ -321,7 +342,7 @@ def test_every_value_has_its_described_shape_and_starts_with_the_clip(
     assert list(values) == [node.name for node in graph.nodes]
     assert (values["input"] == clip).all()
     for name, value in values.items():
-        frames = len(clip[:: about[name].period])
+        frames = len(clip[:: about[name].period]) if about[name].period else 1
         assert value.shape == (frames, about[name].channels, about[name].joints)
 
 
@@ -330,7 +351,7 @@ def test_random_graphs_cover_every_node_mode_and_width() -> None:
     nodes = [node for graph in graphs for node in graph.nodes]
     assert {type(node).__name__ for node in nodes} == {
         "Input", "Conv", "GraphProduct", "TemporalSum", "TemporalConv", "Affine", "Add",
-        "JointMean", "LayerNorm", "Requantise", "Softmax", "Argmax",
+        "JointMean", "ClipMean", "LayerNorm", "Requantise", "Softmax", "Argmax",
     }  # fmt: skip
     casts = [node.cast for node in nodes if isinstance(node, Requantise)]
     assert {(cast.rounding, cast.overflow) for cast in casts} >= {

@@ -14,6 +14,7 @@ from fxp.ir import (
     Add,
     Affine,
     Argmax,
+    ClipMean,
     Conv,
     Graph,
     GraphProduct,
@@ -31,7 +32,7 @@ from fxp.ir import (
 from fxp.node_tables import reciprocal_root_seeds
 from fxp.oracle import evaluate
 from fxp.qformat import Cast, Overflow, QFormat, Rounding
-from fxp.ranges import Signal, analyse, cast_range, certify, inner_bits, signed_bits
+from fxp.ranges import Signal, analyse, cast_range, certify, clip_sum_bits, inner_bits, signed_bits
 from tests.strategies import OVERFLOWS, ROUNDINGS, graphs_with_clips, random_graph
 
 
@@ -120,6 +121,18 @@ def test_a_numerator_times_its_root_counts_as_well() -> None:
     assert inside(4, 8, 18) == 30
     assert inside(4, 8, 0) == 31
     assert inside(1, 8, 18) == 16  # the numerator of a single word is 0; 2**14
+
+
+def test_range_of_a_clip_mean_and_the_registers_inside_it() -> None:
+    node = ClipMean("y", "x", 2, 5)
+    graph = Graph("g", (Input("x", 1, 1, SMALL), node), ("y",))
+    assert_tight(graph, every_clip(4, SMALL))
+    x = analyse(graph)["x"]
+    assert clip_sum_bits(node, x) == 5  # -10..5
+    assert inner_bits(node, [x]) == 1 + 7  # 5 * (2 << 3) + 5 = 85
+    wide = replace(graph, nodes=(Input("x", 1, 1, QFormat(32, 0)), replace(node, max_frames=2**28)))
+    with pytest.raises(GraphError, match=r"^node `y`: a sum inside it needs 64 bits"):
+        certify(wide)
 
 
 def test_range_of_a_softmax_and_the_registers_inside_it() -> None:

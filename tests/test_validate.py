@@ -12,6 +12,7 @@ from fxp.ir import (
     Add,
     Affine,
     Argmax,
+    ClipMean,
     Conv,
     Graph,
     GraphProduct,
@@ -27,7 +28,7 @@ from fxp.ir import (
 )
 from fxp.node_tables import reciprocal_root_seeds
 from fxp.qformat import Cast, QFormat
-from fxp.validate import Value, describe
+from fxp.validate import Value, describe, longest_clip
 
 X = Input("x", 2, 3, QFormat(8, 4))
 CAST = Cast(QFormat(8, 2))
@@ -37,6 +38,7 @@ GRAPH = GraphProduct("y", "x", Weights(np.ones((2, 3, 3), np.int64), 2, (0, 5)))
 AFFINE = Affine("y", "x", Weights(np.ones((2, 1), np.int64), 2, (1, 3)), np.zeros((2, 3), np.int64))
 MEAN = JointMean("y", "x", 21845, 16)
 
+CLIP_MEAN = ClipMean("y", "x", 5, 300)
 SEEDS = reciprocal_root_seeds()
 LAYER_NORM = LayerNorm("y", "x", np.array([3]), SEEDS, 2, 11)
 
@@ -68,6 +70,7 @@ def of(**weights: Any) -> Weights:
         (AFFINE, Value(2, 3, (5, 7))),
         (Add("y", "x", "x"), Value(2, 3, (4,))),
         (MEAN, Value(2, 1, (20,))),
+        (CLIP_MEAN, Value(2, 3, (9,), period=0)),
         (LAYER_NORM, Value(2, 3, (11,))),
         (SOFTMAX, Value(2, 3, (9,))),
         (Requantise("y", "x", CAST), Value(2, 3, (2,), 8)),
@@ -200,6 +203,8 @@ def test_rules_of_the_whole_graph(
         ),
         (replace(MEAN, multiplier=0), "`multiplier` must be 1..2147483647, got 0"),
         (replace(MEAN, multiplier=2**31), "`multiplier` must be 1..2147483647, got 2147483648"),
+        (replace(CLIP_MEAN, shift=-1), "`shift` must be an int >= 0, got -1"),
+        (replace(CLIP_MEAN, max_frames=0), "`max_frames` must be an int >= 1, got 0"),
         (replace(MEAN, shift=-1), "`shift` must be an int >= 0, got -1"),
         (
             Requantise("y", "x", QFormat(8, 2)),
@@ -279,12 +284,30 @@ def test_add_needs_equal_frame_rates() -> None:
     assert describe_nodes(X, half, cast, again)["z"].period == 6
 
 
+@pytest.mark.parametrize("node", [TemporalSum("z", "q", 2), TCONV, replace(CLIP_MEAN, name="z")])
+def test_nodes_over_time_read_streams(node: Node) -> None:
+    once = (X, CLIP_MEAN, Requantise("q", "y", CAST))
+    assert describe_nodes(*once)["q"].period == 0
+    with pytest.raises(GraphError, match="node `z`: operand `q` has one frame per clip; nodes"):
+        describe_nodes(*once, replace(node, name="z", x="q"))
+    with pytest.raises(GraphError, match="for every 0 of the input of `q` and for every 1 of `x`"):
+        describe_nodes(*once, Add("z", "q", "x"))
+    assert describe_nodes(*once, Add("z", "q", "y"))["z"].period == 0
+
+
+def test_the_longest_clip_is_the_shortest_that_a_mean_allows() -> None:
+    half, cast = replace(TCONV, name="h", stride=2), Requantise("q", "h", CAST)
+    nodes = (X, half, cast, ClipMean("a", "q", 0, 7), ClipMean("b", "x", 0, 20))
+    assert longest_clip(Graph("g", nodes, ("a",))) == 14
+    assert longest_clip(Graph("g", nodes[:3], ("q",))) is None
+
+
 def test_add_needs_equal_shapes() -> None:
     text = "node `z`: operands must have one shape, got (2, 3) of `x` and (4, 3) of `y`"
     refused(text, (X, CONV, Add("z", "x", "y")))
 
 
-@pytest.mark.parametrize("node", [CONV, TCONV, GRAPH, AFFINE, MEAN, LAYER_NORM, SOFTMAX])
+@pytest.mark.parametrize("node", [CONV, TCONV, GRAPH, AFFINE, MEAN, CLIP_MEAN, LAYER_NORM, SOFTMAX])
 def test_multipliers_read_stored_values_of_32_bits_at_most(node: Node) -> None:
     sum_of_sums = Add("a", "x", "x")
     text = (

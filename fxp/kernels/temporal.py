@@ -70,6 +70,19 @@ def temporal_conv(
 
 
 @kernel
+def clip_mean(x: IntArray, frames: int, shift: int, total: IntArray, y: IntArray) -> None:
+    """`total += x`; if y has a frame, it is `total * 2**shift / frames`, half up.
+
+    Shapes: x (T, F), total (1, F) int64, y (0 or 1, F).
+    """
+    for f in range(x.shape[0]):
+        for i in range(x.shape[1]):
+            total[0, i] += x[f, i]
+    for i in range(y.shape[1] * y.shape[0]):
+        y[0, i] = (2 * (total[0, i] << shift) + frames) // (2 * frames)
+
+
+@kernel
 def delay(x: IntArray, seen: int, first: int, ring: IntArray, y: IntArray) -> None:
     """The frames from `first` on of a value whose new frames x, from `seen` on, are there early.
 

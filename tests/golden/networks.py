@@ -15,6 +15,7 @@ from fxp.ir import (
     Add,
     Affine,
     Argmax,
+    ClipMean,
     Conv,
     Graph,
     GraphProduct,
@@ -237,6 +238,32 @@ def strided(rng: np.random.Generator) -> Graph:
     return Graph("strided", tuple(nodes), ("logits", "label"), 32, {"synthetic": True})
 
 
+def clip(rng: np.random.Generator) -> Graph:
+    """Recognition: two persons of three joints, a stride, means over joints and over frames."""
+    single = adjacency(rng, 2, 3, 8)
+    pair = np.stack([np.kron(np.eye(2, dtype=np.int64), part) for part in single.raw])
+    nodes: list[Node] = [
+        Input("input", 3, 6, QFormat(8, 5)),
+        Conv("block0.conv", "input", constants(rng, (8, 3), 8, 7), rng.integers(-99, 99, 8)),
+        Requantise("block0.conv.q", "block0.conv", cast(8, 4)),
+        GraphProduct("block0.graph", "block0.conv.q", Weights(pair, 8, single.frac_bits)),
+        Requantise("block0.graph.q", "block0.graph", cast(8, 4), relu=True),
+        TemporalConv(
+            "block0.tconv", "block0.graph.q", constants(rng, (4, 4, 3), 6, 6),
+            rng.integers(-99, 99, 4), 1, 1, 2,
+        ),
+        Requantise("block0.tconv.q", "block0.tconv", cast(8, 3, False), relu=True),
+        JointMean("pool", "block0.tconv.q", round(2**10 / 6), 10),
+        Requantise("pool.q", "pool", cast(12, 7)),
+        ClipMean("whole", "pool.q", 4, 300),
+        Requantise("whole.q", "whole", cast(8, 4)),
+        Conv("classifier", "whole.q", constants(rng, (3, 4), 8, 6), rng.integers(-9, 9, 3)),
+        Requantise("logits", "classifier", cast(12, 6)),
+        Argmax("label", "logits"),
+    ]  # fmt: skip
+    return Graph("clip", tuple(nodes), ("logits", "label"), 32, {"synthetic": True})
+
+
 CASES: Mapping[str, Case] = {
     "dilated": Case(dilated, seed=3, frames=9, lanes=1),
     "ragged": Case(ragged, seed=43, frames=9, lanes=4),
@@ -244,6 +271,7 @@ CASES: Mapping[str, Case] = {
     "normed": Case(normed, seed=5, frames=7, lanes=2),
     "shares": Case(shares, seed=6, frames=12, lanes=2),
     "strided": Case(strided, seed=7, frames=17, lanes=1),
+    "clip": Case(clip, seed=8, frames=11, lanes=2),
 }
 
 
