@@ -22,13 +22,16 @@ from fxp.ir import (
     Add,
     Affine,
     Argmax,
+    ClipMean,
     Conv,
     Graph,
     GraphProduct,
     Input,
     JointMean,
+    LayerNorm,
     Node,
     Requantise,
+    Softmax,
     TemporalConv,
     TemporalSum,
     layer_of,
@@ -176,7 +179,17 @@ def _constant_bits(node: Node, quant: QuantSpec) -> int:
         case Affine():
             least = LEAST_INPUT_NORM_BITS if node.name == INPUT_NORM else LEAST_NORM_BITS
             return quant.norm_bits or max(least, weight_bits)
-        case Input() | TemporalSum() | Add() | JointMean() | Requantise() | Argmax():
+        case (
+            Input()
+            | TemporalSum()
+            | Add()
+            | JointMean()
+            | ClipMean()
+            | LayerNorm()
+            | Softmax()
+            | Requantise()
+            | Argmax()
+        ):
             raise ValueError(f"{node.name} has no constant operand")
         case _:
             assert_never(node)

@@ -8,9 +8,24 @@ from typing import assert_never
 import numpy as np
 
 from fxp.ir import IntArray
-from fxp.kernels import conv, graph, pointwise, temporal
+from fxp.kernels import conv, graph, norm, pointwise, temporal
 from fxp.kernels.casting import Clamp, Recast, apply_cast
-from fxp.plan import Aggregate, Join, Mean, Multiply, Pick, Plan, Read, Scale, Stage, Taps, Window
+from fxp.plan import (
+    Aggregate,
+    Average,
+    Join,
+    Mean,
+    Multiply,
+    Normalise,
+    Pick,
+    Plan,
+    Read,
+    Scale,
+    Share,
+    Stage,
+    Taps,
+    Window,
+)
 from fxp.state import State, delay_key, frames_of
 
 
@@ -30,7 +45,7 @@ def advance(
             if name not in kept:
                 del values[name]
     state.frames += len(words)
-    state.finished = flush and plan.latency > 0
+    state.finished = flush and plan.waits_for_end
     return {name: values[name] for name in kept}
 
 
@@ -42,15 +57,22 @@ def _evaluate(plan: Plan, state: State, stage: Stage, x: list[IntArray], flush: 
             raise AssertionError("a Read has no operands")
         case Taps():
             seen = frames_of(plan, state, stage.reads[0])
-            extra = k.lookahead * flush
-            y = _empty(stage, _completed(seen, len(x[0]) + extra, k.lookahead))
-            ring = state.rings[name]
+            extra = _zeros_after(k, seen + len(x[0])) if flush else 0
+            first, last = (_outputs(k, frames) for frames in (seen, seen + len(x[0]) + extra))
+            y, ring = _empty(stage, last - first), state.rings[name]
             temporal.temporal_conv(
-                x[0], extra, seen, k.lookahead, k.dilation, ring, k.weight, k.bias, y
+                x[0], extra, seen, k.lookahead, k.stride, k.dilation, ring, k.weight, k.bias, y
+            )
+            return y
+        case Average():
+            frames = frames_of(plan, state, stage.reads[0]) + len(x[0])
+            y = _empty(stage, int(flush and frames > 0))
+            temporal.clip_mean(
+                _flat(x[0]), frames, k.shift, _flat(state.accumulators[name]), _flat(y)
             )
             return y
         case Join():
-            a, b = (_delayed(plan, state, stage, side, x[side], flush) for side in (0, 1))
+            a, b = (_delayed(plan, state, stage, side, x) for side in (0, 1))
             y = _empty(stage, len(a))
             pointwise.add(_flat(a), _flat(b), *k.factors, _flat(y))
             return y
@@ -68,6 +90,10 @@ def _evaluate(plan: Plan, state: State, stage: Stage, x: list[IntArray], flush: 
             pointwise.affine(_flat(x[0]), k.scale, k.bias, _flat(y))
         case Mean():
             graph.joint_mean(x[0], k.multiplier, y)
+        case Normalise():
+            norm.layer_norm(_flat(x[0]), k.epsilon, k.seeds, k.newton_steps, k.frac_bits, _flat(y))
+        case Share():
+            norm.softmax(x[0], k.coarse, k.fine, k.exp_bits, k.frac_bits, y)
         case Clamp() | Recast():
             apply_cast(k, _flat(x[0]), _flat(y))
         case Pick():
@@ -77,25 +103,29 @@ def _evaluate(plan: Plan, state: State, stage: Stage, x: list[IntArray], flush: 
     return y
 
 
-def _delayed(
-    plan: Plan, state: State, stage: Stage, side: int, x: IntArray, flush: bool
-) -> IntArray:
-    """An `Add`'s operand, held back until the other one is there."""
+def _delayed(plan: Plan, state: State, stage: Stage, side: int, x: list[IntArray]) -> IntArray:
+    """An `Add`'s operand: its frames that go with the new ones of the operand that comes last."""
     assert isinstance(stage.operation, Join)
-    depth = stage.operation.delays[side]
-    if depth == 0:
-        return x
-    seen = frames_of(plan, state, stage.reads[side])
-    extra = depth * flush
-    y = np.empty((_completed(seen, len(x) + extra, depth), *x.shape[1:]), x.dtype)
+    if stage.operation.delays[side] == 0:
+        return x[side]
+    seen, first = (frames_of(plan, state, stage.reads[i]) for i in (side, 1 - side))
+    y = np.empty((len(x[1 - side]), *x[side].shape[1:]), x[side].dtype)
     line = state.delays[delay_key(stage.name, side)]
-    temporal.delay(_flat(x), extra, seen, _flat(line), _flat(y))
+    temporal.delay(_flat(x[side]), seen, first, _flat(line), _flat(y))
     return y
 
 
-def _completed(seen: int, frames: int, lag: int) -> int:
-    """How many of `frames` frames after the first `seen` are not among the first `lag`."""
-    return max(0, min(frames, seen + frames - lag))
+def _outputs(taps: Taps, frames: int) -> int:
+    """How many results a temporal convolution has after reading so many frames."""
+    return max(0, -((taps.lookahead - frames) // taps.stride))
+
+
+def _zeros_after(taps: Taps, frames: int) -> int:
+    """How many zero frames it reads after the last of `frames`, for its own last result."""
+    if frames == 0:
+        return 0
+    newest = (frames - 1) // taps.stride * taps.stride + taps.lookahead
+    return max(0, newest - (frames - 1))
 
 
 def _empty(stage: Stage, frames: int) -> IntArray:

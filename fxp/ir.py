@@ -1,14 +1,16 @@
 """The integer network as data: a small graph of nodes, without methods and without behaviour.
 
-Every node but `Requantise` is exact: its output is the mathematical sum or product of its operands,
-as wide as it needs to be (an *accumulator*). The one lossy node is `Requantise`, which casts an
-accumulator into a stored format. One accumulator may feed several of them: the residual stream and
-the operand read from it are two casts of one value, never a cast of a cast.
+Nodes are exact: the output is the mathematical sum or product of the operands, as wide as it needs
+to be (an *accumulator*). Only `ClipMean`, `LayerNorm` and `Softmax` divide, and round as they
+state. The one node that narrows is `Requantise`, which casts an accumulator into a stored format.
+One accumulator may feed several of them: the residual stream and the operand read from it are two
+casts of one value, never a cast of a cast.
 
 Values are named after the node that makes them and have the shape `(C, V)` per frame (channels,
 joints). A value is *stored* when it comes from `Input`, `Requantise`, or a `TemporalSum` of a
 stored value: it then has one `frac_bits` for all channels. Operands of multiplying nodes (`Conv`,
-`GraphProduct`, `TemporalConv`, `Affine`, `JointMean`) must be stored.
+`GraphProduct`, `TemporalConv`, `Affine`, `JointMean`, `LayerNorm`) and of `ClipMean` and `Softmax`
+must be stored.
 
 What a node computes is defined by `fxp.oracle`, in plain Python integers. Names are dotted
 (`block3.conv`); the part before the last dot, or the whole name without one, is the node's *layer*.
@@ -18,6 +20,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from types import MappingProxyType
 from typing import Any
 
 import numpy as np
@@ -26,6 +29,8 @@ import numpy.typing as npt
 from fxp.qformat import Cast, QFormat
 
 IntArray = npt.NDArray[np.int64]
+# Of a field younger than the file formats: files and hashes leave it out where it has its default.
+LEFT_OUT = MappingProxyType({"left_out": True})
 
 
 @dataclass(frozen=True, eq=False)
@@ -97,6 +102,9 @@ class TemporalConv:
     Symmetric padding is `lookahead = (taps - 1) * dilation // 2`; a causal one is 0. A streaming
     implementation emits frame t once `lookahead` further frames have come; the delay lines that
     keep other paths in step follow from that and are no nodes of their own (`lookaheads`).
+
+    With a `stride` the value has every `stride`-th of those frames, from frame 0 on: of T frames
+    it makes `ceil(T / stride)`, and frame u is that of `t = u * stride`.
     """
 
     name: str
@@ -105,6 +113,7 @@ class TemporalConv:
     bias: IntArray
     dilation: int = 1
     lookahead: int = 0
+    stride: int = field(default=1, metadata=LEFT_OUT)
 
 
 @dataclass(frozen=True, eq=False)
@@ -144,6 +153,59 @@ class JointMean:
 
 
 @dataclass(frozen=True)
+class ClipMean:
+    """The mean over all T frames of a clip, once, at its end: one frame per clip is left.
+
+    `y[c, v] = floor((2 * (S << shift) + T) / (2 * T))` with `S = sum_t x_t[c, v]`, that is half up,
+    with `F_x + shift` fractional bits. T counts frames of x and is at most `max_frames`.
+    """
+
+    name: str
+    x: str
+    shift: int
+    max_frames: int
+
+
+@dataclass(frozen=True, eq=False)
+class LayerNorm:
+    """Frame by frame `y[c, v] = (N * x[c, v] - S0) / sqrt(N * S1 - S0**2 + epsilon)`, N = C * V.
+
+    S0 and S1 are the sums of all words and of their squares. The reciprocal square root is taken by
+    table and Newton's iteration, to the bit as `fxp.elementary` defines it: `seeds` `(3 * 2**j,)`
+    holds the first guess for each interval of mantissas, `newton_steps` iterations refine it. The
+    result is rounded half up to `frac_bits`; it is an accumulator, scaled by an `Affine` behind its
+    cast. `epsilon` `(1,)` is in raw units of the variance, `2 * F_x` fractional bits times `N**2`
+    (`fxp.node_tables.layer_norm_epsilon`).
+    """
+
+    name: str
+    x: str
+    epsilon: IntArray
+    seeds: IntArray
+    newton_steps: int
+    frac_bits: int
+
+
+@dataclass(frozen=True, eq=False)
+class Softmax:
+    """Over channels, joint by joint: `y[c] = floor((e[c] << frac_bits) / sum(e))`.
+
+    `e[c]` stands for `exp(x[c] - max(x))`, from two tables with `exp_bits` fractional bits: with
+    `d = max(x) - x[c]` it is the product of `fine[d % len(fine)]` and `coarse[d // len(fine)]` (the
+    last entry of `coarse` beyond its end), rounded half up to `exp_bits`. `coarse` `(n,)` and
+    `fine` `(2**j,)` are made for one `frac_bits` of x (`fxp.node_tables.exp_tables`); both begin
+    with `2**exp_bits`.
+    """
+
+    name: str
+    x: str
+    coarse: IntArray
+    fine: IntArray
+    exp_bits: int
+    frac_bits: int
+
+
+@dataclass(frozen=True)
 class Requantise:
     """Cast an accumulator into a stored format: round, overflow, then (if asked) ReLU."""
 
@@ -170,6 +232,9 @@ Node = (
     | Affine
     | Add
     | JointMean
+    | ClipMean
+    | LayerNorm
+    | Softmax
     | Requantise
     | Argmax
 )
@@ -203,17 +268,68 @@ def operands(node: Node) -> tuple[str, ...]:
             return (node.x,)
 
 
+@dataclass(frozen=True, slots=True)
+class Timing:
+    """When the frames of a value come.
+
+    It has one frame for every `period` frames of the input, and its frame u is complete once frame
+    `u * period + lookahead` of the input has been read. With a period of 0 (behind a `ClipMean`) it
+    has one frame, complete at the end of the clip.
+    """
+
+    period: int
+    lookahead: int
+
+
+def period_after(node: Node, period: int) -> int:
+    """Frames of the input per frame of a node's value, from that of what it reads."""
+    match node:
+        case TemporalConv(stride=stride):
+            return period * stride
+        case ClipMean():
+            return 0
+        case _:
+            return period
+
+
+def timings(graph: Graph) -> dict[str, Timing]:
+    """The timing of every value: strides multiply along a path, lookaheads add up."""
+    found: dict[str, Timing] = {}
+    for node in graph.nodes:
+        x = [found[name] for name in operands(node)]
+        period = x[0].period if x else 1  # an Add's operands have the same
+        own = period * node.lookahead if isinstance(node, TemporalConv) else 0
+        ahead = own + max((timing.lookahead for timing in x), default=0)
+        found[node.name] = Timing(period_after(node, period), ahead)
+    return found
+
+
+def complete_frames(timing: Timing, seen: int, ended: bool) -> int:
+    """How many frames of a value are complete when `seen` frames of the input were read.
+
+    When the clip has `ended` there, frames that would have needed later ones are complete too.
+    """
+    if timing.period == 0:
+        return int(ended and seen > 0)
+    return max(0, -((timing.lookahead * (not ended) - seen) // timing.period))
+
+
+def delay_frames(node: Add, found: Mapping[str, Timing]) -> tuple[int, int]:
+    """How many frames of its operands a and b an `Add` has to keep until the other one comes."""
+    latest, period = found[node.name].lookahead, found[node.name].period
+    if period == 0:  # both come at the end
+        return 0, 0
+    a, b = (-((found[x].lookahead - latest) // period) for x in (node.a, node.b))
+    return a, b
+
+
 def lookaheads(graph: Graph) -> dict[str, int]:
     """Frames of the future that each value needs: the sum of lookaheads along its longest path.
 
-    The largest over the outputs is the streaming latency in frames. Where an `Add` joins paths of
-    unequal lookahead, the earlier operand waits in a delay line of the difference.
+    Counted in frames of the input. The largest over the outputs is the streaming latency. Where an
+    `Add` joins paths of unequal lookahead, the earlier operand waits in a delay line.
     """
-    ahead: dict[str, int] = {}
-    for node in graph.nodes:
-        own = node.lookahead if isinstance(node, TemporalConv) else 0
-        ahead[node.name] = own + max((ahead[x] for x in operands(node)), default=0)
-    return ahead
+    return {name: timing.lookahead for name, timing in timings(graph).items()}
 
 
 def layer_of(name: str) -> str:

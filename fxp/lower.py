@@ -16,14 +16,17 @@ from fxp.ir import (
     Add,
     Affine,
     Argmax,
+    ClipMean,
     Conv,
     Graph,
     GraphProduct,
     Input,
     IntArray,
     JointMean,
+    LayerNorm,
     Node,
     Requantise,
+    Softmax,
     TemporalConv,
     TemporalSum,
     Weights,
@@ -74,6 +77,8 @@ def lower(net: FloatNet, formats: Formats, name: str = "") -> Graph:
                 frac_bits[blank.name] = frac_bits[blank.x]
             case Add() | JointMean() | Argmax():
                 node = blank
+            case ClipMean() | LayerNorm() | Softmax():
+                raise AssertionError(f"{blank.name}: no outline has one")
             case _:
                 assert_never(blank)
         nodes.append(node)

@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from fxp.archive import canonical_json
-from fxp.ir import Argmax, Input, Node, Requantise, lookaheads
+from fxp.ir import Argmax, Input, Node, Requantise
 from fxp.memories import Ground, Memory, memories_of, value_file
 from fxp.node_fields import describe_node
 from fxp.store import graph_hash
@@ -27,7 +27,6 @@ def manifest_of(
 ) -> dict[str, Any]:
     """The manifest as JSON data, its own hash included; `sha256` is by file name."""
     graph, settings = ground.graph, ground.settings
-    ahead = lookaheads(graph)
     body = {
         "format": FORMAT,
         "version": VERSION,
@@ -40,14 +39,14 @@ def manifest_of(
             "sha256": sha256[MODEL],
             "outputs": list(graph.outputs),
             "accumulator_bits": graph.accumulator_bits,
-            "latency_frames": max(ahead[name] for name in graph.outputs),
+            "latency_frames": max(ground.timing[name].lookahead for name in graph.outputs),
         },
         "stimulus": value_file(graph.nodes[0].name),
         "frames": settings.frames,
         "lanes": settings.lanes,
         "taps": list(settings.taps),
         "snapshots": list(settings.snapshots),
-        "stages": [_stage(node, ground, ahead[node.name]) for node in graph.nodes],
+        "stages": [_stage(node, ground) for node in graph.nodes],
         "files": [_file(memory, sha256[memory.file]) for memory in memories_of(ground)],
     }
     return {**body, "manifest_sha256": manifest_sha256(body)}
@@ -97,9 +96,11 @@ def first_difference(expected: Any, found: Any, path: str = "") -> str | None:
     return None if same else f"{path}: expected {expected!r:.80}, got {found!r:.80}"
 
 
-def _stage(node: Node, ground: Ground, lookahead_frames: int) -> dict[str, Any]:
+def _stage(node: Node, ground: Ground) -> dict[str, Any]:
     """A node as the graph has it (rounding and overflow included), and the value it makes."""
     signal, (word_bits, signed) = ground.signals[node.name], ground.formats[node.name]
+    timing = ground.timing[node.name]
+    strided = {"period_frames": timing.period} if timing.period != 1 else {}
     is_sum = not isinstance(node, Input | Requantise | Argmax)
     return {
         "node": describe_node(node),
@@ -111,7 +112,8 @@ def _stage(node: Node, ground: Ground, lookahead_frames: int) -> dict[str, Any]:
             "frac_bits": list(signal.frac_bits),
             "bound": [min(signal.lo), max(signal.hi)],
             "accumulator_bits": ground.widths[node.name] if is_sum else None,
-            "lookahead_frames": lookahead_frames,
+            "lookahead_frames": timing.lookahead,
+            **strided,
         },
     }
 

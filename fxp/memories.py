@@ -10,33 +10,40 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Literal, assert_never
 
+from fxp.elementary import ROOT_BITS
 from fxp.errors import InputError
 from fxp.hexmem import Layout
 from fxp.ir import (
     Add,
     Affine,
     Argmax,
+    ClipMean,
     Conv,
     Graph,
     GraphProduct,
     Input,
     IntArray,
     JointMean,
+    LayerNorm,
     Node,
     Requantise,
+    Softmax,
     TemporalConv,
     TemporalSum,
+    Timing,
     Weights,
-    lookaheads,
+    complete_frames,
+    delay_frames,
     operands,
+    timings,
 )
 from fxp.node_fields import node_arrays
-from fxp.ranges import Signal, analyse, certify, signed_bits
+from fxp.ranges import Signal, analyse, certify, clip_sum_bits, signed_bits
 from fxp.validate import describe
 
 MAX_LANES = 1024
 
-Role = Literal["constant", "value", "fifo", "accumulator", "history", "delay"]
+Role = Literal["constant", "value", "fifo", "accumulator", "total", "history", "delay"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,7 +90,7 @@ class Ground:
     """A graph, the settings, and what follows for its values.
 
     `formats` are (word_bits, signed) of each value; `groups` the partitions that share the channel
-    axis of a value.
+    axis of a value, `timing` when its frames come.
     """
 
     graph: Graph
@@ -92,6 +99,7 @@ class Ground:
     widths: Mapping[str, int]
     formats: Mapping[str, tuple[int, bool]]
     groups: Mapping[str, int]
+    timing: Mapping[str, Timing]
 
 
 def settings_for(
@@ -134,7 +142,7 @@ def ground_of(graph: Graph, settings: Settings) -> Ground:
     for node in graph.nodes:
         stored_bits = about[node.name].stored_bits
         formats[node.name] = _format(node, formats, signals, stored_bits or widths[node.name])
-    return Ground(graph, settings, signals, widths, formats, _groups(graph))
+    return Ground(graph, settings, signals, widths, formats, _groups(graph), timings(graph))
 
 
 def memories_of(ground: Ground) -> tuple[Memory, ...]:
@@ -205,7 +213,17 @@ def _format(
             return word_bits, formats[x][1] if signals[x].stored else True
         case Argmax(x=x):
             return max(1, (signals[x].channels - 1).bit_length()), False
-        case Conv() | GraphProduct() | TemporalConv() | Affine() | Add() | JointMean():
+        case (
+            Conv()
+            | GraphProduct()
+            | TemporalConv()
+            | Affine()
+            | Add()
+            | JointMean()
+            | ClipMean()
+            | LayerNorm()
+            | Softmax()
+        ):
             return word_bits, True
         case _:
             assert_never(node)
@@ -234,12 +252,17 @@ def _constant(node: Node, field: str, raw: IntArray, ground: Ground) -> Memory:
     value = getattr(node, field)
     if isinstance(value, Weights):
         word_bits, frac_bits = value.word_bits, value.frac_bits
+    elif isinstance(node, LayerNorm | Softmax):
+        word_bits, frac_bits = (
+            signed_bits(0, int(raw.max())),
+            (_table_frac_bits(field, node, ground),),
+        )
     else:  # a bias is the start value of its accumulator
         needed = signed_bits(int(raw.min()), int(raw.max()))
         word_bits = max(ground.widths[node.name], needed)
         frac_bits = ground.signals[node.name].frac_bits
     lanes, groups = ground.settings.lanes, ground.groups.get(node.name, 1)
-    if isinstance(node, GraphProduct):  # an adjacency is walked edge by edge, not in lanes
+    if isinstance(node, GraphProduct | LayerNorm | Softmax):  # read entry by entry, not in lanes
         lanes, groups = 1, 1
     shape = constant_words(node, field).shape
     layout = Layout(shape, axes, lane_axis, word_bits, True, lanes, groups)
@@ -256,21 +279,30 @@ def _constant_axes(node: Node, raw: IntArray) -> tuple[tuple[str, ...], int]:
             return ("joint", "channel"), 1
         case GraphProduct():
             return ("partition", "source", "target"), 0
-        case Input() | TemporalSum() | Add() | JointMean() | Requantise() | Argmax():
+        case LayerNorm() | Softmax():
+            return ("entry",), 0
+        case Input() | TemporalSum() | Add() | JointMean() | ClipMean() | Requantise() | Argmax():
             raise AssertionError(f"{node.name} has no constants")
         case _:
             assert_never(node)
 
 
+def _table_frac_bits(field: str, node: LayerNorm | Softmax, ground: Ground) -> int:
+    """Epsilon is added to squares; seeds are roots, both tables of a softmax exponentials."""
+    if isinstance(node, Softmax):
+        return node.exp_bits
+    return 2 * ground.signals[node.x].frac_bits[0] if field == "epsilon" else ROOT_BITS
+
+
 def _value(name: str, ground: Ground) -> Memory:
-    layout = value_layout(ground, name, ground.settings.frames)
+    frames = complete_frames(ground.timing[name], ground.settings.frames, ended=True)
+    layout = value_layout(ground, name, frames)
     frac_bits = ground.signals[name].frac_bits
     return Memory(value_file(name), "value", name, name, layout, frac_bits, "channel")
 
 
 def _rings(ground: Ground) -> list[Memory]:
     """What the network remembers between frames; names and slots as in `fxp.state.snapshot`."""
-    ahead = lookaheads(ground.graph)
     rings = []
     for node in ground.graph.nodes:
         match node:
@@ -281,12 +313,20 @@ def _rings(ground: Ground) -> list[Memory]:
                 slots = (weight.raw.shape[2] - 1) * dilation + 1
                 rings.append(_ring("history", name, x, slots, "slot", ground))
             case Add(name=name):
-                for key, x in (("delay_a", node.a), ("delay_b", node.b)):
-                    if slots := ahead[name] - ahead[x]:
+                delays = delay_frames(node, ground.timing)
+                operand = zip(("delay_a", "delay_b"), (node.a, node.b), delays, strict=True)
+                for key, x, slots in operand:
+                    if slots:
                         rings.append(_ring("delay", name, x, slots, "slot", ground, key))
-            case (
-                Input() | Conv() | GraphProduct() | Affine() | JointMean() | Requantise() | Argmax()
-            ):
+            case ClipMean(name=name, x=x):
+                ring = _ring("total", name, x, 1, "slot", ground, "accumulator")
+                bits = clip_sum_bits(node, ground.signals[x])
+                rings.append(
+                    replace(ring, layout=replace(ring.layout, word_bits=bits, signed=True))
+                )
+            case Input() | Conv() | GraphProduct() | Affine() | JointMean():
+                pass
+            case LayerNorm() | Softmax() | Requantise() | Argmax():
                 pass
             case _:
                 assert_never(node)

@@ -23,13 +23,16 @@ from fxp.ir import (
     Add,
     Affine,
     Argmax,
+    ClipMean,
     Conv,
     GraphProduct,
     Input,
     IntArray,
     JointMean,
+    LayerNorm,
     Node,
     Requantise,
+    Softmax,
     TemporalConv,
     TemporalSum,
     Weights,
@@ -46,6 +49,9 @@ NODE_KINDS: Mapping[str, type[Node]] = types.MappingProxyType(
         "Affine": Affine,
         "Add": Add,
         "JointMean": JointMean,
+        "ClipMean": ClipMean,
+        "LayerNorm": LayerNorm,
+        "Softmax": Softmax,
         "Requantise": Requantise,
         "Argmax": Argmax,
     }
@@ -124,7 +130,11 @@ def _plain(value: Any) -> Any:
     if isinstance(value, tuple):
         return list(value)
     if dataclasses.is_dataclass(value):
-        fields = {field.name: getattr(value, field.name) for field in dataclasses.fields(value)}
+        fields = {
+            field.name: getattr(value, field.name)
+            for field in dataclasses.fields(value)
+            if not (_may_be_left_out(field) and getattr(value, field.name) == field.default)
+        }
         return {k: _plain(v) for k, v in fields.items() if not isinstance(v, np.ndarray)}
     return value
 
@@ -133,6 +143,9 @@ def _build(cls: type[Any], given: Any, where: str, path: str, arrays: dict[str, 
     """An instance of `cls` from exactly its declared fields, each of exactly its declared type."""
     hints = typing.get_type_hints(cls)
     in_json = {name for name, hint in hints.items() if hint != IntArray}
+    defaults = {f.name: f.default for f in dataclasses.fields(cls) if _may_be_left_out(f)}
+    if isinstance(given, dict):
+        given = {**defaults, **given}
     if not isinstance(given, dict) or given.keys() != in_json:
         found = sorted(given) if isinstance(given, dict) else type(given).__name__
         raise InputError(f"{where}: the fields must be {sorted(in_json)}, got {found!s:.200}")
@@ -152,6 +165,11 @@ def _build(cls: type[Any], given: Any, where: str, path: str, arrays: dict[str, 
         return cls(**values)
     except InputError as error:
         raise InputError(f"{where}: {error}") from None
+
+
+def _may_be_left_out(field: dataclasses.Field[Any]) -> bool:
+    """Whether the field is younger than the format (`fxp.ir.LEFT_OUT`)."""
+    return "left_out" in field.metadata
 
 
 def _constant(name: str, where: str, arrays: dict[str, Array]) -> IntArray:

@@ -14,22 +14,26 @@ import numpy as np
 import numpy.typing as npt
 
 from fxp.cast import requantise
+from fxp.elementary import exponential, layer_norm_word, normalise, reciprocal_root
 from fxp.ir import (
     Add,
     Affine,
     Argmax,
+    ClipMean,
     Conv,
     Graph,
     GraphProduct,
     Input,
     JointMean,
+    LayerNorm,
     Node,
     Requantise,
+    Softmax,
     TemporalConv,
     TemporalSum,
     operands,
 )
-from fxp.validate import Value, check_clip, describe
+from fxp.validate import Value, check_clip, check_length, describe, longest_clip
 
 Frame: TypeAlias = list[list[int]]  # (C, V)
 Clip: TypeAlias = list[Frame]  # (T, C, V)
@@ -43,16 +47,18 @@ def evaluate(graph: Graph, clip: npt.ArrayLike) -> dict[str, npt.NDArray[np.int6
         clip: raw input words, integers `(T, C, V)`.
 
     Returns:
-        Name to array `(T, C, V)` of raw values: int64, or Python integers (dtype object) where a
-        value does not fit 64 bits.
+        Name to array `(T, C, V)` of raw values, fewer frames behind strides and means: int64, or
+        Python integers (dtype object) where a value does not fit 64 bits.
 
     Raises:
         GraphError: the graph breaks a rule of the IR.
         InputError: the clip has another shape, is not made of integers, or a word of it does not
-            fit the input format.
+            fit the input format, or it is longer than a `ClipMean` allows.
     """
     about = describe(graph)
-    clips = {graph.nodes[0].name: check_clip(graph, clip).tolist()}
+    words = check_clip(graph, clip).tolist()
+    check_length(graph, len(words), longest_clip(graph))
+    clips = {graph.nodes[0].name: words}
     for node in graph.nodes[1:]:
         x = [clips[name] for name in operands(node)]
         clips[node.name] = _evaluate_node(node, x, [about[name] for name in operands(node)])
@@ -71,13 +77,19 @@ def _evaluate_node(node: Node, x: list[Clip], about: list[Value]) -> Clip:
         case TemporalSum():
             return [_temporal_sum(node, x[0], t) for t in range(len(x[0]))]
         case TemporalConv():
-            return [_temporal_conv(node, x[0], t) for t in range(len(x[0]))]
+            return [_temporal_conv(node, x[0], t) for t in range(0, len(x[0]), node.stride)]
         case Affine():
             return [_affine(node, frame) for frame in x[0]]
         case Add():
             return [_add(a, b, about[0], about[1]) for a, b in zip(x[0], x[1], strict=True)]
         case JointMean():
             return [[[node.multiplier * sum(row)] for row in frame] for frame in x[0]]
+        case ClipMean():
+            return [_clip_mean(node, x[0])]
+        case LayerNorm():
+            return [_layer_norm(node, frame) for frame in x[0]]
+        case Softmax():
+            return [_softmax(node, frame) for frame in x[0]]
         case Requantise():
             return [_requantise(node, frame, about[0]) for frame in x[0]]
         case Argmax():
@@ -155,6 +167,43 @@ def _add(a: Frame, b: Frame, about_a: Value, about_b: Value) -> Frame:
         left_a, left_b = frac_bits - about_a.frac(c), frac_bits - about_b.frac(c)
         y.append([(i << left_a) + (j << left_b) for i, j in zip(row_a, row_b, strict=True)])
     return y
+
+
+def _clip_mean(node: ClipMean, x: Clip) -> Frame:
+    """`y[c][v] = sum_t x_t[c][v] * 2**shift / T`, rounded half up."""
+    frames = len(x)
+    return [
+        [
+            (2 * (sum(words) << node.shift) + frames) // (2 * frames)
+            for words in zip(*rows, strict=True)  # one joint, all frames
+        ]
+        for rows in zip(*x, strict=True)  # one channel, all frames
+    ]
+
+
+def _layer_norm(node: LayerNorm, x: Frame) -> Frame:
+    """`y = (N * x - S0) / sqrt(N * S1 - S0**2 + epsilon)`, the root by table and Newton steps."""
+    words = [word for row in x for word in row]
+    size, total, squares = len(words), sum(words), sum(word * word for word in words)
+    variance = size * squares - total * total + int(node.epsilon[0])
+    if variance == 0:  # all words are equal: every numerator is zero
+        return [[0] * len(row) for row in x]
+    mantissa, k = normalise(variance)
+    root = reciprocal_root(mantissa, node.seeds.tolist(), node.newton_steps)
+    return [
+        [layer_norm_word(size * word - total, root, k, node.frac_bits) for word in row] for row in x
+    ]
+
+
+def _softmax(node: Softmax, x: Frame) -> Frame:
+    """`y[c] = floor((e[c] << frac_bits) / sum(e))`, e the exponentials below the largest word."""
+    coarse, fine = node.coarse.tolist(), node.fine.tolist()
+    columns = []
+    for column in _columns(x):
+        top = max(column)
+        powers = [exponential(top - word, coarse, fine, node.exp_bits) for word in column]
+        columns.append([(power << node.frac_bits) // sum(powers) for power in powers])
+    return _columns(columns)
 
 
 def _requantise(node: Requantise, x: Frame, about: Value) -> Frame:

@@ -21,14 +21,17 @@ from fxp.ir import (
     Add,
     Affine,
     Argmax,
+    ClipMean,
     Conv,
     Graph,
     GraphProduct,
     Input,
     IntArray,
     JointMean,
+    LayerNorm,
     Node,
     Requantise,
+    Softmax,
     TemporalConv,
     TemporalSum,
     Weights,
@@ -121,7 +124,17 @@ def parameter_shapes(graph: Graph) -> dict[str, tuple[int, ...]]:
             case Affine():
                 shapes[f"{node.name}.scale"] = node.scale.raw.shape
                 shapes[f"{node.name}.bias"] = node.bias.shape
-            case Input() | TemporalSum() | Add() | JointMean() | Requantise() | Argmax():
+            case (
+                Input()
+                | TemporalSum()
+                | Add()
+                | JointMean()
+                | ClipMean()
+                | LayerNorm()
+                | Softmax()
+                | Requantise()
+                | Argmax()
+            ):
                 pass
             case _:
                 assert_never(node)
@@ -137,7 +150,17 @@ def constant_key(node: Node) -> str | None:
             return f"{node.name}.adjacency"
         case Affine():
             return f"{node.name}.scale"
-        case Input() | TemporalSum() | Add() | JointMean() | Requantise() | Argmax():
+        case (
+            Input()
+            | TemporalSum()
+            | Add()
+            | JointMean()
+            | ClipMean()
+            | LayerNorm()
+            | Softmax()
+            | Requantise()
+            | Argmax()
+        ):
             return None
         case _:
             assert_never(node)

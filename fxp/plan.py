@@ -18,21 +18,27 @@ from fxp.ir import (
     Add,
     Affine,
     Argmax,
+    ClipMean,
     Conv,
     Graph,
     GraphProduct,
     Input,
     IntArray,
     JointMean,
+    LayerNorm,
     Node,
     Requantise,
+    Softmax,
     TemporalConv,
     TemporalSum,
-    lookaheads,
+    Timing,
+    delay_frames,
     operands,
+    timings,
 )
 from fxp.kernels.casting import Clamp, Recast, prepare_cast
 from fxp.ranges import Signal, analyse, certify
+from fxp.validate import longest_clip
 
 CHUNK_BYTES = 1 << 19  # of the largest value of a chunk: what is live at a time stays near L2
 MAX_CHUNK_FRAMES = 1024
@@ -71,12 +77,16 @@ class Window:
 
 @dataclass(frozen=True, eq=False)
 class Taps:
-    """Temporal convolution: weight (taps, Cin, Cout), bias (Cout,), a ring of `depth` frames."""
+    """Temporal convolution: weight (taps, Cin, Cout), bias (Cout,), a ring of `depth` frames.
+
+    One result for every `stride` frames.
+    """
 
     weight: IntArray
     bias: IntArray
     dilation: int
     lookahead: int
+    stride: int
     depth: int
 
 
@@ -103,6 +113,33 @@ class Mean:
     multiplier: int
 
 
+@dataclass(frozen=True)
+class Average:
+    """Sum over all frames of a clip, shifted left and divided by their number at its end."""
+
+    shift: int
+
+
+@dataclass(frozen=True, eq=False)
+class Normalise:
+    """Layer norm over a frame: see `fxp.kernels.norm.layer_norm`."""
+
+    epsilon: int
+    seeds: IntArray
+    newton_steps: int
+    frac_bits: int
+
+
+@dataclass(frozen=True, eq=False)
+class Share:
+    """Softmax over channels: see `fxp.kernels.norm.softmax`."""
+
+    coarse: IntArray
+    fine: IntArray
+    exp_bits: int
+    frac_bits: int
+
+
 @dataclass(frozen=True, eq=False)
 class Pick:
     """Argmax over channels, `left[c]` aligning their binary points."""
@@ -111,7 +148,20 @@ class Pick:
 
 
 Operation: TypeAlias = (
-    Read | Multiply | Aggregate | Window | Taps | Scale | Join | Mean | Clamp | Recast | Pick
+    Read
+    | Multiply
+    | Aggregate
+    | Window
+    | Taps
+    | Scale
+    | Join
+    | Mean
+    | Average
+    | Normalise
+    | Share
+    | Clamp
+    | Recast
+    | Pick
 )
 
 
@@ -135,14 +185,19 @@ class Stage:
 class Plan:
     """A certified graph, ready to run. Immutable: any number of states and threads may share it.
 
-    `lookahead` is the number of later frames each value needs, `latency` the largest of them over
-    all values, `chunk_frames` how many frames `run` takes at a time.
+    `timing` says when each value's frames come, `lookahead` is the number of later frames of the
+    input that each needs, `latency` the largest of them over all values, `longest_clip`
+    the most frames a clip may have, `waits_for_end` whether only the end of a clip completes some
+    frame, `chunk_frames` how many frames `run` takes at a time.
     """
 
     graph: Graph
     stages: Mapping[str, Stage]
+    timing: Mapping[str, Timing]
     lookahead: Mapping[str, int]
     latency: int
+    longest_clip: int | None
+    waits_for_end: bool
     chunk_frames: int
 
 
@@ -155,7 +210,7 @@ def compile_graph(graph: Graph) -> Plan:
     """
     certify(graph)
     signals = analyse(graph)
-    ahead = lookaheads(graph)
+    timing = timings(graph)
     last_reader = {name: node.name for node in graph.nodes for name in operands(node)}
     stages = {}
     for node in graph.nodes:
@@ -164,17 +219,30 @@ def compile_graph(graph: Graph) -> Plan:
         stages[node.name] = Stage(
             node.name,
             operands(node),
-            _operation(node, signals, ahead),
+            _operation(node, signals, timing),
             signal.channels,
             signal.joints,
             _dtype(signal),
             tuple(dict.fromkeys(done)),  # an Add may read one value twice
         )
+    ahead = {name: value.lookahead for name, value in timing.items()}
     latency = max(ahead.values())
-    return Plan(graph, stages, ahead, latency, _chunk_frames(stages.values()))
+    waits = latency > 0 or any(value.period == 0 for value in timing.values())
+    return Plan(
+        graph,
+        stages,
+        timing,
+        ahead,
+        latency,
+        longest_clip(graph),
+        waits,
+        _chunk_frames(stages.values()),
+    )
 
 
-def _operation(node: Node, signals: Mapping[str, Signal], ahead: Mapping[str, int]) -> Operation:
+def _operation(
+    node: Node, signals: Mapping[str, Signal], timing: Mapping[str, Timing]
+) -> Operation:
     x = [signals[name] for name in operands(node)]
     y = signals[node.name]
     match node:
@@ -194,6 +262,7 @@ def _operation(node: Node, signals: Mapping[str, Signal], ahead: Mapping[str, in
                 _constant(node.bias, y),
                 node.dilation,
                 node.lookahead,
+                node.stride,
                 depth,
             )
         case Affine():
@@ -203,10 +272,17 @@ def _operation(node: Node, signals: Mapping[str, Signal], ahead: Mapping[str, in
                 _per_position(np.array([[_power(d)] for d in _differences(y, s)], np.int64), y)
                 for s in x
             )
-            late = ahead[node.name]
-            return Join((a, b), (late - ahead[node.a], late - ahead[node.b]))
+            return Join((a, b), delay_frames(node, timing))
         case JointMean():
             return Mean(node.multiplier)
+        case ClipMean():
+            return Average(node.shift)
+        case LayerNorm():
+            epsilon, seeds = int(node.epsilon[0]), np.ascontiguousarray(node.seeds)
+            return Normalise(epsilon, seeds, node.newton_steps, node.frac_bits)
+        case Softmax():
+            coarse, fine = np.ascontiguousarray(node.coarse), np.ascontiguousarray(node.fine)
+            return Share(coarse, fine, node.exp_bits, node.frac_bits)
         case Requantise():
             shifts = [frac - node.cast.to.frac_bits for frac in x[0].frac_bits]
             extremes = (min(x[0].lo), max(x[0].hi))

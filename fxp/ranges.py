@@ -16,24 +16,30 @@ import numpy as np
 import numpy.typing as npt
 
 from fxp.cast import overflow, round_shift
+from fxp.elementary import MOST_ROOT, ROOT_BITS, layer_norm_bound
 from fxp.errors import GraphError
 from fxp.ir import (
     Add,
     Affine,
     Argmax,
+    ClipMean,
     Conv,
     Graph,
     GraphProduct,
     Input,
     JointMean,
+    LayerNorm,
     Node,
     Requantise,
+    Softmax,
     TemporalConv,
     TemporalSum,
     operands,
 )
 from fxp.qformat import Cast, Overflow
 from fxp.validate import Value, describe
+
+MAX_INNER_BITS = 63  # of the registers that a node's own value does not show
 
 Interval: TypeAlias = tuple[int, int]
 # int64 where every possible sum fits, else Python integers (dtype object)
@@ -84,12 +90,18 @@ def certify(graph: Graph) -> dict[str, int]:
     """The width in bits, sign included, that each value needs, by name.
 
     Raises:
-        GraphError: the graph breaks a rule of the IR, or an accumulator could exceed
-            `graph.accumulator_bits` for some input.
+        GraphError: the graph breaks a rule of the IR, an accumulator could exceed
+            `graph.accumulator_bits` for some input, or a sum inside a node `MAX_INNER_BITS`.
     """
     widths: dict[str, int] = {}
     signals = analyse(graph)
     for node in graph.nodes:
+        inside = inner_bits(node, [signals[name] for name in operands(node)])
+        if inside > MAX_INNER_BITS:
+            raise GraphError(
+                f"node `{node.name}`: a sum inside it needs {inside} bits in the worst case, "
+                f"the most is {MAX_INNER_BITS}"
+            )
         widths[node.name] = needed = signals[node.name].width_bits
         if isinstance(node, Input | Requantise | Argmax):
             continue  # words of their own format, not sums
@@ -99,6 +111,31 @@ def certify(graph: Graph) -> dict[str, int]:
                 f"`accumulator_bits` is {graph.accumulator_bits}"
             )
     return widths
+
+
+def inner_bits(node: Node, x: Sequence[Signal]) -> int:
+    """The widest register, sign included, between a node's operands and its value.
+
+    0 for the nodes whose value is the widest itself.
+    """
+    match node:
+        case ClipMean():  # twice the shifted sum, and half the divisor
+            furthest = max(map(abs, (*x[0].lo, *x[0].hi)))
+            return 1 + (node.max_frames * ((furthest << (node.shift + 1)) + 1)).bit_length()
+        case LayerNorm():
+            return _layer_norm_bits(node, x[0])
+        case Softmax():  # a shifted numerator, the sum, a product of two entries with its half
+            total = x[0].channels << node.exp_bits
+            product = (1 << 2 * node.exp_bits) + (1 << (node.exp_bits - 1))
+            return 1 + max(1 << (node.exp_bits + node.frac_bits), total, product).bit_length()
+        case _:
+            return 0
+
+
+def clip_sum_bits(node: ClipMean, x: Signal) -> int:
+    """Width of the sum of a whole clip, that of the longest one there may be."""
+    ends = (min(x.lo), max(x.hi))
+    return signed_bits(*(end * node.max_frames for end in ends))
 
 
 def signal_of(node: Node, x: Sequence[Signal], about: Value) -> Signal:
@@ -162,6 +199,17 @@ def _intervals(node: Node, x: Sequence[Signal], about: Value) -> list[Interval]:
         case JointMean():
             factor = node.multiplier * x[0].joints
             return [(factor * lo, factor * hi) for lo, hi in zip(x[0].lo, x[0].hi, strict=True)]
+        case ClipMean():
+            return [
+                (lo << node.shift, hi << node.shift)
+                for lo, hi in zip(x[0].lo, x[0].hi, strict=True)
+            ]
+        case LayerNorm():
+            words = x[0].channels * x[0].joints
+            most = layer_norm_bound(words, node.seeds, node.newton_steps, node.frac_bits)
+            return [(-most, most)] * x[0].channels
+        case Softmax():
+            return [(0, 1 << node.frac_bits)] * x[0].channels
         case Requantise():
             fracs = _per_channel(x[0])
             return [
@@ -222,6 +270,21 @@ def _affine(node: Affine, x: Signal) -> list[Interval]:
     ends = [scale * bound + bias for bound in _bounds(x)]  # (C, 1 or V), either may be the larger
     low, high = np.minimum(*ends).min(axis=1), np.maximum(*ends).max(axis=1)
     return list(zip(low.tolist(), high.tolist(), strict=True))
+
+
+def _layer_norm_bits(node: LayerNorm, x: Signal) -> int:
+    """Of `N * S1 + epsilon`, and of a numerator times its root with the half that rounds it."""
+    words = x.channels * x.joints
+    squares = x.joints * sum(max(lo * lo, hi * hi) for lo, hi in zip(x.lo, x.hi, strict=True))
+    variance = words * squares + int(node.epsilon[0])
+    low, high = x.joints * sum(x.lo), x.joints * sum(x.hi)  # of S0
+    # the word itself is one of those summed
+    furthest = max(
+        max((words - 1) * hi - (low - lo), (high - hi) - (words - 1) * lo)
+        for lo, hi in zip(x.lo, x.hi, strict=True)
+    )
+    half = 1 << (ROOT_BITS + (variance.bit_length() + 1) // 2 - node.frac_bits)
+    return 1 + max(variance, furthest * MOST_ROOT + half).bit_length()
 
 
 def _add(a: Signal, b: Signal, about: Value) -> Iterator[Interval]:

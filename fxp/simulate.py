@@ -6,7 +6,8 @@ of them equal `fxp.oracle` word for word, wherever a clip is cut.
 
 A value that needs the future (`TemporalConv` with lookahead) runs behind the input by
 `plan.lookahead[name]` frames while the stream goes on; at its end, nodes read zero frames until all
-values have as many frames as the input.
+values have as many frames as the input, or one for every `period` of them behind a stride. What
+stands behind a `ClipMean` has one frame, which comes with the end of the clip.
 """
 
 from __future__ import annotations
@@ -18,10 +19,10 @@ import numpy.typing as npt
 
 from fxp.engine import advance
 from fxp.errors import InputError
-from fxp.ir import Argmax, IntArray
+from fxp.ir import Argmax, IntArray, complete_frames
 from fxp.plan import Plan, Stage, compile_graph
 from fxp.state import State, copy_state, frames_of, initial_state, restore, snapshot
-from fxp.validate import check_clip
+from fxp.validate import check_clip, check_length
 
 __all__ = [
     "Plan",
@@ -53,20 +54,22 @@ def run(
         x: input words, integers `(T, C, V)`, T >= 1.
         state: where the clip stands; updated in place and returned. None starts a clip.
         taps: names of values wanted besides the graph's outputs.
-        more: further frames will follow. It matters for graphs with lookahead alone: without it
-            their last frames are flushed, and the clip is over.
+        more: further frames will follow. It matters for graphs with lookahead or a `ClipMean`
+            alone: without it their last frames are flushed, and the clip is over.
 
     Returns:
-        Value name to raw words, int64 `(T', C, V)`, and the state. T' is T, except that with
-        `more` a value lags by its lookahead: these are the frames completed by this call.
+        Value name to raw words, int64 `(T', C, V)`, and the state. T' is T, or `ceil(T / period)`
+        behind strides, except that with `more` a value lags by its lookahead: these are the frames
+        completed by this call.
 
     Raises:
-        InputError: `x` is no possible input, a tap is no value, or the clip is over already.
-            The state is then untouched.
+        InputError: `x` is no possible input, a tap is no value, the clip is over already, or it
+            gets longer than a `ClipMean` allows. The state is then untouched.
     """
     words = check_clip(plan.graph, x)
     names = _wanted(plan, taps)
     state = initial_state(plan) if state is None else _going_on(plan, state)
+    check_length(plan.graph, state.frames + len(words), plan.longest_clip)
     before = {name: frames_of(plan, state, name) for name in names}
     after = {name: _frames_after(plan, state, len(words), name, more) for name in names}
     results = {
@@ -98,15 +101,17 @@ def step(
 
     Returns:
         Name to raw words, int64 `(C, V)`, of the values of which this frame completes one: theirs
-        is frame `state.frames - 1 - plan.lookahead[name]`. A value whose first frame is not
-        complete yet is left out.
+        is frame `(state.frames - 1 - plan.lookahead[name]) / period`. A value of which this frame
+        completes none is left out: one that waits for later frames, or for the next of its stride.
 
     Raises:
         InputError: as `run`.
     """
     words = check_clip(plan.graph, np.asarray(frame)[None])
     names = _wanted(plan, taps)
-    values = advance(plan, _going_on(plan, state), words, names, flush=False)
+    _going_on(plan, state)
+    check_length(plan.graph, state.frames + 1, plan.longest_clip)
+    values = advance(plan, state, words, names, flush=False)
     return {name: _outwards(values[name])[0] for name in names if len(values[name])}
 
 
@@ -114,7 +119,8 @@ def finish(plan: Plan, state: State, taps: Sequence[str] = ()) -> dict[str, IntA
     """End a clip: the frames that were still waiting for later ones.
 
     Returns:
-        Name to raw words, int64 `(n, C, V)`; n is at most the value's lookahead.
+        Name to raw words, int64 `(n, C, V)`; n is at most the value's lookahead over its period,
+        rounded up.
 
     Raises:
         InputError: the clip is over already, or a tap is no value.
@@ -127,14 +133,14 @@ def finish(plan: Plan, state: State, taps: Sequence[str] = ()) -> dict[str, IntA
 
 
 def predict(plan: Plan, x: npt.ArrayLike) -> IntArray:
-    """The label of every frame of a whole clip.
+    """The label of every frame of a whole clip (of every one that the labels have).
 
     Args:
         plan: a compiled graph with one `Argmax` over one joint among its outputs.
         x: input words, integers `(T, C, V)`.
 
     Returns:
-        Class indices, int64 `(T,)`.
+        Class indices, int64 `(T,)`, or `(ceil(T / period),)` behind strides.
 
     Raises:
         InputError: as `run`, or the graph has no such output.
@@ -167,7 +173,7 @@ def _going_on(plan: Plan, state: State) -> State:
 
 
 def _frames_after(plan: Plan, state: State, frames: int, name: str, more: bool) -> int:
-    return max(0, state.frames + frames - plan.lookahead[name] * more)
+    return complete_frames(plan.timing[name], state.frames + frames, not more)
 
 
 def _shape(stage: Stage) -> tuple[int, int]:

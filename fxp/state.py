@@ -14,8 +14,8 @@ import numpy as np
 import numpy.typing as npt
 
 from fxp.errors import InputError
-from fxp.ir import IntArray
-from fxp.plan import Join, Plan, Stage, Taps, Window
+from fxp.ir import IntArray, complete_frames
+from fxp.plan import Average, Join, Plan, Stage, Taps, Window
 
 
 @dataclass
@@ -26,7 +26,8 @@ class State:
         frames: input frames read so far.
         finished: the frames that wait for later ones were flushed; nothing can follow.
         rings: FIFO of each `TemporalSum` and history of each `TemporalConv`, by node name.
-        accumulators: of each `TemporalSum`, one slot per phase `frame % dilation`.
+        accumulators: of each `TemporalSum`, one slot per phase `frame % dilation`; of each
+            `ClipMean` one slot, always int64.
         delays: delay lines of `Add`s, as `<add>.delay_a` or `<add>.delay_b`.
     """
 
@@ -47,6 +48,8 @@ def initial_state(plan: Plan) -> State:
                 state.accumulators[name] = _slots(dilation, stage)
             case Taps(depth=depth):
                 state.rings[name] = _slots(depth, plan.stages[stage.reads[0]])
+            case Average():
+                state.accumulators[name] = np.zeros((1, stage.joints, stage.channels), np.int64)
             case Join(delays=delays):
                 for side, delay in enumerate(delays):
                     if delay:
@@ -71,7 +74,7 @@ def delay_key(add: str, side: int) -> str:
 
 def frames_of(plan: Plan, state: State, name: str) -> int:
     """How many frames of a value are complete."""
-    return state.frames if state.finished else max(0, state.frames - plan.lookahead[name])
+    return complete_frames(plan.timing[name], state.frames, state.finished)
 
 
 def snapshot(plan: Plan, state: State) -> dict[str, IntArray]:
@@ -81,12 +84,13 @@ def snapshot(plan: Plan, state: State) -> dict[str, IntArray]:
         `frames` and `finished`, shape (); for each `TemporalSum` `<node>.fifo`
         `(window * dilation, C, V)`, `<node>.accumulator` `(dilation, C, V)` and `<node>.position`,
         shape (), the slot that the next frame replaces; for each `TemporalConv` `<node>.history`
-        `((taps - 1) * dilation + 1, C, V)`; for each delay line `<add>.delay_a` or
+        `((taps - 1) * dilation + 1, C, V)`; for each `ClipMean` the sum so far,
+        `<node>.accumulator` `(1, C, V)`; for each delay line `<add>.delay_a` or
         `<add>.delay_b` `(delay, C, V)`.
     """
     arrays = {"frames": _scalar(state.frames), "finished": _scalar(int(state.finished))}
     arrays |= {key: _outwards(array) for key, array in _named_arrays(plan, state).items()}
-    for name in state.accumulators:
+    for name in state.accumulators.keys() & state.rings.keys():
         read = frames_of(plan, state, plan.stages[name].reads[0])
         arrays[f"{name}.position"] = _scalar(read % len(state.rings[name]))
     return arrays

@@ -15,7 +15,17 @@ import numpy as np
 
 from fxp.archive import Array, canonical_json, json_data, load_arrays, save_arrays
 from fxp.errors import GraphError, InputError
-from fxp.ir import Graph, Input, IntArray, JointMean, Node, TemporalConv, TemporalSum, Weights
+from fxp.ir import (
+    ClipMean,
+    Graph,
+    Input,
+    IntArray,
+    JointMean,
+    Node,
+    TemporalConv,
+    TemporalSum,
+    Weights,
+)
 from fxp.node_fields import build_node, checked, describe_node, node_arrays
 from fxp.qformat import Cast, QFormat
 from fxp.ranges import Signal, analyse, certify
@@ -132,7 +142,7 @@ def _graph(header: Mapping[str, Any], arrays: dict[str, Array]) -> Graph:
 
 def _within_limits(node: Node) -> None:
     """Refuse numbers that would make the analysis itself unbounded."""
-    found: list[int] = [node.shift] if isinstance(node, JointMean) else []
+    found: list[int] = [node.shift] if isinstance(node, JointMean | ClipMean) else []
     for value in vars(node).values():
         match value:
             case Weights(frac_bits=per_channel):

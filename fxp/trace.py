@@ -12,7 +12,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from fxp.ir import IntArray, lookaheads
+from fxp.ir import IntArray, complete_frames
 from fxp.memories import Ground, Memory, frame_words, memories_of
 from fxp.oracle import evaluate
 from fxp.simulate import compile_graph, finish, initial_state, run, snapshot
@@ -65,15 +65,16 @@ def defined(ground: Ground, clip: IntArray) -> Iterator[Piece]:
     values = {
         name: frames.astype(np.int64) for name, frames in evaluate(ground.graph, clip).items()
     }
-    ahead = lookaheads(ground.graph)
-    states = {
-        memory.file: ring_words(
-            values[memory.value],
-            max(0, memory.frame + 1 - ahead[memory.value]),
-            memory.layout.shape[0],
+    states = {}
+    for memory in _snapshots(ground):
+        frames, slots = values[memory.value], memory.layout.shape[0]
+        seen = complete_frames(ground.timing[memory.value], memory.frame + 1, ended=False)
+        is_total = memory.role == "total"
+        states[memory.file] = (
+            frames[:seen].sum(axis=0, keepdims=True)
+            if is_total
+            else ring_words(frames, seen, slots)
         )
-        for memory in _snapshots(ground)
-    }
     taps = ground.settings.taps
     yield Piece(dict.fromkeys(taps, 0), {name: values[name] for name in taps}, states)
 

@@ -8,30 +8,45 @@ once; the oracle, the range analysis and everything compiled from a graph read t
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from typing import assert_never
 
 import numpy as np
 import numpy.typing as npt
 
+from fxp.checks import at_least, between, check_bias, check_table, check_type, check_weights
+from fxp.elementary import (
+    LEAST_MANTISSA,
+    MANTISSA_BITS,
+    MAX_EXP_BITS,
+    MAX_NEWTON_STEPS,
+    MAX_SHARE_BITS,
+    MOST_ROOT,
+    ROOT_BITS,
+    heaviest_root,
+)
 from fxp.errors import GraphError, InputError
 from fxp.ir import (
     Add,
     Affine,
     Argmax,
+    ClipMean,
     Conv,
     Graph,
     GraphProduct,
     Input,
     IntArray,
     JointMean,
+    LayerNorm,
     Node,
     Requantise,
+    Softmax,
     TemporalConv,
     TemporalSum,
-    Weights,
     operands,
+    period_after,
+    timings,
 )
 from fxp.qformat import MAX_WORD_BITS, Cast, QFormat
 
@@ -46,7 +61,8 @@ class Value:
 
     `frac_bits` has one entry, or one per channel. `stored_bits` is the width of the words of a
     stored value (in its own signedness) and None for an accumulator; a label is neither and has
-    `is_label` set.
+    `is_label` set. The value has one frame for every `period` frames of the input, or with a period
+    of 0 one for the whole clip.
     """
 
     channels: int
@@ -54,6 +70,7 @@ class Value:
     frac_bits: tuple[int, ...]
     stored_bits: int | None = None
     is_label: bool = False
+    period: int = 1
 
     def frac(self, channel: int) -> int:
         """Fractional bits of one channel."""
@@ -106,6 +123,28 @@ def check_clip(graph: Graph, clip: npt.ArrayLike) -> IntArray:
     return words.astype(np.int64)
 
 
+def longest_clip(graph: Graph) -> int | None:
+    """The most frames that a clip may have, None without a limit: each `ClipMean` has one."""
+    found = timings(graph)
+    limits = (
+        node.max_frames * found[node.x].period for node in graph.nodes if isinstance(node, ClipMean)
+    )
+    return min(limits, default=None)
+
+
+def check_length(graph: Graph, frames: int, longest: int | None) -> None:
+    """Refuse a clip of more frames than `longest_clip`.
+
+    Raises:
+        InputError: it has more.
+    """
+    if longest is not None and frames > longest:
+        raise InputError(
+            f"graph `{graph.name}`: a clip has at most {longest} frames (`max_frames` of a mean), "
+            f"got {frames}"
+        )
+
+
 def _check_frame(graph: Graph) -> None:
     if not graph.nodes or not isinstance(graph.nodes[0], Input):
         raise GraphError(f"graph `{graph.name}`: the first node must be the Input")
@@ -136,6 +175,12 @@ def describe_node(node: Node, x: Sequence[Value]) -> Value:
     Raises:
         GraphError: a constant, a parameter or an operand breaks a rule of the node.
     """
+    value = _describe_frame(node, x)
+    return replace(value, period=period_after(node, x[0].period if x else 1))
+
+
+def _describe_frame(node: Node, x: Sequence[Value]) -> Value:
+    """The value, but for its period."""
     match node:
         case Input():
             return _input(node)
@@ -153,6 +198,12 @@ def describe_node(node: Node, x: Sequence[Value]) -> Value:
             return _add(node, x[0], x[1])
         case JointMean():
             return _joint_mean(node, x[0])
+        case ClipMean():
+            return _clip_mean(node, x[0])
+        case LayerNorm():
+            return _layer_norm(node, x[0])
+        case Softmax():
+            return _softmax(node, x[0])
         case Requantise():
             return _requantise(node, x[0])
         case Argmax():
@@ -162,23 +213,23 @@ def describe_node(node: Node, x: Sequence[Value]) -> Value:
 
 
 def _input(node: Input) -> Value:
-    _at_least(node, "channels", node.channels, 1)
-    _at_least(node, "joints", node.joints, 1)
-    _check_type(node, "fmt", node.fmt, QFormat)
+    at_least(node, "channels", node.channels, 1)
+    at_least(node, "joints", node.joints, 1)
+    check_type(node, "fmt", node.fmt, QFormat)
     return Value(node.channels, node.joints, (node.fmt.frac_bits,), node.fmt.word_bits)
 
 
 def _conv(node: Conv, x: Value) -> Value:
     frac = _stored(node, x)
-    channels = _check_weights(node, "weight", node.weight, lambda s: (s[0], x.channels))[0]
-    _check_bias(node, node.bias, [(channels,)])
+    channels = check_weights(node, "weight", node.weight, lambda s: (s[0], x.channels))[0]
+    check_bias(node, node.bias, [(channels,)])
     return Value(channels, x.joints, tuple(frac + f for f in node.weight.frac_bits))
 
 
 def _graph_product(node: GraphProduct, x: Value) -> Value:
     frac = _stored(node, x)
     adjacency = node.adjacency
-    shape = _check_weights(node, "adjacency", adjacency, lambda s: (s[0], x.joints, x.joints))
+    shape = check_weights(node, "adjacency", adjacency, lambda s: (s[0], x.joints, x.joints))
     if x.channels % shape[0]:
         raise GraphError(
             f"node `{node.name}`: {x.channels} channels of `{node.x}` cannot be "
@@ -188,8 +239,9 @@ def _graph_product(node: GraphProduct, x: Value) -> Value:
 
 
 def _temporal_sum(node: TemporalSum, x: Value) -> Value:
-    _at_least(node, "window", node.window, 1)
-    _at_least(node, "dilation", node.dilation, 1)
+    _streams(node, x)
+    at_least(node, "window", node.window, 1)
+    at_least(node, "dilation", node.dilation, 1)
     guard_bits = (node.window - 1).bit_length()  # ceil(log2 window)
     stored = None if x.stored_bits is None else x.stored_bits + guard_bits
     return Value(x.channels, x.joints, x.frac_bits, stored)
@@ -197,15 +249,17 @@ def _temporal_sum(node: TemporalSum, x: Value) -> Value:
 
 def _temporal_conv(node: TemporalConv, x: Value) -> Value:
     frac = _stored(node, x)
-    shape = _check_weights(node, "weight", node.weight, lambda s: (s[0], x.channels, s[2]))
-    _check_bias(node, node.bias, [(shape[0],)])
-    _at_least(node, "dilation", node.dilation, 1)
+    _streams(node, x)
+    shape = check_weights(node, "weight", node.weight, lambda s: (s[0], x.channels, s[2]))
+    check_bias(node, node.bias, [(shape[0],)])
+    at_least(node, "dilation", node.dilation, 1)
     reach = (shape[2] - 1) * node.dilation
     if type(node.lookahead) is not int or not 0 <= node.lookahead <= reach:
         raise GraphError(
             f"node `{node.name}`: `lookahead` must be 0..{reach} "
             f"((taps - 1) * dilation), got {node.lookahead!r}"
         )
+    at_least(node, "stride", node.stride, 1)
     return Value(shape[0], x.joints, tuple(frac + f for f in node.weight.frac_bits))
 
 
@@ -213,8 +267,8 @@ def _affine(node: Affine, x: Value) -> Value:
     frac = _stored(node, x)
     allowed = [(x.channels, 1), (x.channels, x.joints)]
     width = x.joints if node.scale.raw.shape == allowed[1] else 1
-    _check_weights(node, "scale", node.scale, lambda _: (x.channels, width))
-    _check_bias(node, node.bias, allowed)
+    check_weights(node, "scale", node.scale, lambda _: (x.channels, width))
+    check_bias(node, node.bias, allowed)
     return Value(x.channels, x.joints, tuple(frac + f for f in node.scale.frac_bits))
 
 
@@ -224,13 +278,18 @@ def _add(node: Add, a: Value, b: Value) -> Value:
             f"node `{node.name}`: operands must have one shape, got "
             f"({a.channels}, {a.joints}) of `{node.a}` and ({b.channels}, {b.joints}) of `{node.b}`"
         )
+    if a.period != b.period:
+        raise GraphError(
+            f"node `{node.name}`: operands must have one frame rate, got a frame for every "
+            f"{a.period} of the input of `{node.a}` and for every {b.period} of `{node.b}`"
+        )
     entries = max(len(a.frac_bits), len(b.frac_bits))
     return Value(a.channels, a.joints, tuple(max(a.frac(c), b.frac(c)) for c in range(entries)))
 
 
 def _joint_mean(node: JointMean, x: Value) -> Value:
     frac = _stored(node, x)
-    _at_least(node, "shift", node.shift, 0)
+    at_least(node, "shift", node.shift, 0)
     if type(node.multiplier) is not int or not 1 <= node.multiplier <= _MAX_MULTIPLIER:
         raise GraphError(
             f"node `{node.name}`: `multiplier` must be 1..{_MAX_MULTIPLIER}, "
@@ -239,9 +298,63 @@ def _joint_mean(node: JointMean, x: Value) -> Value:
     return Value(x.channels, 1, (frac + node.shift,))
 
 
+def _clip_mean(node: ClipMean, x: Value) -> Value:
+    frac = _stored(node, x)
+    _streams(node, x)
+    at_least(node, "shift", node.shift, 0)
+    at_least(node, "max_frames", node.max_frames, 1)
+    return Value(x.channels, x.joints, (frac + node.shift,))
+
+
+def _layer_norm(node: LayerNorm, x: Value) -> Value:
+    _stored(node, x)
+    check_table(node, "epsilon", node.epsilon, 0, (1 << 62) - 1)
+    if node.epsilon.shape != (1,):
+        raise GraphError(f"node `{node.name}`: `epsilon` must have one entry")
+    check_table(node, "seeds", node.seeds, 1, MOST_ROOT)
+    intervals, rest = divmod(len(node.seeds), 3)
+    if rest or intervals & (intervals - 1) or intervals > LEAST_MANTISSA:
+        raise GraphError(
+            f"node `{node.name}`: `seeds` must have 3 * 2**j entries, j up to "
+            f"{MANTISSA_BITS - 2}, got {len(node.seeds)}"
+        )
+    between(node, "newton_steps", node.newton_steps, 0, MAX_NEWTON_STEPS)
+    between(node, "frac_bits", node.frac_bits, 0, ROOT_BITS)
+    try:
+        heaviest_root(node.seeds, node.newton_steps)
+    except ValueError as error:
+        raise GraphError(f"node `{node.name}`: `seeds`: {error}") from None
+    return Value(x.channels, x.joints, (node.frac_bits,))
+
+
+def _softmax(node: Softmax, x: Value) -> Value:
+    _stored(node, x)
+    between(node, "exp_bits", node.exp_bits, 1, MAX_EXP_BITS)
+    between(node, "frac_bits", node.frac_bits, 0, MAX_SHARE_BITS)
+    one = 1 << node.exp_bits
+    for key, table in (("coarse", node.coarse), ("fine", node.fine)):
+        check_table(node, key, table, 0, one)
+        if table[0] != one:
+            raise GraphError(
+                f"node `{node.name}`: `{key}` must begin with 2**exp_bits = {one}, got {table[0]}"
+            )
+    if len(node.fine) & (len(node.fine) - 1):
+        raise GraphError(f"node `{node.name}`: `fine` must have 2**j entries, got {len(node.fine)}")
+    return Value(x.channels, x.joints, (node.frac_bits,))
+
+
 def _requantise(node: Requantise, x: Value) -> Value:
-    _check_type(node, "cast", node.cast, Cast)
+    check_type(node, "cast", node.cast, Cast)
     return Value(x.channels, x.joints, (node.cast.to.frac_bits,), node.cast.to.word_bits)
+
+
+def _streams(node: Node, x: Value) -> None:
+    """Refuse a value of one frame per clip where a node works over time."""
+    if x.period == 0:
+        raise GraphError(
+            f"node `{node.name}`: operand `{operands(node)[0]}` has one frame per clip; nodes over "
+            "time read streams"
+        )
 
 
 def _stored(node: Node, x: Value) -> int:
@@ -258,52 +371,3 @@ def _stored(node: Node, x: Value) -> int:
             f"most {MAX_WORD_BITS}"
         )
     return x.frac_bits[0]
-
-
-def _check_weights(
-    node: Node,
-    key: str,
-    weights: Weights,
-    rule: Callable[[tuple[int, ...]], tuple[int, ...]],
-) -> tuple[int, ...]:
-    """The shape of `weights.raw`; `rule` gives the shape it must have, its free axes kept."""
-    where = f"node `{node.name}`: `{key}`"
-    raw, bits, frac_bits = weights.raw, weights.word_bits, weights.frac_bits
-    rank = {"weight": 3 if isinstance(node, TemporalConv) else 2, "adjacency": 3, "scale": 2}[key]
-    if not isinstance(raw, np.ndarray) or raw.dtype != np.int64:
-        raise GraphError(f"{where} must be an int64 array")
-    if raw.ndim != rank:
-        raise GraphError(f"{where} must have {rank} axes, got shape {raw.shape}")
-    if 0 in raw.shape:
-        raise GraphError(f"{where} must not be empty, got shape {raw.shape}")
-    if raw.shape != rule(raw.shape):
-        raise GraphError(f"{where} must have shape {rule(raw.shape)}, got {raw.shape}")
-    if type(bits) is not int or not 1 <= bits <= MAX_WORD_BITS:
-        raise GraphError(f"{where}: `word_bits` must be 1..{MAX_WORD_BITS}, got {bits!r}")
-    low, high = -(1 << (bits - 1)), (1 << (bits - 1)) - 1
-    for extreme in (int(raw.min()), int(raw.max())):
-        if not low <= extreme <= high:
-            raise GraphError(f"{where}: {extreme} does not fit {bits} bits ({low}..{high})")
-    if len(frac_bits) not in (1, raw.shape[0]) or any(type(f) is not int for f in frac_bits):
-        raise GraphError(
-            f"{where}: `frac_bits` must be 1 or {raw.shape[0]} ints, got {frac_bits!r}"
-        )
-    return raw.shape
-
-
-def _check_bias(node: Node, bias: IntArray, shapes: Sequence[tuple[int, ...]]) -> None:
-    if not isinstance(bias, np.ndarray) or bias.dtype != np.int64:
-        raise GraphError(f"node `{node.name}`: `bias` must be an int64 array")
-    if bias.shape not in shapes:
-        allowed = " or ".join(map(str, shapes))
-        raise GraphError(f"node `{node.name}`: `bias` must have shape {allowed}, got {bias.shape}")
-
-
-def _check_type(node: Node, key: str, value: object, kind: type) -> None:
-    if not isinstance(value, kind):
-        raise GraphError(f"node `{node.name}`: `{key}` must be a {kind.__name__}, got {value!r}")
-
-
-def _at_least(node: Node, key: str, value: object, least: int) -> None:
-    if type(value) is not int or value < least:
-        raise GraphError(f"node `{node.name}`: `{key}` must be an int >= {least}, got {value!r}")

@@ -55,6 +55,9 @@ class LayerCost:
 class Estimate:
     """The cost of one frame; `dataclasses.asdict` gives JSON data.
 
+    Behind strides it is a frame at which every node has work; `macs_mean` is the average over all
+    frames of the input of a long clip.
+
     `macs` are those of the chosen `adjacency`; `multiplications` and `additions` count the ones
     inside multiply-accumulates too. `interval_cycles` is what the next frame waits,
     `latency_cycles` what one frame takes; `utilisation` is the share of multiplier cycles in which
@@ -70,6 +73,7 @@ class Estimate:
     macs: int
     macs_dense: int
     macs_sparse: int
+    macs_mean: float
     multiplications: int
     additions: int
     memory: Memory
@@ -142,6 +146,7 @@ def estimate(
         macs=macs,
         macs_dense=sum(loop.macs_dense for loop in loops),
         macs_sparse=sum(loop.macs_sparse for loop in loops),
+        macs_mean=sum(step.macs / step.loop.period for step in steps if step.loop.period),
         multiplications=sum(layer.multiplications for layer in layers),
         additions=sum(layer.additions for layer in layers),
         memory=memory,
@@ -255,14 +260,17 @@ def _multipliers(accelerator: Accelerator) -> int:
 
 
 def _width_reasons(loops: Sequence[Loop], accelerator: Accelerator) -> list[str]:
-    """Nodes whose operands are wider than a multiplier takes."""
+    """Nodes whose operands are wider than a multiplier takes.
+
+    A layer norm and a softmax have multipliers of their own, as wide as they need.
+    """
     allowed = accelerator.multiplier
     most = (allowed.max_weight_bits, allowed.max_activation_bits)
     return [
         f"{loop.name}: operands of {loop.weight_bits} x {loop.operand_bits} bits, "
         f"the multiplier takes {most[0]} x {most[1]}"
         for loop in loops
-        if (is_matrix(loop.kind) or loop.multiplies)
+        if (is_matrix(loop.kind) or (loop.kind in ("affine", "joint_mean") and loop.multiplies))
         and (loop.weight_bits > most[0] or loop.operand_bits > most[1])
     ]
 

@@ -1,10 +1,10 @@
 """Which nodes run together in one pass of a sequential engine, and which values wait in a buffer.
 
-Convolutions, graph products, multiplying affines, means and the argmax each take a pass of their
-own over the frame. A node that only adds, shifts or casts works on the words that leave the pass
-which makes them (an add on the later of its operands), and costs no pass; only where it reads the
-input itself it needs one. A value is buffered when another pass reads it, unless the reader keeps
-it in its own FIFO or delay line anyway.
+Convolutions, graph products, multiplying affines, layer norms, softmax, means over joints and the
+argmax each take a pass of their own over the frame. A node that only adds, shifts or casts works on
+the words that leave the pass which makes them (an add on the later of its operands), and costs no
+pass; only where it reads the input itself it needs one. A value is buffered when another pass reads
+it, unless the reader keeps it in its own FIFO or delay line anyway.
 """
 
 from __future__ import annotations
@@ -40,7 +40,9 @@ def needs_pass(kind: Kind) -> bool:
     match kind:
         case "conv" | "graph_product" | "temporal_conv" | "affine" | "joint_mean" | "argmax":
             return True
-        case "input" | "temporal_sum" | "shift" | "add" | "requantise":
+        case "layer_norm" | "softmax":
+            return True
+        case "input" | "temporal_sum" | "clip_mean" | "shift" | "add" | "requantise":
             return False
         case _:
             assert_never(kind)

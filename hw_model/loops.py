@@ -11,126 +11,39 @@ and whether a scale is one power of two.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
-from typing import Literal, assert_never
+from dataclasses import replace
+from typing import assert_never
 
 import numpy as np
 
+from fxp.elementary import ROOT_BITS
 from fxp.ir import (
     Add,
     Affine,
     Argmax,
+    ClipMean,
     Conv,
     Graph,
     GraphProduct,
     Input,
     JointMean,
+    LayerNorm,
     Node,
     Requantise,
+    Softmax,
     TemporalConv,
     TemporalSum,
+    Timing,
+    delay_frames,
     layer_of,
-    lookaheads,
     operands,
+    timings,
 )
 from fxp.validate import Value, describe
+from hw_model.loop import NO_WORDS, Kind, Loop, State, Words
 from hw_model.widths import Width, scale_shift, sum_bits, widths_of
 
-Kind = Literal[
-    "input",
-    "conv",
-    "graph_product",
-    "temporal_conv",
-    "temporal_sum",
-    "affine",
-    "shift",
-    "add",
-    "joint_mean",
-    "requantise",
-    "argmax",
-]
-
-
-@dataclass(frozen=True, slots=True)
-class Words:
-    """A number of words and the bits they take together."""
-
-    words: int = 0
-    bits: int = 0
-
-    def __add__(self, other: Words) -> Words:
-        return Words(self.words + other.words, self.bits + other.bits)
-
-
-NO_WORDS = Words()
-
-
-@dataclass(frozen=True, slots=True)
-class State:
-    """What a node keeps from frame to frame: `frames` frames of `frame_words` words of `value`.
-
-    Every new frame makes it read `past_reads` frames that came before and write one.
-    """
-
-    kind: Literal["fifo", "accumulator", "delay"]
-    value: str
-    frames: int
-    frame_words: int
-    word_bits: int
-    past_reads: int = 1
-
-    @property
-    def size(self) -> Words:
-        """The whole state."""
-        words = self.frames * self.frame_words
-        return Words(words, words * self.word_bits)
-
-
-@dataclass(frozen=True, slots=True)
-class Loop:
-    """One node's work for one frame.
-
-    A `conv` sums over `inputs` channels for each of `outputs` channels and `joints` joints, a
-    `temporal_conv` over `taps` frames as well; a convolution whose result goes into a graph product
-    makes its outputs in `partitions` equal parts. A `graph_product` sums, for `outputs` channels
-    and `joints` joints, over the joints of `partitions` parts; `edges` entries of its adjacency are
-    not zero, and a list of them has `edge_slots` entries (at least one for each joint). The other
-    loops go word by word: `affine` multiplies, `shift` is an affine whose scale is one power of
-    two, `joint_mean` reads `joints` words for each one it makes.
-
-    `reads` names the operands, `reads_bits` their widths and `operand_bits` the widest of these.
-    `multiplies` and `adds` are those outside multiply-accumulates: one add per word for an operand
-    added, for the rounding of a cast, for a comparison. Accumulations start from the bias.
-    `weights` (operands) and `bias` are constants kept in memory; `weights_sparse` is what the
-    weights take when an adjacency is kept as a list of edges, each with its source joint and
-    partition and a mark on the last one of a joint.
-    """
-
-    name: str
-    layer: str
-    kind: Kind
-    reads: tuple[str, ...]
-    reads_bits: tuple[int, ...]
-    inputs: int
-    outputs: int
-    joints: int
-    operand_bits: int
-    accumulator_bits: int
-    result: Words
-    is_output: bool
-    weight_bits: int = 0
-    taps: int = 1
-    partitions: int = 1
-    edges: int = 0
-    edge_slots: int = 0
-    macs_dense: int = 0
-    macs_sparse: int = 0
-    multiplies: int = 0
-    adds: int = 0
-    weights: Words = NO_WORDS
-    weights_sparse: Words = NO_WORDS
-    bias: Words = NO_WORDS
-    state: tuple[State, ...] = ()
+__all__ = ["NO_WORDS", "Kind", "Loop", "State", "Words", "loop_nest"]
 
 
 def loop_nest(graph: Graph, values: Mapping[str, Value] | None = None) -> tuple[Loop, ...]:
@@ -146,11 +59,11 @@ def loop_nest(graph: Graph, values: Mapping[str, Value] | None = None) -> tuple[
     about = describe(graph) if values is None else values
     widths = widths_of(graph, about)
     partitions = _partitions_of_convs(graph)
-    ahead = lookaheads(graph)
+    timing = timings(graph)
     loops = []
     for node in graph.nodes:
         blank = _blank(node, graph, about, widths)
-        waiting = _waiting(node, blank, ahead, widths)
+        waiting = _waiting(node, blank, timing, widths)
         loops.append(_loop(node, blank, partitions.get(node.name, 1), waiting))
     return tuple(loops)
 
@@ -190,6 +103,7 @@ def _blank(
         accumulator_bits=bits,
         result=Words(words, words * bits),
         is_output=node.name in graph.outputs,
+        period=x.period if isinstance(node, ClipMean) else made.period,
     )
 
 
@@ -214,6 +128,14 @@ def _loop(node: Node, blank: Loop, partitions: int, waiting: tuple[State, ...]) 
             return replace(blank, kind="add", adds=words, state=waiting)
         case JointMean():
             return _joint_mean(node, blank)
+        case ClipMean(max_frames=max_frames):
+            wide = blank.operand_bits + sum_bits(max_frames)
+            total = State("accumulator", node.name, 1, words, wide)
+            return replace(blank, kind="clip_mean", adds=words, state=(total,))
+        case LayerNorm():
+            return _layer_norm(node, blank)
+        case Softmax():
+            return _softmax(node, blank)
         case Requantise():
             summed = blank.operand_bits
             return replace(blank, kind="requantise", adds=words, accumulator_bits=summed)
@@ -225,16 +147,16 @@ def _loop(node: Node, blank: Loop, partitions: int, waiting: tuple[State, ...]) 
 
 
 def _waiting(
-    node: Node, blank: Loop, ahead: Mapping[str, int], widths: Mapping[str, Width]
+    node: Node, blank: Loop, timing: Mapping[str, Timing], widths: Mapping[str, Width]
 ) -> tuple[State, ...]:
     """Delay lines of an `Add`: the operand that is early waits for the one that looks ahead."""
     if not isinstance(node, Add):
         return ()
-    latest, words = max(ahead[name] for name in blank.reads), blank.outputs * blank.joints
+    words = blank.outputs * blank.joints
     return tuple(
-        State("delay", name, latest - ahead[name], words, widths[name].bits)
-        for name in blank.reads
-        if ahead[name] < latest
+        State("delay", name, frames, words, widths[name].bits)
+        for name, frames in zip(blank.reads, delay_frames(node, timing), strict=True)
+        if frames
     )
 
 
@@ -325,4 +247,44 @@ def _joint_mean(node: JointMean, blank: Loop) -> Loop:
     factor = _constant(1, bits)
     return replace(
         summed, weight_bits=bits, multiplies=blank.outputs, weights=factor, weights_sparse=factor
+    )
+
+
+def _layer_norm(node: LayerNorm, blank: Loop) -> Loop:
+    """Per word its square, `N * x` and the product with the root; per frame the root itself.
+
+    The scalars of a frame are `N * S1`, `S0**2` and three products per Newton step.
+    """
+    words, steps = blank.outputs * blank.joints, node.newton_steps
+    seed_bits = ROOT_BITS + 1  # seeds have no sign
+    constants = _constant(len(node.seeds), seed_bits)
+    return replace(
+        blank,
+        kind="layer_norm",
+        weight_bits=seed_bits + 1,  # a root as a signed operand
+        multiplies=3 * words + 2 + 3 * steps,
+        adds=4 * words + 2 + steps,
+        weights=constants,
+        weights_sparse=constants,
+        bias=_constant(1, int(node.epsilon[0]).bit_length() + 1),
+    )
+
+
+def _softmax(node: Softmax, blank: Loop) -> Loop:
+    """Per word: a comparison, a difference, a term of the sum, a subtraction per quotient bit.
+
+    And the product of two table entries with its rounding, none where `fine` has one entry.
+    """
+    words, entry_bits = blank.outputs * blank.joints, node.exp_bits + 1  # no sign
+    products = words if len(node.fine) > 1 else 0
+    entries = len(node.coarse) + (len(node.fine) if products else 0)
+    tables = _constant(entries, entry_bits)
+    return replace(
+        blank,
+        kind="softmax",
+        weight_bits=entry_bits + 1,
+        multiplies=products,
+        adds=3 * words + products + words * (node.frac_bits + 1),
+        weights=tables,
+        weights_sparse=tables,
     )

@@ -10,6 +10,8 @@ output channels, P partitions:
 - temporal convolution: `V * ceil(Co/N) * Ci * taps`, 3 to fill;
 - graph product: `ceil(Co/N) * sum over joints of max(1, edges)`, dense `ceil(Co/N) * P * V * V`;
 - norm with multiplications: `V * ceil(C/N)`; joint mean: `V * ceil(C/N) + ceil(C/N)`;
+- layer norm: `2 * V * ceil(C/N) + 24`: its sums, the root, its results;
+- softmax: `3 * V * ceil(C/N) + 32`: its maxima, its exponentials, its quotients;
 - argmax: one cycle per word; other elementwise nodes nothing, but `V * ceil(C/N)` on the input;
 - drain: 5, once per layer that multiplies matrices; latency = interval + 2.
 
@@ -35,6 +37,8 @@ from hw_model.loops import NO_WORDS, Loop, Words
 FILL_CYCLES = 3
 DRAIN_CYCLES = 5
 LATENCY_CYCLES = 2
+DIVIDE_CYCLES = 32  # of a softmax: the depth of a pipelined divider
+ROOT_CYCLES = 24  # of a layer norm: seed and two Newton steps of three products, three cycles each
 
 
 @dataclass(frozen=True, slots=True)
@@ -171,9 +175,13 @@ def _word_pass(loop: Loop, fused: bool, engine: Lanes | Array) -> _Pass:
             return _Pass(loop.joints * groups, weight_words=words)
         case "joint_mean":
             return _Pass(loop.joints * groups + groups)
+        case "layer_norm":  # once for the sums, once for the results, and the root between them
+            return _Pass(2 * loop.joints * groups + ROOT_CYCLES, weight_words=1)
+        case "softmax":  # once for the maximum, once for the exponentials, once to divide
+            return _Pass(3 * loop.joints * groups + DIVIDE_CYCLES, weight_words=words)
         case "argmax":
             return _Pass(words)
-        case "temporal_sum" | "shift" | "add" | "requantise":
+        case "temporal_sum" | "clip_mean" | "shift" | "add" | "requantise":
             return _Pass(0 if fused else loop.joints * groups)
         case "input":
             return _Pass(0)  # the first pass reads the frame

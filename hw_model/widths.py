@@ -11,17 +11,21 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import assert_never
 
+from fxp.elementary import layer_norm_bound
 from fxp.ir import (
     Add,
     Affine,
     Argmax,
+    ClipMean,
     Conv,
     Graph,
     GraphProduct,
     Input,
     JointMean,
+    LayerNorm,
     Node,
     Requantise,
+    Softmax,
     TemporalConv,
     TemporalSum,
     operands,
@@ -90,6 +94,15 @@ def _width(node: Node, x: Sequence[tuple[Value, Width]], value: Value) -> Width:
             about, one = x[0]
             terms_bits = sum_bits(about.joints) + multiplier.bit_length()
             return Width(one.magnitude_bits + terms_bits, one.magnitude_bits + terms_bits + 1)
+        case ClipMean(shift=shift):
+            one = x[0][1]
+            return Width(one.magnitude_bits + shift, one.bits + shift)
+        case LayerNorm():
+            words = x[0][0].channels * x[0][0].joints
+            most = layer_norm_bound(words, node.seeds, node.newton_steps, node.frac_bits)
+            return Width(most.bit_length(), most.bit_length() + 1)
+        case Softmax(frac_bits=frac_bits):
+            return Width(frac_bits, frac_bits + 2)
         case Argmax():
             bits = max(1, sum_bits(x[0][0].channels))
             return Width(bits, bits)

@@ -13,25 +13,30 @@ import numpy as np
 from hypothesis import strategies as st
 
 from fxp.cast import reciprocal
+from fxp.elementary import MAX_EXP_BITS, MAX_SHARE_BITS, ROOT_BITS
 from fxp.ir import (
     Add,
     Affine,
     Argmax,
+    ClipMean,
     Conv,
     Graph,
     GraphProduct,
     Input,
     IntArray,
     JointMean,
+    LayerNorm,
     Node,
     Requantise,
+    Softmax,
     TemporalConv,
     TemporalSum,
     Weights,
     operands,
 )
+from fxp.node_tables import exp_tables, reciprocal_root_seeds
 from fxp.qformat import Cast, Overflow, QFormat, Rounding
-from fxp.ranges import Signal, signal_of
+from fxp.ranges import MAX_INNER_BITS, Signal, inner_bits, signal_of
 from fxp.validate import Value, describe_node
 
 ROUNDINGS = tuple(Rounding)
@@ -99,7 +104,7 @@ def random_chain(
     x = stream = build.cast(build.conv(entry, channels, "embedding"), "embedding.q")
     for i in range(blocks):
         at = f"block{i}"
-        temporal = rng.random() < 0.25
+        temporal, stride = rng.random() < 0.25, int(rng.integers(1, 3))
         out = channels if rng.random() < 0.5 else int(rng.integers(1, channels + 2))
         partitions = int(rng.integers(1, 4))
         y = build.cast(build.conv(x, partitions * out, f"{at}.conv"), f"{at}.conv.q")
@@ -107,17 +112,22 @@ def random_chain(
         y = build.cast(y, f"{at}.graph.q", most_bits=28)  # the sum adds up to 4
         if temporal:
             y = build.cast(build.affine(y, f"{at}.norm"), f"{at}.norm.q", relu=True)
-            y = build.temporal_conv(y, out, f"{at}.tconv")
+            y = build.temporal_conv(y, out, f"{at}.tconv", stride)
             y = build.cast(y, f"{at}.tconv.q", relu=True)
         else:
             y = build.affine(build.temporal_sum(y, f"{at}.sum"), f"{at}.norm")
             y = build.cast(y, f"{at}.norm.q", relu=True)
-        if out != build.values[stream].channels:
+        if build.values[y].period != build.values[stream].period:
+            stream = build.temporal_conv(x, out, f"{at}.residual", stride, most_taps=1)
+            stream = build.cast(stream, f"{at}.residual.q")
+        elif out != build.values[stream].channels:
             stream = build.cast(build.conv(x, out, f"{at}.residual"), f"{at}.residual.q")
         joined = build.add(y, stream, f"{at}.add")
         x = build.cast(joined, f"{at}.add.q", relu=True)
         stream = build.cast(joined, f"{at}.add.stream", relu=True) if rng.random() < 0.5 else x
     pooled = build.cast(build.joint_mean(x, "pool"), "pool.q")
+    if rng.random() < 0.2:
+        pooled = build.cast(build.clip_mean(pooled, "whole"), "whole.q")
     logits = build.cast(build.conv(pooled, int(rng.integers(2, 6)), "classifier"), "logits")
     build.argmax(logits)
     return build.graph("chain")
@@ -196,7 +206,9 @@ class _Builder:
     def put(self, node: Node) -> str:
         about = describe_node(node, [self.values[name] for name in operands(node)])
         signal = signal_of(node, [self.signals[name] for name in operands(node)], about)
-        if signal.width_bits > _WIDEST and not isinstance(node, Requantise):
+        inside = inner_bits(node, [self.signals[name] for name in operands(node)])
+        too_wide = signal.width_bits > _WIDEST and not isinstance(node, Requantise)
+        if too_wide or inside > MAX_INNER_BITS:
             raise _TooWideError
         self.nodes.append(node)
         self.values[node.name] = about
@@ -210,18 +222,24 @@ class _Builder:
 
     # ---- choices
 
-    def pick(self, multiplied: bool) -> str:
-        """A random earlier value, recent ones more often; one a multiplier may read if asked."""
-        names = list(self.values)
+    def pick(self, multiplied: bool, over_time: bool = False) -> str:
+        """A random earlier value, recent ones more often.
+
+        One that a multiplier, or a node over time may read, if asked.
+        """
+        names = [name for name, value in self.values.items() if value.period or not over_time]
         if multiplied:
             bits = [self.values[name].stored_bits for name in names]
             names = [n for n, b in zip(names, bits, strict=True) if b is not None and b <= 32]
         return names[-min(int(self.rng.geometric(0.5)), len(names))]
 
     def like(self, name: str) -> str:
-        """A random value of the same shape."""
-        shape = (self.values[name].channels, self.values[name].joints)
-        names = [n for n, value in self.values.items() if (value.channels, value.joints) == shape]
+        """A random value of the same shape and frame rate."""
+
+        def key(value: Value) -> tuple[int, int, int]:
+            return value.channels, value.joints, value.period
+
+        names = [n for n, value in self.values.items() if key(value) == key(self.values[name])]
         return names[self.below(len(names))]
 
     def weights(self, shape: tuple[int, ...], limit: int) -> Weights:
@@ -238,7 +256,7 @@ class _Builder:
 
     def random_node(self) -> None:
         at = f"n{len(self.nodes)}"
-        kind = self.below(10)
+        kind = self.below(13)
         if kind == 0:
             self.conv(self.pick(True), self.between(1, 5), at)
         elif kind == 1:
@@ -246,9 +264,10 @@ class _Builder:
             parts = [p for p in (1, 2, 3) if self.values[x].channels % p == 0]
             self.graph_product(x, parts[self.below(len(parts))], at)
         elif kind == 2:
-            self.temporal_sum(self.pick(self.rng.random() < 0.7), at)
+            self.temporal_sum(self.pick(self.rng.random() < 0.7, True), at)
         elif kind == 3:
-            self.temporal_conv(self.pick(True), self.between(1, 5), at)
+            stride = 1 if self.rng.random() < 0.6 else self.between(2, 4)
+            self.temporal_conv(self.pick(True, True), self.between(1, 5), at, stride)
         elif kind == 4:
             self.affine(self.pick(True), at)
         elif kind == 5:
@@ -256,6 +275,12 @@ class _Builder:
             self.add(a, self.like(a), at)
         elif kind == 6:
             self.joint_mean(self.pick(True), at)
+        elif kind == 12:
+            self.clip_mean(self.pick(True, True), at)
+        elif kind == 7:
+            self.layer_norm(self.pick(True), at)
+        elif kind == 8:
+            self.softmax(self.pick(True), at)
         else:
             self.cast(self.pick(False), at, relu=bool(self.rng.random() < 0.3))
 
@@ -273,13 +298,15 @@ class _Builder:
         window, dilation = self.between(1, 9), self.between(1, 3)
         return self.fitting(lambda bits: TemporalSum(name, x, min(window, bits), dilation))
 
-    def temporal_conv(self, x: str, out: int, name: str) -> str:
-        taps, dilation = self.between(1, 5), self.between(1, 3)
+    def temporal_conv(
+        self, x: str, out: int, name: str, stride: int = 1, most_taps: int = 5
+    ) -> str:
+        taps, dilation = self.between(1, most_taps), self.between(1, 3)
         shape = (out, self.values[x].channels, taps)
         ahead = self.between(0, (taps - 1) * dilation)
         return self.fitting(
             lambda bits: TemporalConv(
-                name, x, self.weights(shape, bits), self.bias((out,), bits), dilation, ahead
+                name, x, self.weights(shape, bits), self.bias((out,), bits), dilation, ahead, stride
             )
         )
 
@@ -310,6 +337,39 @@ class _Builder:
         return self.fitting(
             lambda bits: JointMean(name, x, min(multiplier, (1 << bits) - 1), shift)
         )
+
+    def clip_mean(self, x: str, name: str) -> str:
+        shift, longest = self.between(0, 12), self.between(64, 2000)
+        return self.fitting(lambda bits: ClipMean(name, x, min(shift, bits), longest))
+
+    def layer_norm(self, x: str, name: str) -> str:
+        """A norm of `x`, or of a narrower cast of it where the sums of squares need that."""
+        steps, frac_bits = self.between(0, 3), self.between(0, ROOT_BITS)
+        seeds = reciprocal_root_seeds(3 << self.between(3, 8))
+        if self.rng.random() < 0.3:  # any table is a table
+            seeds = np.maximum(seeds + self.rng.integers(-(1 << 14), 1, seeds.shape), 1)
+        epsilon = self.rng.integers(0, 1 << self.between(0, 40), 1) * self.below(4)
+        for bits in (32, 20, 16, 12, 8):
+            if (self.values[x].stored_bits or 0) > bits:
+                near = QFormat(bits, self.values[x].frac_bits[0] - 2)
+                x = self.put(Requantise(f"{name}_x{bits}", x, Cast(near)))
+            try:
+                return self.put(LayerNorm(name, x, epsilon, seeds, steps, frac_bits))
+            except _TooWideError:
+                continue
+        raise AssertionError("not even eight bits fit")
+
+    def softmax(self, x: str, name: str) -> str:
+        """Of any stored value: made tables where it is near 1, drawn ones elsewhere."""
+        exp_bits, frac_bits = self.between(1, MAX_EXP_BITS), self.between(0, MAX_SHARE_BITS)
+        fmt = QFormat(self.values[x].stored_bits or 0, self.values[x].frac_bits[0])
+        if -4 <= fmt.frac_bits <= 10 and self.rng.random() < 0.7:
+            coarse, fine = exp_tables(fmt, exp_bits)
+        else:
+            one, sizes = 1 << exp_bits, (self.between(1, 99), 1 << self.between(0, 6))
+            coarse, fine = (self.rng.integers(0, one, size, endpoint=True) for size in sizes)
+            coarse[0] = fine[0] = one
+        return self.put(Softmax(name, x, coarse, fine, exp_bits, frac_bits))
 
     def cast(self, x: str, name: str, relu: bool = False, most_bits: int = 32) -> str:
         frac_bits, width = self.values[x].frac_bits[0], self.signals[x].width_bits

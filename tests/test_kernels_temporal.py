@@ -42,7 +42,8 @@ def test_running_sum_never_drifts_even_when_32_bits_wrap_in_between() -> None:
 
 @pytest.mark.parametrize("taps", [1, 2, 3, 5])
 @pytest.mark.parametrize("dilation", [1, 2, 3])
-def test_temporal_conv_at_every_lookahead_and_cut(taps: int, dilation: int) -> None:
+@pytest.mark.parametrize("stride", [1, 2, 3, 7])
+def test_temporal_conv_at_every_lookahead_and_cut(taps: int, dilation: int, stride: int) -> None:
     rng = np.random.default_rng(taps + 100 * dilation)
     x = rng.integers(-99, 99, (FRAMES, 2, 3))
     weight, bias = rng.integers(-99, 99, (taps, 3, 4)), rng.integers(-99, 99, 4)
@@ -52,31 +53,35 @@ def test_temporal_conv_at_every_lookahead_and_cut(taps: int, dilation: int) -> N
         parts, cuts = [], chunks(rng)
         for a, b in pairwise(cuts):
             flush = lookahead if b == FRAMES else 0
-            y = np.full((max(0, b + flush - lookahead) - max(0, a - lookahead), 2, 4), 77)
-            temporal_conv(x[a:b], flush, a, lookahead, dilation, ring, weight, bias, y)
+            there = [t for t in range(0, FRAMES, stride) if a <= t + lookahead < b + flush]
+            y = np.full((len(there), 2, 4), 77)
+            temporal_conv(x[a:b], flush, a, lookahead, stride, dilation, ring, weight, bias, y)
             parts.append(y)
         y = np.concatenate(parts)
-        assert len(y) == FRAMES
-        for t in range(FRAMES):
+        assert len(y) == -(-FRAMES // stride)
+        for t in range(0, FRAMES, stride):
             expected = np.tile(bias, (2, 1))
             for k in range(taps):
                 s = t + lookahead - (taps - 1 - k) * dilation
                 if 0 <= s < FRAMES:
                     expected += x[s] @ weight[k]
-            assert np.array_equal(y[t], expected)
+            assert np.array_equal(y[t // stride], expected)
 
 
-@pytest.mark.parametrize("depth", [1, 2, 5, FRAMES, FRAMES + 3])
-def test_delay_gives_back_the_same_frames_later(depth: int) -> None:
-    rng = np.random.default_rng(depth)
+@pytest.mark.parametrize("late", [0, 1, 2, 5, FRAMES, FRAMES + 3])
+def test_delay_keeps_frames_until_the_other_operand_has_them(late: int) -> None:
+    """The other operand comes anything up to `late` frames later, and at the end is complete."""
+    rng = np.random.default_rng(late)
     x = rng.integers(-99, 99, (FRAMES, 3))
-    ring = np.zeros((depth, 3), np.int64)
-    parts, cuts = [], chunks(rng)
-    for a, b in pairwise(cuts):
-        flush = depth if b == FRAMES else 0
-        y = np.full((max(0, b + flush - depth) - max(0, a - depth), 3), 77)
-        delay(x[a:b], flush, a, ring, y)
-        if b < FRAMES:
-            assert len(y) == max(0, b - depth) - max(0, a - depth)
-        parts.append(y)
-    assert np.array_equal(np.concatenate(parts), x)
+    for depth in (late, late + 2) if late else (2,):
+        ring = np.zeros((depth, 3), np.int64)
+        parts, first = [], 0
+        for a, b in pairwise(chunks(rng)):
+            last = FRAMES if b == FRAMES else max(first, b - int(rng.integers(0, late + 1)))
+            y = np.full((last - first, 3), 77)
+            delay(x[a:b], a, first, ring, y)
+            first = last
+            parts.append(y)
+            for frame in range(max(0, b - depth), b):
+                assert np.array_equal(ring[frame % depth], x[frame])
+        assert np.array_equal(np.concatenate(parts), x)

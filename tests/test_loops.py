@@ -9,25 +9,30 @@ from fxp.ir import (
     Add,
     Affine,
     Argmax,
+    ClipMean,
     Conv,
     Graph,
     GraphProduct,
     Input,
     JointMean,
+    LayerNorm,
     Node,
     Requantise,
+    Softmax,
     TemporalConv,
     TemporalSum,
     Weights,
 )
-from fxp.qformat import QFormat
+from fxp.node_tables import reciprocal_root_seeds
+from fxp.qformat import Cast, QFormat
 from fxp.ranges import analyse
 from fxp.spec import ArchSpec, QuantSpec
 from fxp.validate import describe
 from hw_model.blueprint import blueprint
+from hw_model.cost import estimate
 from hw_model.loops import Loop, State, Words, loop_nest
 from hw_model.widths import scale_shift, widths_of
-from tests.accelerators import small_archs, temporal_graph, tiny_graph
+from tests.accelerators import machine, small_archs, temporal_graph, tiny_graph
 from tests.strategies import random_graph
 
 
@@ -118,6 +123,64 @@ def test_temporal_convolution_and_delay_line() -> None:
     assert loops["sum"].state == (State("delay", "r.q", 2, 12, 9),)
 
 
+def test_work_of_a_layer_norm() -> None:
+    """2 channels, 5 joints: 10 words, each squared, times 10, times the root; 2 Newton steps."""
+    node = LayerNorm("n", "input", np.array([9]), reciprocal_root_seeds(), 2, 10)
+    loop = loops_of(Graph("g", (Input("input", 2, 5, QFormat(8, 0)), node), ("n",)))["n"]
+    assert (loop.macs_dense, loop.multiplies, loop.adds) == (0, 3 * 10 + 2 + 3 * 2, 4 * 10 + 2 + 2)
+    assert loop.weights == Words(48, 48 * 19)
+    assert loop.bias == Words(1, 5)  # 9 with a sign
+    # at most sqrt(10 - 1) = 3 units of 2**10, and a sign
+    assert (loop.accumulator_bits, loop.result) == (13, Words(10, 130))
+    assert loop.state == ()
+
+
+def test_work_of_a_softmax() -> None:
+    """3 channels, 5 joints: 15 words, 9 quotient bits each."""
+    one = np.array([16, 4, 0])
+    for fine, products, entries in ((np.array([16]), 0, 3), (np.array([16, 8]), 15, 5)):
+        nodes = (Input("input", 3, 5, QFormat(8, 0)), Softmax("n", "input", one, fine, 4, 8))
+        loop = loops_of(Graph("g", nodes, ("n",)))["n"]
+        assert (loop.macs_dense, loop.multiplies) == (0, products)
+        assert loop.adds == 3 * 15 + 9 * 15 + products
+        assert loop.weights == Words(entries, entries * 5)
+        assert (loop.accumulator_bits, loop.bias, loop.state) == (10, Words(), ())
+
+
+def test_strides_thin_the_frames_out() -> None:
+    graph = temporal_graph()
+    t, r = (node for node in graph.nodes if node.name in "tr")
+    cube = Weights(np.zeros((4, 2, 1), np.int64), 5, (0,))
+    strided = {"t": replace(t, stride=2), "r": TemporalConv("r", "input", cube, r.bias, stride=2)}
+    nodes = tuple(strided.get(node.name, node) for node in graph.nodes)
+    loops = loops_of(replace(graph, nodes=nodes))
+    assert {name: loop.period for name, loop in loops.items()} == {
+        "input": 1, "c": 1, "c.q": 1, "t": 2, "t.q": 2, "r": 2, "r.q": 2, "sum": 2, "sum.q": 2,
+    }  # fmt: skip
+    assert loops["t"] == replace(loops_of(graph)["t"], period=2)
+    assert loops["sum"].state == (State("delay", "r.q", 1, 12, 9),)  # 2 frames of the input
+    cost = estimate(replace(graph, nodes=nodes), machine())
+    assert cost.macs == 12 + 72 + 24
+    assert cost.macs_mean == 12 + 72 / 2 + 24 / 2
+
+
+def test_work_of_a_clip_mean_and_of_what_runs_once_per_clip() -> None:
+    nodes = (
+        *temporal_graph().nodes[:3],
+        ClipMean("m", "c.q", 4, 300),
+        Requantise("m.q", "m", Cast(QFormat(8, 0))),
+        Conv("once", "m.q", Weights(np.zeros((5, 2), np.int64), 4, (0,)), np.zeros(5, np.int64)),
+    )
+    graph = Graph("g", nodes, ("once",))
+    loops = loops_of(graph)
+    assert (loops["m"].adds, loops["m"].period) == (6, 1)
+    assert loops["m"].accumulator_bits == 7 + 4
+    assert loops["m"].state == (State("accumulator", "m", 1, 6, 7 + 9),)  # 2**9 frames hold 300
+    assert [loops[name].period for name in ("c", "m.q", "once")] == [1, 0, 0]
+    cost = estimate(graph, machine())
+    assert (cost.macs, cost.macs_mean) == (12 + 30, 12)
+
+
 def test_a_multiplier_only_where_scales_differ_or_are_no_power_of_two() -> None:
     def affine(*scale: int) -> Affine:
         raw = np.array(scale, np.int64)[:, None]
@@ -148,6 +211,8 @@ def naive_macs(node: Node, joints: int, sparse: bool) -> int:
         case GraphProduct():
             return sum(1 for entry in node.adjacency.raw.flat if entry or not sparse)
         case Input() | TemporalSum() | Affine() | Add() | JointMean() | Requantise() | Argmax():
+            return 0
+        case ClipMean() | LayerNorm() | Softmax():
             return 0
         case _:
             assert_never(node)

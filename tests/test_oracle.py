@@ -4,6 +4,8 @@ Arrays are written `(T, C, V)`. The formats of inputs are chosen so that raw wor
 where a binary point matters the comment says what the number is.
 """
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from hypothesis import HealthCheck, given, settings
@@ -13,19 +15,24 @@ from fxp.ir import (
     Add,
     Affine,
     Argmax,
+    ClipMean,
     Conv,
     Graph,
     GraphProduct,
     Input,
     IntArray,
     JointMean,
+    LayerNorm,
     Node,
     Requantise,
+    Softmax,
     TemporalConv,
     TemporalSum,
     Weights,
-    lookaheads,
+    complete_frames,
+    timings,
 )
+from fxp.node_tables import exp_tables, reciprocal_root_seeds
 from fxp.oracle import evaluate
 from fxp.qformat import Cast, Overflow, QFormat, Rounding
 from fxp.validate import describe
@@ -114,6 +121,35 @@ def test_temporal_conv_with_symmetric_padding() -> None:
     assert values == [[[310]], [[420]], [[31]], [[42]]]
 
 
+def test_temporal_conv_with_a_stride_makes_every_other_frame() -> None:
+    # the frames 0, 2, 4 of the same convolution without a stride
+    clip = [[[n]] for n in (1, 2, 3, 4, 5)]
+    for lookahead in (0, 1, 2):
+        node = TemporalConv("y", "x", weights([[[1, 10, 100]]]), words([7]), 1, lookahead)
+        whole = run(clip, node)["y"]
+        for stride in (2, 3, 5, 9):
+            strided = replace(node, stride=stride)
+            assert run(clip, strided)["y"] == whole[::stride]
+    # 100*2 + 10*1 + 7, 100*4 + 10*3 + 2 + 7, 10*5 + 4 + 7: by hand, lookahead 1, stride 2
+    node = TemporalConv("y", "x", weights([[[1, 10, 100]]]), words([7]), 1, 1, 2)
+    assert run(clip, node)["y"] == [[[217]], [[439]], [[61]]]
+
+
+def test_behind_a_stride_frames_count_at_its_own_rate() -> None:
+    # y = 1, 3, 5; its sum over two frames 1, 4, 8; a second stride 2 of it: frames 0 and 2
+    clip = [[[n]] for n in (1, 2, 3, 4, 5)]
+    keep = TemporalConv("y", "x", weights([[[1]]]), words([0]), stride=2)
+    values = run(
+        clip,
+        keep,
+        Requantise("q", "y", Cast(QFormat(8, 0))),
+        TemporalSum("s", "q", 2),
+        TemporalConv("z", "q", weights([[[1]]]), words([0]), stride=2),
+    )
+    assert (values["y"], values["s"]) == ([[[1]], [[3]], [[5]]], [[[1]], [[4]], [[8]]])
+    assert values["z"] == [[[1]], [[5]]]
+
+
 def test_temporal_conv_sums_over_channels_and_keeps_joints_apart() -> None:
     # two inputs, one output, two taps; frame 1: joint 0: 1*x0(t-1) + 2*x0(t) + 3*x1(t-1) + 4*x1(t)
     # x(0) = [[1, 0], [2, 0]], x(1) = [[3, 5], [4, 6]]
@@ -133,6 +169,96 @@ def test_affine_per_channel_and_per_joint() -> None:
     # one scale with a bias per joint: [5*1+1, 5*2+2] = [6, 12], [-2*3+3, -2*4+4] = [-3, -4]
     node = Affine("y", "x", weights([[5], [-2]]), words([[1, 2], [3, 4]]))
     assert run(clip, node)["y"] == [[[6, 12], [-3, -4]]]
+
+
+def test_clip_mean_is_rounded_half_up() -> None:
+    # sums 6 and -6 of 4 frames: 1.5 and -1.5, in halves 3 and -3, as whole numbers 2 and -1
+    clip = [[[1, -1]], [[2, -2]], [[3, -3]], [[0, 0]]]
+    assert run(clip, ClipMean("y", "x", 1, 4))["y"] == [[[3, -3]]]
+    assert run(clip, ClipMean("y", "x", 0, 4))["y"] == [[[2, -1]]]
+    # sums 1 and -1 of 3 frames in 16ths: 5.33 and -5.33
+    assert run([[[1, -1]], [[0, 0]], [[0, 0]]], ClipMean("y", "x", 4, 9))["y"] == [[[5, -5]]]
+    # of one frame it is the frame
+    assert run([[[7, -8], [0, 5]]], ClipMean("y", "x", 3, 1))["y"] == [[[56, -64], [0, 40]]]
+
+
+def test_a_clip_longer_than_its_mean_allows_is_refused() -> None:
+    # 5 frames behind a stride of 2 are up to 10 of the input
+    keep = TemporalConv("k", "x", weights([[[1]]]), words([0]), stride=2)
+    nodes = (keep, Requantise("q", "k", Cast(QFormat(8, 0))), ClipMean("y", "q", 0, 5))
+    assert run([[[3]]] * 10, *nodes)["y"] == [[[3]]]
+    with pytest.raises(InputError, match=r"^graph `g`: a clip has at most 10 frames .* got 11$"):
+        run([[[3]]] * 11, *nodes)
+
+
+def layer_norm(epsilon: int = 0, frac_bits: int = 10) -> LayerNorm:
+    return LayerNorm("y", "x", words([epsilon]), reciprocal_root_seeds(), 2, frac_bits)
+
+
+def test_layer_norm() -> None:
+    # N=4, S0=12, S1=50: D = 4*50 - 12*12 = 56; numerators 4x-12 = -8 -4 0 12 over sqrt(56) = 7.4833
+    # -1.06904*1024 = -1094.7, -0.53452*1024 = -547.35, 0, 1.60357*1024 = 1642.05
+    assert run([[[1, 2], [3, 6]]], layer_norm())["y"] == [[[-1095, -547], [0, 1642]]]
+    # epsilon 44 makes D = 100: -0.8, -0.4, 0, 1.2 in 1024ths: -819.2, -409.6, 0, 1228.8
+    assert run([[[1, 2], [3, 6]]], layer_norm(44))["y"] == [[[-819, -410], [0, 1229]]]
+    # the operand's binary point does not matter, the result's does: -4.28, -2.14, 0, 6.41
+    values = run([[[1, 2], [3, 6]]], layer_norm(frac_bits=2), frac_bits=9)
+    assert values["y"] == [[[-4, -2], [0, 6]]]
+
+
+def test_layer_norm_of_equal_words_is_zero() -> None:
+    for epsilon in (0, 5):
+        clip = [[[7, 7]], [[0, 0]], [[-32768, -32768]]]
+        assert run(clip, layer_norm(epsilon))["y"] == [[[0, 0]]] * 3
+
+
+def test_layer_norm_of_one_word_against_many() -> None:
+    # N=3: numerators 2, -1, -1 over sqrt(3*1 - 1) = sqrt(2): 1.41421, -0.70711 in 1024ths
+    assert run([[[1, 0, 0]]], layer_norm())["y"] == [[[1448, -724, -724]]]
+
+
+@pytest.mark.parametrize("top", [1, 3, 100, 2**15 - 1])
+def test_layer_norm_is_the_norm_of_floats_up_to_the_error_of_its_root(top: int) -> None:
+    x = np.random.default_rng(top).integers(-top, top, (20, 3, 5), endpoint=True)
+    mean, var = x.mean((1, 2), keepdims=True), x.var((1, 2), keepdims=True)
+    exact = (x - mean) / np.sqrt(var + 2 / 15**2) * 2**12
+    found = np.array(run(x.tolist(), layer_norm(2, 12))["y"])
+    assert (np.abs(found - exact) <= 0.5001 + 1e-5 * np.abs(exact)).all()
+
+
+def softmax(frac_bits: int = 8) -> Softmax:
+    """Halves with each lsb: `e = 16 * 2**-d`, down to 0 from d = 5 on."""
+    return Softmax("y", "x", words([16, 4, 1, 0]), words([16, 8]), 4, frac_bits)
+
+
+def test_softmax() -> None:
+    # d = 0, 1, 2: e = 16, 8, 4 of 28: 256*16/28 = 146.3, 73.1, 36.6, rounded down
+    # d = 5 gives 8*1 / 16 = 0.5, up to 1; d = 6 gives 0: e = 1, 0, 16 of 17: 15.06, 0, 240.9
+    clip = [[[9, 2], [8, 1], [7, 7]]]
+    assert run(clip, softmax())["y"] == [[[146, 15], [73, 0], [36, 240]]]
+    assert run(clip, softmax(0))["y"] == [[[0, 0], [0, 0], [0, 0]]]
+
+
+def test_softmax_of_equal_words_shares_equally_and_of_one_alone_is_one() -> None:
+    assert run([[[5], [5], [5]]], softmax())["y"] == [[[85], [85], [85]]]
+    assert run([[[-32768], [32767], [0]]], softmax())["y"] == [[[0], [256], [0]]]
+    assert run([[[3, -4]]], softmax())["y"] == [[[256, 256]]]
+
+
+@pytest.mark.parametrize("channels", [1, 2, 3, 7, 60])
+def test_softmax_adds_up_to_one_but_for_less_than_an_lsb_per_channel(channels: int) -> None:
+    clip = np.random.default_rng(channels).integers(-300, 300, (30, channels, 2))
+    node = Softmax("y", "x", *exp_tables(QFormat(16, 6)), 16, 10)
+    values = np.array(run(clip.tolist(), node)["y"])
+    total = values.sum(axis=1)
+    assert (total <= 1024).all()
+    assert (total > 1024 - channels).all()
+    for x, y in zip(clip.transpose(0, 2, 1), values.transpose(0, 2, 1), strict=True):
+        for words_of, shares in zip(x, y, strict=True):
+            assert (np.diff(shares[np.argsort(words_of)]) >= 0).all()
+            power = np.exp((words_of - words_of.max()) / 64)
+            exact = power / power.sum()
+            assert (np.abs(shares / 1024 - exact) < channels * 2e-5 + 2**-10).all()
 
 
 def test_add_aligns_to_the_finer_operand_channel_by_channel() -> None:
@@ -216,7 +342,8 @@ def test_every_value_has_its_described_shape_and_starts_with_the_clip(
     assert list(values) == [node.name for node in graph.nodes]
     assert (values["input"] == clip).all()
     for name, value in values.items():
-        assert value.shape == (len(clip), about[name].channels, about[name].joints)
+        frames = len(clip[:: about[name].period]) if about[name].period else 1
+        assert value.shape == (frames, about[name].channels, about[name].joints)
 
 
 def test_random_graphs_cover_every_node_mode_and_width() -> None:
@@ -224,7 +351,7 @@ def test_random_graphs_cover_every_node_mode_and_width() -> None:
     nodes = [node for graph in graphs for node in graph.nodes]
     assert {type(node).__name__ for node in nodes} == {
         "Input", "Conv", "GraphProduct", "TemporalSum", "TemporalConv", "Affine", "Add",
-        "JointMean", "Requantise", "Argmax",
+        "JointMean", "ClipMean", "LayerNorm", "Requantise", "Softmax", "Argmax",
     }  # fmt: skip
     casts = [node.cast for node in nodes if isinstance(node, Requantise)]
     assert {(cast.rounding, cast.overflow) for cast in casts} >= {
@@ -240,8 +367,8 @@ def test_a_value_depends_on_no_frame_beyond_its_lookahead() -> None:
         graph = random_graph(rng, channels=3, joints=3)
         clip = random_clip(rng, graph, 14)
         whole, start = evaluate(graph, clip), evaluate(graph, clip[:11])
-        for name, ahead in lookaheads(graph).items():
-            settled = max(11 - ahead, 0)
+        for name, timing in timings(graph).items():
+            settled = complete_frames(timing, 11, ended=False)
             assert (whole[name][:settled] == start[name][:settled]).all(), (seed, name)
 
 

@@ -14,21 +14,25 @@ from fxp.ir import (
     Add,
     Affine,
     Argmax,
+    ClipMean,
     Conv,
     Graph,
     GraphProduct,
     Input,
     IntArray,
     JointMean,
+    LayerNorm,
     Node,
     Requantise,
+    Softmax,
     TemporalConv,
     TemporalSum,
     Weights,
 )
+from fxp.node_tables import reciprocal_root_seeds
 from fxp.oracle import evaluate
 from fxp.qformat import Cast, Overflow, QFormat, Rounding
-from fxp.ranges import Signal, analyse, cast_range, certify, signed_bits
+from fxp.ranges import Signal, analyse, cast_range, certify, clip_sum_bits, inner_bits, signed_bits
 from tests.strategies import OVERFLOWS, ROUNDINGS, graphs_with_clips, random_graph
 
 
@@ -87,6 +91,70 @@ def test_stored_words_may_be_wider_than_the_accumulator() -> None:
     widths = certify(Graph("g", nodes, ("q",), accumulator_bits=10))
     assert widths["a"] == 10  # -328..-73
     assert widths["q"] == 32
+
+
+def layer_norm(epsilon: int = 0, frac_bits: int = 10) -> LayerNorm:
+    return LayerNorm("y", "x", words([epsilon]), reciprocal_root_seeds(), 2, frac_bits)
+
+
+def test_a_layer_norm_is_refused_where_a_sum_inside_it_needs_more_than_63_bits() -> None:
+    # unsigned: N * S1 = 64**2 * (2**w - 1)**2 takes 12 + 2w bits and a sign
+    for bits, epsilon, fits in ((25, 0, True), (26, 0, False), (25, 2**62 - 1, False)):
+        nodes = (Input("x", 64, 1, QFormat(bits, 0, signed=False)), layer_norm(epsilon))
+        graph = Graph("g", nodes, ("y",))
+        if fits:
+            assert certify(graph)["y"] == 14  # sqrt(63) * 1024 = 8127.7, and its root's error
+        else:
+            with pytest.raises(GraphError, match=r"^node `y`: a sum inside it needs 6[45] bits"):
+                certify(graph)
+
+
+def test_a_numerator_times_its_root_counts_as_well() -> None:
+    def inside(words: int, bits: int, frac_bits: int) -> int:
+        nodes = (Input("x", words, 1, QFormat(bits, 0)), layer_norm(0, frac_bits))
+        signals = analyse(Graph("g", nodes, ("y",)))
+        return inner_bits(nodes[1], [signals["x"]])
+
+    # N * S1 = 2**26 * 2**34, and a sign
+    assert inside(8192, 18, 10) == 62
+    # N * S1 = 16 * 2**14; numerators (4 - 1) * 255, times 2**19: 30 bits; half of 2**(18 + 10)
+    assert inside(4, 8, 18) == 30
+    assert inside(4, 8, 0) == 31
+    assert inside(1, 8, 18) == 16  # the numerator of a single word is 0; 2**14
+
+
+def test_range_of_a_clip_mean_and_the_registers_inside_it() -> None:
+    node = ClipMean("y", "x", 2, 5)
+    graph = Graph("g", (Input("x", 1, 1, SMALL), node), ("y",))
+    assert_tight(graph, every_clip(4, SMALL))
+    x = analyse(graph)["x"]
+    assert clip_sum_bits(node, x) == 5  # -10..5
+    assert inner_bits(node, [x]) == 1 + 7  # 5 * (2 << 3) + 5 = 85
+    wide = replace(graph, nodes=(Input("x", 1, 1, QFormat(32, 0)), replace(node, max_frames=2**28)))
+    with pytest.raises(GraphError, match=r"^node `y`: a sum inside it needs 64 bits"):
+        certify(wide)
+
+
+def test_range_of_a_softmax_and_the_registers_inside_it() -> None:
+    node = Softmax("y", "x", words([16, 1, 0]), words([16]), 4, 9)
+    graph = Graph("g", (Input("x", 2, 2, SMALL), node), ("y",))
+    assert_tight(graph, [every_word(2, 2, SMALL)])
+    signals = analyse(graph)
+    assert inner_bits(node, [signals["x"]]) == 1 + 14  # 16 << 9
+    assert inner_bits(replace(node, frac_bits=0), [signals["x"]]) == 1 + 9  # 16 * 16 + 8
+    many = replace(signals["x"], channels=100)
+    assert inner_bits(replace(node, frac_bits=0), [many]) == 1 + 11  # 100 * 16
+
+
+@pytest.mark.parametrize("frac_bits", [0, 6, 18])
+@pytest.mark.parametrize("epsilon", [0, 1, 50])
+def test_range_of_a_layer_norm_over_every_frame(frac_bits: int, epsilon: int) -> None:
+    graph = Graph("g", (Input("x", 2, 2, SMALL), layer_norm(epsilon, frac_bits)), ("y",))
+    values = evaluate(graph, every_word(2, 2, SMALL))["y"]
+    (hi,) = set(analyse(graph)["y"].hi)
+    assert np.abs(values).max() <= hi
+    if epsilon == 0:  # sqrt(3), and the error of the worst mantissa
+        assert hi - np.abs(values).max() <= max(1, 2**frac_bits * 1e-5 * 3)
 
 
 def test_certify_validates_first() -> None:

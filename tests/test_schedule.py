@@ -5,7 +5,18 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from fxp.ir import Conv, Graph, GraphProduct, Input, Requantise, TemporalSum, Weights
+from fxp.ir import (
+    Conv,
+    Graph,
+    GraphProduct,
+    Input,
+    LayerNorm,
+    Requantise,
+    Softmax,
+    TemporalSum,
+    Weights,
+)
+from fxp.node_tables import exp_tables, reciprocal_root_seeds
 from fxp.qformat import Cast, QFormat
 from fxp.skeleton import load_skeleton, partitions
 from fxp.spec import ArchSpec, QuantSpec
@@ -254,3 +265,20 @@ def test_packing_widens_the_engine() -> None:
 def test_every_lane_count_gives_a_utilisation_within_one(lanes: int) -> None:
     cost = estimate(tiny_graph(), machine(lanes))
     assert 0 < cost.utilisation <= 1
+
+
+def test_norms_by_hand() -> None:
+    """10 channels on 3 lanes and 4 joints: 4 groups for each joint."""
+    coarse, fine = exp_tables(QFormat(8, 4))
+    nodes = (
+        Input("input", 10, 4, QFormat(8, 4)),
+        LayerNorm("norm", "input", np.array([9]), reciprocal_root_seeds(), 2, 10),
+        Softmax("share", "input", coarse, fine, 16, 8),
+    )
+    cost = estimate(Graph("norms", nodes, ("norm", "share")), machine(3))
+    assert [(layer.layer, layer.terms) for layer in cost.layers if layer.terms] == [
+        ("norm", {"norm": 2 * 4 * 4 + 24}),
+        ("share", {"share": 3 * 4 * 4 + 32}),
+    ]
+    narrow = machine(3, multiplier={"max_weight_bits": 8, "max_activation_bits": 8})
+    assert estimate(Graph("norms", nodes, ("norm", "share")), narrow).reasons == ()

@@ -10,10 +10,10 @@ from hypothesis import HealthCheck, given, settings
 
 from fxp import store
 from fxp.errors import GraphError
-from fxp.ir import Conv, Graph, Input, Node, Requantise, TemporalSum, Weights
+from fxp.ir import Conv, Graph, Input, Node, Requantise, TemporalConv, TemporalSum, Weights
 from fxp.node_fields import NODE_KINDS, describe_node, node_arrays
 from fxp.qformat import Cast, QFormat
-from fxp.store import graph_hash, load_graph, save_graph
+from fxp.store import graph_hash, load_graph, node_hash, save_graph
 from tests.forging import Forgery, forge, parts, refused, small_graph
 from tests.strategies import graphs_with_clips, random_graph
 
@@ -93,6 +93,19 @@ def test_the_hash_is_of_what_is_computed() -> None:
     for change in ({"relu": False}, {"cast": Cast(QFormat(6, 1))}):
         altered = dataclasses.replace(quantise, **change)
         assert graph_hash(small_graph(nodes=(*nodes[:2], altered))) != base
+
+
+def test_a_stride_of_one_is_left_out_of_files_and_hashes(tmp_path: Path) -> None:
+    """Model files and hashes from before strides existed stay what they are."""
+    weight = Weights(np.ones((1, 1, 2), np.int64), 2, (0,))
+    nodes = [TemporalConv("y", "x", weight, np.zeros(1, np.int64), stride=n) for n in (1, 2)]
+    assert "stride" not in describe_node(nodes[0])
+    assert describe_node(nodes[1])["stride"] == 2
+    assert node_hash(nodes[0]) != node_hash(nodes[1])
+    for node in nodes:
+        path = tmp_path / "net.fxp"
+        save_graph(Graph("g", (Input("x", 1, 1, QFormat(8, 0)), node), ("y",)), path)
+        assert load_graph(path).nodes[1].stride == node.stride
 
 
 def test_an_unsafe_graph_is_not_written(tmp_path: Path) -> None:

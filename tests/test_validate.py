@@ -1,5 +1,6 @@
 """Every rule of a graph, each broken once; and the binary points and widths of a valid one."""
 
+import re
 from dataclasses import replace
 from typing import Any
 
@@ -11,19 +12,23 @@ from fxp.ir import (
     Add,
     Affine,
     Argmax,
+    ClipMean,
     Conv,
     Graph,
     GraphProduct,
     Input,
     JointMean,
+    LayerNorm,
     Node,
     Requantise,
+    Softmax,
     TemporalConv,
     TemporalSum,
     Weights,
 )
+from fxp.node_tables import reciprocal_root_seeds
 from fxp.qformat import Cast, QFormat
-from fxp.validate import Value, describe
+from fxp.validate import Value, describe, longest_clip
 
 X = Input("x", 2, 3, QFormat(8, 4))
 CAST = Cast(QFormat(8, 2))
@@ -32,6 +37,12 @@ TCONV = TemporalConv("y", "x", Weights(np.ones((4, 2, 3), np.int64), 2, (1,)), C
 GRAPH = GraphProduct("y", "x", Weights(np.ones((2, 3, 3), np.int64), 2, (0, 5)))
 AFFINE = Affine("y", "x", Weights(np.ones((2, 1), np.int64), 2, (1, 3)), np.zeros((2, 3), np.int64))
 MEAN = JointMean("y", "x", 21845, 16)
+
+CLIP_MEAN = ClipMean("y", "x", 5, 300)
+SEEDS = reciprocal_root_seeds()
+LAYER_NORM = LayerNorm("y", "x", np.array([3]), SEEDS, 2, 11)
+
+SOFTMAX = Softmax("y", "x", np.array([16, 4, 0]), np.array([16, 8]), 4, 9)
 
 
 def describe_nodes(*nodes: Node, **graph: Any) -> dict[str, Value]:
@@ -55,9 +66,13 @@ def of(**weights: Any) -> Weights:
         (TemporalSum("y", "x", 2), Value(2, 3, (4,), 9)),
         (TemporalSum("y", "x", 9, 4), Value(2, 3, (4,), 12)),
         (TCONV, Value(4, 3, (5,))),
+        (replace(TCONV, stride=3), Value(4, 3, (5,), period=3)),
         (AFFINE, Value(2, 3, (5, 7))),
         (Add("y", "x", "x"), Value(2, 3, (4,))),
         (MEAN, Value(2, 1, (20,))),
+        (CLIP_MEAN, Value(2, 3, (9,), period=0)),
+        (LAYER_NORM, Value(2, 3, (11,))),
+        (SOFTMAX, Value(2, 3, (9,))),
         (Requantise("y", "x", CAST), Value(2, 3, (2,), 8)),
         (Argmax("y", "x"), Value(1, 3, (0,), None, True)),
     ],
@@ -176,6 +191,8 @@ def test_rules_of_the_whole_graph(
             replace(TCONV, lookahead=-1),
             "`lookahead` must be 0..4 ((taps - 1) * dilation), got -1",
         ),
+        (replace(TCONV, stride=0), "`stride` must be an int >= 1, got 0"),
+        (replace(TCONV, stride=2.0), "`stride` must be an int >= 1, got 2.0"),
         (
             replace(AFFINE, scale=replace(AFFINE.scale, raw=np.ones((2, 2), np.int64))),
             "`scale` must have shape (2, 1), got (2, 2)",
@@ -186,6 +203,8 @@ def test_rules_of_the_whole_graph(
         ),
         (replace(MEAN, multiplier=0), "`multiplier` must be 1..2147483647, got 0"),
         (replace(MEAN, multiplier=2**31), "`multiplier` must be 1..2147483647, got 2147483648"),
+        (replace(CLIP_MEAN, shift=-1), "`shift` must be an int >= 0, got -1"),
+        (replace(CLIP_MEAN, max_frames=0), "`max_frames` must be an int >= 1, got 0"),
         (replace(MEAN, shift=-1), "`shift` must be an int >= 0, got -1"),
         (
             Requantise("y", "x", QFormat(8, 2)),
@@ -195,6 +214,49 @@ def test_rules_of_the_whole_graph(
 )
 def test_rules_of_one_node(node: Node, text: str) -> None:
     refused(f"node `y`: {text}", (X, node))
+
+
+@pytest.mark.parametrize(
+    ("change", "text"),
+    [
+        ({"epsilon": np.array([3, 4])}, "`epsilon` must have one entry"),
+        ({"epsilon": np.array([-1])}, "`epsilon`: entries must be 0..4611686018427387903, got -1"),
+        ({"epsilon": 3}, "`epsilon` must be an int64 array of one axis"),
+        ({"seeds": SEEDS[None]}, "`seeds` must be an int64 array of one axis"),
+        ({"seeds": SEEDS.astype(np.int32)}, "`seeds` must be an int64 array of one axis"),
+        ({"seeds": SEEDS[:0]}, "`seeds` must not be empty"),
+        ({"seeds": SEEDS[:47]}, "`seeds` must have 3 * 2**j entries, j up to 16, got 47"),
+        ({"seeds": SEEDS[:36]}, "`seeds` must have 3 * 2**j entries, j up to 16, got 36"),
+        ({"seeds": SEEDS * 2}, "`seeds`: entries must be 1..524288, got 52"),
+        ({"seeds": SEEDS[::-1].copy()}, "`seeds`: roots must be 1..524288, got -"),
+        ({"newton_steps": 5}, "`newton_steps` must be 0..4, got 5"),
+        ({"newton_steps": True}, "`newton_steps` must be 0..4, got True"),
+        ({"frac_bits": 19}, "`frac_bits` must be 0..18, got 19"),
+        ({"frac_bits": -1}, "`frac_bits` must be 0..18, got -1"),
+    ],
+)
+def test_rules_of_a_layer_norm(change: dict[str, Any], text: str) -> None:
+    with pytest.raises(GraphError, match=re.escape(f"node `y`: {text}")):
+        describe_nodes(X, replace(LAYER_NORM, **change))
+
+
+@pytest.mark.parametrize(
+    ("change", "text"),
+    [
+        ({"coarse": np.array([16, 17])}, "`coarse`: entries must be 0..16, got 17"),
+        ({"coarse": np.array([16, -1])}, "`coarse`: entries must be 0..16, got -1"),
+        ({"coarse": np.array([15])}, "`coarse` must begin with 2**exp_bits = 16, got 15"),
+        ({"fine": np.array([8, 16])}, "`fine` must begin with 2**exp_bits = 16, got 8"),
+        ({"fine": np.array([16, 9, 8])}, "`fine` must have 2**j entries, got 3"),
+        ({"fine": np.array([], np.int64)}, "`fine` must not be empty"),
+        ({"exp_bits": 0}, "`exp_bits` must be 1..24, got 0"),
+        ({"exp_bits": 25}, "`exp_bits` must be 1..24, got 25"),
+        ({"frac_bits": 31}, "`frac_bits` must be 0..30, got 31"),
+    ],
+)
+def test_rules_of_a_softmax(change: dict[str, Any], text: str) -> None:
+    with pytest.raises(GraphError, match=re.escape(f"node `y`: {text}")):
+        describe_nodes(X, replace(SOFTMAX, **change))
 
 
 @pytest.mark.parametrize(
@@ -209,12 +271,43 @@ def test_rules_of_the_input(first: Input, text: str) -> None:
     refused(text, (first,))
 
 
+def test_add_needs_equal_frame_rates() -> None:
+    half, third = (replace(TCONV, name=f"n{n}", stride=n) for n in (2, 3))
+    text = (
+        "node `z`: operands must have one frame rate, got a frame for every 2 of the input of `n2` "
+        "and for every 3 of `n3`"
+    )
+    with pytest.raises(GraphError, match=f"^{re.escape(text)}$"):
+        describe_nodes(X, half, third, Add("z", "n2", "n3"))
+    again = replace(TCONV, name="z", x="q", stride=3, weight=of(raw=np.ones((4, 4, 3), np.int64)))
+    cast = Requantise("q", "n2", CAST)
+    assert describe_nodes(X, half, cast, again)["z"].period == 6
+
+
+@pytest.mark.parametrize("node", [TemporalSum("z", "q", 2), TCONV, replace(CLIP_MEAN, name="z")])
+def test_nodes_over_time_read_streams(node: Node) -> None:
+    once = (X, CLIP_MEAN, Requantise("q", "y", CAST))
+    assert describe_nodes(*once)["q"].period == 0
+    with pytest.raises(GraphError, match="node `z`: operand `q` has one frame per clip; nodes"):
+        describe_nodes(*once, replace(node, name="z", x="q"))
+    with pytest.raises(GraphError, match="for every 0 of the input of `q` and for every 1 of `x`"):
+        describe_nodes(*once, Add("z", "q", "x"))
+    assert describe_nodes(*once, Add("z", "q", "y"))["z"].period == 0
+
+
+def test_the_longest_clip_is_the_shortest_that_a_mean_allows() -> None:
+    half, cast = replace(TCONV, name="h", stride=2), Requantise("q", "h", CAST)
+    nodes = (X, half, cast, ClipMean("a", "q", 0, 7), ClipMean("b", "x", 0, 20))
+    assert longest_clip(Graph("g", nodes, ("a",))) == 14
+    assert longest_clip(Graph("g", nodes[:3], ("q",))) is None
+
+
 def test_add_needs_equal_shapes() -> None:
     text = "node `z`: operands must have one shape, got (2, 3) of `x` and (4, 3) of `y`"
     refused(text, (X, CONV, Add("z", "x", "y")))
 
 
-@pytest.mark.parametrize("node", [CONV, TCONV, GRAPH, AFFINE, MEAN])
+@pytest.mark.parametrize("node", [CONV, TCONV, GRAPH, AFFINE, MEAN, CLIP_MEAN, LAYER_NORM, SOFTMAX])
 def test_multipliers_read_stored_values_of_32_bits_at_most(node: Node) -> None:
     sum_of_sums = Add("a", "x", "x")
     text = (

@@ -39,6 +39,7 @@ def temporal_conv(
     flush: int,
     seen: int,
     lookahead: int,
+    stride: int,
     dilation: int,
     ring: IntArray,
     weight: IntArray,
@@ -47,20 +48,21 @@ def temporal_conv(
 ) -> None:
     """The frames a temporal convolution can complete when it reads x and then `flush` zero frames.
 
-    Reading frame s completes output `s - lookahead`. Shapes: x (T, V, Cin); ring
-    ((taps - 1) * dilation + 1, V, Cin); weight (taps, Cin, Cout); bias (Cout,); y (outputs, V,
-    Cout) with as many outputs as are completed.
+    Reading frame s completes output `(s - lookahead) / stride` where that is whole. Shapes: x
+    (T, V, Cin); ring ((taps - 1) * dilation + 1, V, Cin); weight (taps, Cin, Cout); bias (Cout,);
+    y (outputs, V, Cout) with as many outputs as are completed.
     """
     depth, taps = ring.shape[0], weight.shape[0]
+    first = (max(seen - lookahead, 0) + stride - 1) // stride
     for f in range(x.shape[0] + flush):
         s = seen + f
         if f < x.shape[0]:
             ring[s % depth] = x[f]
         else:
             ring[s % depth] = 0
-        if s < lookahead:
+        if s < lookahead or (s - lookahead) % stride:
             continue
-        out = y[f - max(lookahead - seen, 0)]
+        out = y[(s - lookahead) // stride - first]
         out[:] = bias
         for k in range(taps):
             slot = (s - (taps - 1 - k) * dilation) % depth
@@ -68,16 +70,27 @@ def temporal_conv(
 
 
 @kernel
-def delay(x: IntArray, flush: int, seen: int, ring: IntArray, y: IntArray) -> None:
-    """Frames that leave a delay line of `depth` frames when x and then `flush` frames enter.
+def clip_mean(x: IntArray, frames: int, shift: int, total: IntArray, y: IntArray) -> None:
+    """`total += x`; if y has a frame, it is `total * 2**shift / frames`, half up.
 
-    Shapes: x (T, F); ring (depth, F); y (outputs, F). The first `depth` frames of a clip displace
-    nothing.
+    Shapes: x (T, F), total (1, F) int64, y (0 or 1, F).
+    """
+    for f in range(x.shape[0]):
+        for i in range(x.shape[1]):
+            total[0, i] += x[f, i]
+    for i in range(y.shape[1] * y.shape[0]):
+        y[0, i] = (2 * (total[0, i] << shift) + frames) // (2 * frames)
+
+
+@kernel
+def delay(x: IntArray, seen: int, first: int, ring: IntArray, y: IntArray) -> None:
+    """The frames from `first` on of a value whose new frames x, from `seen` on, are there early.
+
+    Shapes: x (T, F); ring (depth, F), depth at least `seen - first`; y (outputs, F).
     """
     depth = ring.shape[0]
-    for f in range(x.shape[0] + flush):
-        s = seen + f
-        if s >= depth:
-            y[f - max(depth - seen, 0)] = ring[s % depth]
-        if f < x.shape[0]:
-            ring[s % depth] = x[f]
+    for i in range(y.shape[0]):
+        frame = first + i
+        y[i] = ring[frame % depth] if frame < seen else x[frame - seen]
+    for f in range(x.shape[0]):
+        ring[(seen + f) % depth] = x[f]

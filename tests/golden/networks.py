@@ -15,18 +15,22 @@ from fxp.ir import (
     Add,
     Affine,
     Argmax,
+    ClipMean,
     Conv,
     Graph,
     GraphProduct,
     Input,
     IntArray,
     JointMean,
+    LayerNorm,
     Node,
     Requantise,
+    Softmax,
     TemporalConv,
     TemporalSum,
     Weights,
 )
+from fxp.node_tables import exp_tables, layer_norm_epsilon, reciprocal_root_seeds
 from fxp.qformat import Cast, Overflow, QFormat, Rounding
 
 
@@ -151,10 +155,123 @@ def narrow(rng: np.random.Generator) -> Graph:
     return Graph("narrow", tuple(nodes), ("logits", "label"), 24, {"synthetic": True})
 
 
+def normed(rng: np.random.Generator) -> Graph:
+    """Two layer norms, scaled per channel and joint and per channel: plain and unbiased epsilon."""
+    seeds = reciprocal_root_seeds()
+    nodes: list[Node] = [
+        Input("input", 3, 4, QFormat(10, 6)),
+        LayerNorm("input_norm", "input", layer_norm_epsilon(1e-5, 12, 6), seeds, 2, 14),
+        Requantise("input_norm.n", "input_norm", cast(10, 7)),
+        Affine(
+            "input_norm.scaled",
+            "input_norm.n",
+            constants(rng, (3, 4), 8, 6),
+            rng.integers(-999, 999, (3, 4)),
+        ),
+        Requantise("input_norm.q", "input_norm.scaled", cast(8, 5)),
+        Conv("block0.conv", "input_norm.q", constants(rng, (10, 3), 8, 7), rng.integers(-9, 9, 10)),
+        Requantise("block0.conv.q", "block0.conv", cast(8, 4)),
+        GraphProduct("block0.graph", "block0.conv.q", adjacency(rng, 2, 4, 8)),
+        Requantise("block0.graph.q", "block0.graph", cast(8, 4)),
+        TemporalSum("block0.sum", "block0.graph.q", 3, 1),
+        LayerNorm("block0.norm", "block0.sum", layer_norm_epsilon(1e-2, 20, 4, True), seeds, 2, 12),
+        Requantise("block0.norm.n", "block0.norm", cast(12, 9)),
+        Affine(
+            "block0.norm.scaled",
+            "block0.norm.n",
+            constants(rng, (5, 1), 8, 6),
+            rng.integers(-99, 99, (5, 1)),
+        ),
+        Requantise("block0.norm.q", "block0.norm.scaled", cast(8, 4, False), relu=True),
+        *head(rng, "block0.norm.q", 5, 4, cast(8, 4)),
+    ]
+    return Graph("normed", tuple(nodes), ("logits", "label"), 40, {"synthetic": True})
+
+
+def shares(rng: np.random.Generator) -> Graph:
+    """A frame-wise stage, its softmax, and a stage with a temporal convolution that refines it."""
+    first, second = exp_tables(QFormat(8, 3)), exp_tables(QFormat(12, 8), 14)
+    nodes: list[Node] = [
+        Input("input", 4, 2, QFormat(8, 5)),
+        Conv("stage0.conv", "input", constants(rng, (5, 4), 8, 6), rng.integers(-99, 99, 5)),
+        Requantise("stage0.logits", "stage0.conv", cast(8, 3)),
+        Softmax("stage0.share", "stage0.logits", *first, 16, 15),
+        Requantise("stage0.share.q", "stage0.share", cast(8, 8, False)),
+        TemporalConv(
+            "stage1.tconv",
+            "stage0.share.q",
+            constants(rng, (3, 5, 3), 8, 5),
+            rng.integers(-99, 99, 3),
+            2,
+            2,
+        ),
+        Requantise("stage1.logits", "stage1.tconv", cast(12, 8)),
+        Softmax("stage1.share", "stage1.logits", *second, 14, 10),
+        Argmax("label", "stage1.logits"),
+    ]
+    return Graph("shares", tuple(nodes), ("stage1.share", "label"), 32, {"synthetic": True})
+
+
+def strided(rng: np.random.Generator) -> Graph:
+    """Two temporal convolutions of stride 2, the residual strided as well and waiting one frame."""
+    nodes: list[Node] = [
+        Input("input", 3, 3, QFormat(8, 5)),
+        TemporalConv(
+            "block0.tconv", "input", constants(rng, (4, 3, 5), 6, 6), rng.integers(-99, 99, 4),
+            1, 2, 2,
+        ),
+        Requantise("block0.tconv.q", "block0.tconv", cast(8, 4)),
+        TemporalConv(
+            "block0.residual", "input", constants(rng, (4, 3, 1), 6, 5), rng.integers(-99, 99, 4),
+            stride=2,
+        ),
+        Requantise("block0.residual.q", "block0.residual", cast(8, 4)),
+        Add("block0.add", "block0.tconv.q", "block0.residual.q"),
+        Requantise("block0.add.q", "block0.add", cast(8, 3, False), relu=True),
+        TemporalConv(
+            "block1.tconv", "block0.add.q", constants(rng, (4, 4, 3), 6, 6),
+            rng.integers(-99, 99, 4), 2, 3, 2,
+        ),
+        Requantise("block1.tconv.q", "block1.tconv", cast(8, 3), relu=True),
+        *head(rng, "block1.tconv.q", 4, 3, cast(8, 3)),
+    ]  # fmt: skip
+    return Graph("strided", tuple(nodes), ("logits", "label"), 32, {"synthetic": True})
+
+
+def clip(rng: np.random.Generator) -> Graph:
+    """Recognition: two persons of three joints, a stride, means over joints and over frames."""
+    single = adjacency(rng, 2, 3, 8)
+    pair = np.stack([np.kron(np.eye(2, dtype=np.int64), part) for part in single.raw])
+    nodes: list[Node] = [
+        Input("input", 3, 6, QFormat(8, 5)),
+        Conv("block0.conv", "input", constants(rng, (8, 3), 8, 7), rng.integers(-99, 99, 8)),
+        Requantise("block0.conv.q", "block0.conv", cast(8, 4)),
+        GraphProduct("block0.graph", "block0.conv.q", Weights(pair, 8, single.frac_bits)),
+        Requantise("block0.graph.q", "block0.graph", cast(8, 4), relu=True),
+        TemporalConv(
+            "block0.tconv", "block0.graph.q", constants(rng, (4, 4, 3), 6, 6),
+            rng.integers(-99, 99, 4), 1, 1, 2,
+        ),
+        Requantise("block0.tconv.q", "block0.tconv", cast(8, 3, False), relu=True),
+        JointMean("pool", "block0.tconv.q", round(2**10 / 6), 10),
+        Requantise("pool.q", "pool", cast(12, 7)),
+        ClipMean("whole", "pool.q", 4, 300),
+        Requantise("whole.q", "whole", cast(8, 4)),
+        Conv("classifier", "whole.q", constants(rng, (3, 4), 8, 6), rng.integers(-9, 9, 3)),
+        Requantise("logits", "classifier", cast(12, 6)),
+        Argmax("label", "logits"),
+    ]  # fmt: skip
+    return Graph("clip", tuple(nodes), ("logits", "label"), 32, {"synthetic": True})
+
+
 CASES: Mapping[str, Case] = {
     "dilated": Case(dilated, seed=3, frames=9, lanes=1),
     "ragged": Case(ragged, seed=43, frames=9, lanes=4),
     "narrow": Case(narrow, seed=4, frames=11, lanes=2),
+    "normed": Case(normed, seed=5, frames=7, lanes=2),
+    "shares": Case(shares, seed=6, frames=12, lanes=2),
+    "strided": Case(strided, seed=7, frames=17, lanes=1),
+    "clip": Case(clip, seed=8, frames=11, lanes=2),
 }
 
 
