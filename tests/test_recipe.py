@@ -9,7 +9,8 @@ from pathlib import Path
 import pytest
 
 from fxp.errors import InputError
-from fxp.spec import load_spec, parse_spec
+from fxp.spec import ArchSpec, load_spec, parse_spec
+from stgcn_ref.preparation import PreparationSpec, word_bits
 from stgcn_ref.recipe import Augmentation, TrainRecipe
 
 
@@ -60,6 +61,16 @@ def test_yaml_gives_the_same_value(tmp_path: Path) -> None:
     turned = Augmentation(vectors=2, rotation_deg=15.0, vector_scale=(0, 1))
     assert recipe == TrainRecipe(epochs=3, augmentation=turned)
     assert hash(recipe) == hash(TrainRecipe(epochs=3, augmentation=turned))
+
+
+def test_the_example_files_are_valid_and_fit_each_other() -> None:
+    folder = Path(__file__).parents[1] / "examples" / "recipes"
+    recipe = load_spec(TrainRecipe, folder / "hugadb.yaml")
+    steps = load_spec(PreparationSpec, folder / "hugadb-preparation.yaml")
+    arch = load_spec(ArchSpec, folder / "hugadb-network.yaml")
+    assert arch.in_channels == 6 + steps.magnitude + 2 * steps.lift
+    assert 3 * recipe.augmentation.vectors <= arch.in_channels
+    assert word_bits(steps) <= 16
 
 
 def test_no_torch_is_loaded() -> None:
