@@ -170,7 +170,7 @@ def quant_settings(results: Results) -> list[str]:
 
 
 def bits_panels(results: Results, metrics: Sequence[str]) -> list[BitsPanel]:
-    """Integer accuracy over the quantisation settings, one line a trained network, float last.
+    """Integer accuracy over the quantisation settings, one line a trained network, float first.
 
     A metric without a single value gives no panel. Accelerators do not change accuracy, so each
     network counts once.
@@ -187,7 +187,7 @@ def bits_panels(results: Results, metrics: Sequence[str]) -> list[BitsPanel]:
             if base is not None:
                 line["float"] = base
         columns = (
-            [*settings, "float"] if any("float" in line for line in table.values()) else settings
+            ["float", *settings] if any("float" in line for line in table.values()) else settings
         )
         lines = tuple(tuple(table[key].get(column) for column in columns) for key in sorted(table))
         if any(value is not None for line in lines for value in line):

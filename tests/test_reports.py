@@ -176,10 +176,10 @@ def test_two_objectives_are_a_line_and_cost_alone_has_no_baseline(tmp_path: Path
 
 def test_bits_panels_follow_the_space_and_average_the_networks(tmp_path: Path) -> None:
     (panel,) = bits_panels(some(tmp_path), ["frame_accuracy", "no_such_metric"])
-    assert panel.settings == ("w8a8", "w8a8s12", "w4a8", "float")
+    assert panel.settings == ("float", "w8a8", "w8a8s12", "w4a8")
     # topology t0 has points 0 and 2 (and 4 without a value), t1 has points 1 and 3
-    assert panel.lines == ((70, None, 72, 78), (73, 71, None, 79))
-    assert panel.mean == (71.5, 71, 72, 78.5)
+    assert panel.lines == ((78, 70, None, 72), (79, 73, 71, None))
+    assert panel.mean == (78.5, 71.5, 71, 72)
 
 
 def test_bars_are_sorted_and_thinned_to_both_ends(tmp_path: Path) -> None:
