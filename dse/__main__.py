@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -53,13 +54,16 @@ def sweep(
     axes = load_space(space)
     workers = (os.cpu_count() or 1) if jobs is None else jobs
     console = Console(stderr=True)
-    with _progress(console) as progress:
+    progress = _progress(console)
+    with ExitStack() as shown:  # from the first step on: a mistake before it is one line alone
         training = progress.add_task("trainings", total=None, visible=False)
         points = progress.add_task("points", total=None)
 
         def watch(step: Step) -> None:
-            shown = step.to_train > 0
-            progress.update(training, total=step.to_train, completed=step.trained, visible=shown)
+            if not progress.live.is_started:
+                shown.enter_context(progress)
+            trains = step.to_train > 0
+            progress.update(training, total=step.to_train, completed=step.trained, visible=trains)
             progress.update(points, total=step.points_total, completed=step.points)
             if step.note:
                 console.print(step.note, style="red", markup=False, highlight=False)

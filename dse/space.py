@@ -18,6 +18,7 @@ from stgcn_ref.preparation import PreparationSpec
 from stgcn_ref.recipe import TrainRecipe
 
 PerLayer = Positive | tuple[Positive, ...]
+Name = Annotated[str, Field(pattern=r"^[\w.+-]{1,24}$")]  # stands in tables and figures
 Subjects = Annotated[tuple[int, ...], Field(min_length=1)]
 
 
@@ -52,7 +53,7 @@ class NetworkSection(Spec):
     """
 
     base: dict[str, Any]
-    channels: dict[str, tuple[Positive, ...]] = Field(min_length=1)
+    channels: dict[Name, tuple[Positive, ...]] = Field(min_length=1)
     window: tuple[PerLayer, ...] = Field(min_length=1)
     dilation: tuple[PerLayer, ...] = Field(default=(1,), min_length=1)
     depth: tuple[Positive, ...] = ()
@@ -81,11 +82,11 @@ class Sampling(Spec):
 class Space(Spec):
     """A whole space file."""
 
-    name: str | None = None
+    name: Annotated[str, Field(pattern=r"^[\w .+-]{1,80}$")] | None = None
     data: Annotated[SyntheticData | HugadbData, Field(discriminator="kind")] | None = None
     network: NetworkSection
     training: TrainRecipe | None
-    seeds: tuple[Annotated[int, Field(ge=0)], ...] = Field(default=(0,), min_length=1)
+    seeds: tuple[Annotated[int, Field(ge=0, lt=2**63)], ...] = Field(default=(0,), min_length=1)
     quant: QuantSection = QuantSection()
     accelerators: tuple[str, ...] = Field(min_length=1)
     objectives: dict[str, Direction] = Field(min_length=1)

@@ -153,8 +153,10 @@ class Store:
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
-        """Close the file."""
+        """Close the file; a file that is damaged, or that a full disk stops, is one line."""
         self._db.close()
+        if kind in (sqlite3.DatabaseError, sqlite3.OperationalError):
+            raise InputError(f"{self.path}: cannot be read or written ({error})") from None
 
     def write(self, kind: Kind, row: Row) -> None:
         """Write one row; a row that is there stays, unless it failed."""

@@ -59,13 +59,16 @@ def run_sweep(
         watch: called after every step.
 
     Raises:
-        InputError: wrong data, or another sweep is running in `directory`.
+        InputError: wrong data, a folder that cannot be made, or another sweep is running in
+            `directory`.
     """
     if jobs < 1:
         raise InputError(f"`--jobs` must be at least 1, got {jobs}")
     data = load_data(axes.space, axes.source, data_root)
     check_fit(axes, data)
     points = expand(axes, data_hash(data))
+    if cache is not None:
+        _make(cache)
     with locked(directory):
         _make_rooms(directory)
         with Store(directory, create=True) as store:
@@ -92,9 +95,16 @@ def run_sweep(
 def _make_rooms(directory: Path) -> None:
     """Make the folders of a results directory, without what a killed sweep was just writing."""
     for folder in (directory, *(directory / name for name in ROOMS)):
-        folder.mkdir(exist_ok=True)
+        _make(folder)
         for leftover in folder.glob(".*.tmp"):
             leftover.unlink(missing_ok=True)
+
+
+def _make(folder: Path) -> None:
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise InputError(f"{folder}: cannot be made ({error.strerror})") from None
 
 
 def rejudge(store: Store, keys: Iterable[str], constraints: Sequence[Constraint]) -> None:

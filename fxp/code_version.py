@@ -18,6 +18,7 @@ NOT_COMPUTING = (
     "tables",
     "trace",
     "verify",
+    "yaml_file",
 )
 
 

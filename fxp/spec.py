@@ -10,14 +10,15 @@ import fnmatch
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self, TypeVar
 
-import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
 from fxp.errors import InputError
 from fxp.qformat import Overflow, Rounding
+from fxp.yaml_file import read_yaml
 
 WordBits = Annotated[int, Field(ge=2, le=32)]
 Positive = Annotated[int, Field(ge=1)]
+Channels = Annotated[int, Field(ge=1, le=4096)]  # the weights of a layer stay far below memory
 
 
 class Spec(BaseModel):
@@ -39,12 +40,12 @@ class ArchSpec(Spec):
     skeleton: str
     partition: Literal["uniform", "distance", "spatial"] = "spatial"
     normalisation: Literal["column", "symmetric"] = "symmetric"
-    in_channels: Positive
-    embedding: Positive
-    channels: tuple[Positive, ...] = Field(min_length=1)
+    in_channels: Channels
+    embedding: Channels
+    channels: tuple[Channels, ...] = Field(min_length=1)
     window: tuple[Positive, ...]
     dilation: tuple[Positive, ...] = (1,)
-    classes: Annotated[int, Field(ge=2)]
+    classes: Annotated[int, Field(ge=2, le=4096)]
 
     @field_validator("window", "dilation", mode="before")
     @classmethod
@@ -122,22 +123,6 @@ class QuantSpec(Spec):
 SpecT = TypeVar("SpecT", bound=BaseModel)
 
 
-def read_yaml(path: Path) -> Any:
-    """Parse a YAML file safely.
-
-    Raises:
-        InputError: the file is missing, unreadable or not YAML.
-    """
-    try:
-        return yaml.safe_load(path.read_text(encoding="utf-8"))
-    except (OSError, UnicodeDecodeError) as error:
-        raise InputError(f"{path}: cannot be read ({error.__class__.__name__}: {error})") from None
-    except yaml.YAMLError as error:
-        where = getattr(error, "problem_mark", None)
-        line = f" at line {where.line + 1}" if where is not None else ""
-        raise InputError(f"{path}: not valid YAML{line}") from None
-
-
 def parse_spec(model: type[SpecT], data: Any, source: str) -> SpecT:
     """Validate `data` as `model`.
 
@@ -156,7 +141,8 @@ def parse_spec(model: type[SpecT], data: Any, source: str) -> SpecT:
             hint = f" (allowed here: {allowed})" if len(first["loc"]) == 1 else ""
             raise InputError(f"{source}: key `{key}` is unknown{hint}") from None
         message = first["msg"].removeprefix("Value error, ")
-        found = "" if first["type"] == "missing" else f", got {str(first['input'])[:80]!r}"
+        whole = first["type"] == "missing" or not first["loc"]  # the line would quote the file
+        found = "" if whole else f", got {str(first['input'])[:80]!r}"
         raise InputError(f"{source}: key `{key}`: {message}{found}") from None
 
 

@@ -126,8 +126,9 @@ def _whole(folder: Path) -> tuple[dict[str, Any], dict[str, str]]:
     try:
         text = path.read_bytes()
     except OSError as error:
-        reason = "is missing" if isinstance(error, FileNotFoundError) else error.strerror
-        raise InputError(f"{path}: file {reason}; not a golden bundle") from None
+        is_gone = isinstance(error, FileNotFoundError | NotADirectoryError)
+        reason = "file is missing" if is_gone else f"cannot be read ({error.strerror})"
+        raise InputError(f"{path}: {reason}; not a golden bundle") from None
     manifest = parse_json(text, str(path))
     if not isinstance(manifest, dict) or manifest.get("format") != FORMAT:
         raise InputError(f"{path}: not the manifest of a golden bundle (`format` is not {FORMAT})")

@@ -55,7 +55,11 @@ def estimate_command(
 ) -> None:
     """Print what a network costs on an accelerator, per frame."""
     target = load_accelerator(accelerator)
-    cost = estimate(_graph(network, bits, quant), target, adjacency, frame_rate)
+    graph = _graph(network, bits, quant)
+    try:
+        cost = estimate(graph, target, adjacency, frame_rate)
+    except InputError as error:
+        raise InputError(f"{network} on {target.name}: {error}") from None
     if as_json:
         _print_json(dataclasses.asdict(cost))
     else:

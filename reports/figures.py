@@ -32,6 +32,7 @@ STYLE: Any = {  # matplotlib types the keys as one long Literal
     "axes.axisbelow": True,
     "svg.hashsalt": "stgcn-codesign",
     "svg.fonttype": "none",
+    "text.parse_math": False,  # a name with dollar signs is a name
 }
 GREY = "#bdbdbd"
 MARKERS = "osD^vP*X<>"

@@ -100,7 +100,10 @@ def load_results(directory: Path) -> Results:
     except (OSError, ValueError) as error:
         raise InputError(f"{directory}: cannot be read ({error})") from None
     needed = {"point", "status", "front", "design"}
-    if not isinstance(sweep, dict) or (records and not needed <= records[0].keys()):
+    told = {"name", "data", "space", "quant", "metrics", "objectives", "constraints", "counts"}
+    if not (isinstance(sweep, dict) and told <= sweep.keys()) or (
+        records and not needed <= records[0].keys()
+    ):
         raise InputError(f"{directory}: {RESULTS} or {SWEEP} is not of a sweep")
     front = sorted(
         (record for record in records if record["front"]), key=lambda record: int(record["front"])

@@ -57,7 +57,9 @@ def train(
     recipe: Annotated[Path | None, typer.Option(help="YAML of a training recipe.")] = None,
     preparation: Annotated[Path | None, typer.Option(help="YAML of a preparation.")] = None,
     data: DataFolder = None,
-    seed: Annotated[int, typer.Option(min=0, help="Of weights, sampling and dropout.")] = 0,
+    seed: Annotated[
+        int, typer.Option(min=0, max=2**63 - 1, help="Of weights, sampling and dropout.")
+    ] = 0,
     cache: Annotated[
         Path | None,
         typer.Option(help="Folder of trained checkpoints (default: `cache` beside OUT)."),
@@ -65,21 +67,21 @@ def train(
 ) -> None:
     """Train a network, or take it from the cache; an interrupted training is resumed."""
     spec = load_spec(ArchSpec, arch)
+    if spec.family != "rtstgcn":
+        raise InputError(f"{arch}: key `family`: only rtstgcn can be trained, got {spec.family!r}")
     how = load_spec(TrainRecipe, recipe) if recipe else TrainRecipe()
     steps = load_spec(PreparationSpec, preparation) if preparation else PreparationSpec()
     sides = _numbers("--train", subjects), _numbers("--valid", valid)
     train_set, valid_set = split(_prepared(data, steps, {*sides[0], *sides[1]}), *sides)
-    try:
-        out.parent.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise InputError(f"{out.parent}: cannot be made ({error.strerror})") from None
 
     from stgcn_ref.checkpoints import read_header, train_cached
+    from stgcn_ref.train import check_fit
 
+    check_fit(spec, train_set)
+    room = cache or out.parent / "cache"
+    _make_rooms(out, room)
     with _watching(how.epochs) as watch:
-        path = train_cached(
-            spec, train_set, valid_set, how, seed, cache or out.parent / "cache", watch
-        )
+        path = train_cached(spec, train_set, valid_set, how, seed, room, watch)
     with replacing(out) as temporary:
         shutil.copyfile(path, temporary)
     about = read_header(out)[1]
@@ -107,7 +109,7 @@ def evaluate(
 
     arch, about = read_header(checkpoint)
     steps = parse_spec(PreparationSpec, _preparation(about), f"{checkpoint}: preparation")
-    wanted = _numbers("--subjects", subjects) if subjects else None
+    wanted = None if subjects is None else _numbers("--subjects", subjects)
     ds = _prepared(data, steps, wanted, labels)
     check_fit(arch, ds)
     scores = asdict(evaluate_on(load_checkpoint(checkpoint), ds))
@@ -149,6 +151,17 @@ def check(
     """Read every recording under PATH; count classes, participants, gaps and faults."""
     report = check_folder(path, labels)
     typer.echo(as_json(report) if as_json_object else as_text(report))
+
+
+def _make_rooms(out: Path, cache: Path) -> None:
+    """Make the folders of a training, so that it does not fail at its end."""
+    if out.is_dir():
+        raise InputError(f"{out}: cannot be written (is a folder; the name of a file is needed)")
+    for folder in (cache, out.parent):
+        try:
+            folder.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise InputError(f"{folder}: cannot be made ({error.strerror})") from None
 
 
 def _prepared(

@@ -135,7 +135,10 @@ def test_published(call: Any) -> None:
             "adjacency must be dense on an array engine",
         ),
         (["tiny.yaml", "--accelerator", "pynq-z2", "--adjacency", "odd"], "'odd' is not one of"),
-        (["tiny.yaml", "--accelerator", "pynq-z2", "--frame-rate", "0"], "frame rate must be pos"),
+        (
+            ["tiny.yaml", "--accelerator", "pynq-z2", "--frame-rate", "0"],
+            "on pynq-z2: frame rate must be",
+        ),
         (["tiny.yaml"], "accelerator"),
     ],
 )

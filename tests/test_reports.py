@@ -308,6 +308,12 @@ def test_a_sweep_without_feasible_points_is_reported(tmp_path: Path) -> None:
     assert [path.name for path in write_reports(empty)] == ["summary.md"]
 
 
+def test_a_name_with_dollar_signs_is_no_formula(tmp_path: Path) -> None:
+    directory = directory_of(tmp_path, [record(0, front="1")], name=r"$\frac$")
+    assert tmp_path / "pareto.png" in write_reports(directory)
+    assert r"$\frac$" in (tmp_path / "pareto.svg").read_text()
+
+
 def test_a_missing_or_foreign_directory_is_one_line(tmp_path: Path) -> None:
     with pytest.raises(InputError, match=r"holds no finished sweep \(sweep.json is missing\)"):
         load_results(tmp_path)
@@ -315,9 +321,10 @@ def test_a_missing_or_foreign_directory_is_one_line(tmp_path: Path) -> None:
     (tmp_path / "results.csv").write_text("a,b\n1,2\n")
     with pytest.raises(InputError, match="cannot be read"):
         load_results(tmp_path)
-    (tmp_path / "sweep.json").write_text("[]")
-    with pytest.raises(InputError, match=r"results.csv or sweep.json is not of a sweep"):
-        load_results(tmp_path)
+    for foreign in ("[]", "{}"):
+        (tmp_path / "sweep.json").write_text(foreign)
+        with pytest.raises(InputError, match=r"results.csv or sweep.json is not of a sweep"):
+            load_results(tmp_path)
 
 
 def test_the_command_prints_what_it_wrote(tmp_path: Path) -> None:

@@ -85,9 +85,12 @@ def test_train_evaluate_info(
         (("--valid", "2"), "participant 2 is in both train and valid"),
         (("--valid", "99"), "participant 99 is absent"),
         (("--data", "nowhere"), "nowhere: no such file or folder"),
+        (("--seed", str(2**63)), "Invalid value for '--seed'"),
+        (("--cache", "/dev/null"), "/dev/null: cannot be made (File exists)"),
+        (("--out", "."), ".: cannot be written (is a folder; the name of a file is needed)"),
     ],
 )
-def test_wrong_participants(
+def test_wrong_options(
     more: tuple[str, ...],
     message: str,
     files: dict[str, str],
@@ -118,6 +121,10 @@ def test_data_that_the_network_cannot_read(
     Path(files["arch"]).write_text(ARCH.replace("classes: 8", "classes: 9"))
     code, _, err = _call(monkeypatch, capsys, *_train(files))
     assert code == 2 and "`classes` of the network is 9, of the data 8" in err
+    Path(files["arch"]).write_text("family: costgcn\n" + ARCH)
+    code, _, err = _call(monkeypatch, capsys, *_train(files))
+    assert code == 2 and "arch.yaml: key `family`: only rtstgcn can be trained" in err
+    assert not (Path(files["out"]).parent / "cache").exists()
 
 
 @pytest.mark.hugadb

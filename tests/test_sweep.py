@@ -295,6 +295,32 @@ def test_a_second_sweep_into_the_directory_is_refused(tmp_path: Path) -> None:
     assert not (tmp_path / "run" / "results.csv").exists()
 
 
+@pytest.mark.parametrize("name", ["cache", "networks"])
+def test_a_folder_that_cannot_be_made_is_one_line(tmp_path: Path, name: str) -> None:
+    space, out = write_space(tmp_path, COST_SPACE), tmp_path / "run"
+    out.mkdir()
+    (out / name).write_text("")
+    answer = command("sweep", space, "--out", out, "--jobs", 1, "--cache", out / "cache")
+    assert isinstance(answer.exception, InputError)
+    assert str(answer.exception) == f"{out / name}: cannot be made (File exists)"
+    assert answer.output == ""  # no progress bar beside the line
+    assert not (out / "results.sqlite").exists()
+
+
+def test_a_damaged_store_is_one_line(tmp_path: Path) -> None:
+    space, out = write_space(tmp_path, COST_SPACE), tmp_path / "run"
+    sweep(space, out)
+    store = out / "results.sqlite"
+    page = 4096
+    data = bytearray(store.read_bytes())
+    data[page:] = b"\xa5" * (len(data) - page)  # the first page, with the schema, stays
+    store.write_bytes(data)
+    answer = command("show", out)
+    assert isinstance(answer.exception, InputError)
+    assert str(answer.exception).startswith(f"{store}: ")
+    assert "malformed" in str(answer.exception)
+
+
 def test_the_commands_say_what_they_did(tmp_path: Path) -> None:
     space, out = write_space(tmp_path, COST_SPACE), tmp_path / "run"
     answer = command("sweep", space, "--out", out, "--jobs", 1)

@@ -168,6 +168,8 @@ def test_a_link_is_not_followed(bundle: Path) -> None:
 def test_folders_that_are_no_bundle(tmp_path: Path) -> None:
     path = tmp_path / "manifest.json"
     assert damage(tmp_path / "nothing").endswith("file is missing; not a golden bundle")
+    (tmp_path / "file").write_text("")
+    assert damage(tmp_path / "file").endswith("file is missing; not a golden bundle")
     for text in ("[]", "{}", '{"format": "other"}'):
         path.write_text(text)
         assert damage(tmp_path).startswith(f"{path}: not the manifest of a golden bundle")
