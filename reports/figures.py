@@ -16,7 +16,7 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.patheffects import withStroke
-from matplotlib.ticker import EngFormatter, LogLocator, NullFormatter
+from matplotlib.ticker import EngFormatter, FuncFormatter, LogLocator, NullFormatter
 
 from fxp.files import replacing
 from reports.labels import Box, place
@@ -122,23 +122,28 @@ def _scatter(axes: Axes, panel: Panel, colours: dict[str, Any], markers: dict[st
         axes.plot(dot.x, dot.y, markers[dot.accelerator], color=colours[dot.bits], **edge)
     if panel.baseline is not None:
         axes.axhline(panel.baseline, color="black", lw=0.9, ls=DASHES, zorder=1)
-    _scale(axes, [dot.x for dot in panel.dots])
+    _scale(axes, [dot.x for dot in panel.dots], panel.x_label)
     axes.margins(x=0.08, y=0.1)
     axes.set_xlabel(panel.x_label)
     axes.set_ylabel(panel.y_label)
 
 
-def _scale(axes: Axes, values: Sequence[float]) -> None:
-    """A logarithmic axis where values spread wide; ticks as 1, 2, 5 with k, M, G."""
+def _scale(axes: Axes, values: Sequence[float], label: str) -> None:
+    """A logarithmic axis where values spread wide; ticks as 1, 2, 5.
+
+    They carry a prefix (k, M, µ) only where the label's unit has none of its own.
+    """
+    bare = label.endswith(("(s)", "(bit)", "(bytes)", "(words)"))
+    ticks = EngFormatter(sep="") if bare else FuncFormatter(lambda value, _: f"{value:g}")
     low, high = min(values, default=0.0), max(values, default=0.0)
     if low > 0 and high > LOG_RATIO * low:
         axes.set_xscale("log")
         subs = (1.0,) if high > 1e3 * low else (1.0, 2.0, 5.0)
         axes.xaxis.set_major_locator(LogLocator(subs=subs))
         axes.xaxis.set_minor_formatter(NullFormatter())
-        axes.xaxis.set_major_formatter(EngFormatter(sep=""))
+        axes.xaxis.set_major_formatter(ticks)
     elif high >= 1e4 or 0 < high < 1e-2:
-        axes.xaxis.set_major_formatter(EngFormatter(sep=""))
+        axes.xaxis.set_major_formatter(ticks)
 
 
 def _legends(
