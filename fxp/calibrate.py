@@ -44,6 +44,7 @@ from fxp.spec import ArchSpec, QuantSpec
 CHANNEL_SPREAD_BITS = 8  # how much finer than its tensor's a channel's format may be
 GUARD_BITS = 2  # a norm's bias keeps this many bits below the lsb of the cast after it
 LEAST_NORM_BITS = 8
+NOMINAL_SCORE_BITS = 6  # sign and integer bits of logits: up to 32, as trained networks have them
 # Raw sensor words stand many deviations off zero (gravity), so an error of the scale becomes an
 # offset: 8 bits per tensor cost 4 points of F1@50 on HuGaDB where 10 cost none.
 LEAST_INPUT_NORM_BITS = 12
@@ -66,6 +67,9 @@ class Formats:
 def nominal_formats(arch: ArchSpec, quant: QuantSpec) -> Formats:
     """The widths that `quant` asks for, all binary points at 0: enough to count cost.
 
+    Only the operands of a softmax have `NOMINAL_SCORE_BITS` integer bits, on which the size of its
+    tables depends.
+
     Raises:
         InputError: an entry of `quant.layers` matches no layer.
     """
@@ -76,7 +80,9 @@ def nominal_formats(arch: ArchSpec, quant: QuantSpec) -> Formats:
     weights: dict[str, tuple[int, tuple[int, ...]]] = {}
     for node in graph.nodes:
         if isinstance(node, Requantise):
-            casts[node.name] = _word(node, readers, quant).at(0)
+            word = _word(node, readers, quant)
+            shares = any(isinstance(reader, Softmax) for reader in readers[node.name])
+            casts[node.name] = word.at(word.word_bits - NOMINAL_SCORE_BITS if shares else 0)
         elif (key := constant_key(node)) is not None:
             unit = quant.fold == "weights" and isinstance(node, Affine) and node.name != INPUT_NORM
             weights[key] = (2 if unit else _constant_bits(node, quant), (0,))
@@ -155,10 +161,10 @@ def _unit_scale_bits(
 
 
 def _word(node: Requantise, readers: Mapping[str, list[Node]], quant: QuantSpec) -> Word:
-    """Width and modes of a cast, by what reads it: labels, only sums (a stream), or multipliers."""
+    """Width and modes of a cast, by what reads it: scores, only sums (a stream), or multipliers."""
     _, activation_bits, stream_bits = quant.bits(layer_of(node.name))
     reading = readers[node.name]
-    if any(isinstance(reader, Argmax) for reader in reading):
+    if any(isinstance(reader, Argmax | Softmax) for reader in reading):
         bits = quant.logit_bits
     elif all(isinstance(reader, Add) for reader in reading):
         bits = stream_bits

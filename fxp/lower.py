@@ -31,6 +31,7 @@ from fxp.ir import (
     TemporalSum,
     Weights,
 )
+from fxp.node_tables import exp_tables
 from fxp.outline import outline
 from fxp.qformat import Cast, QFormat
 
@@ -50,6 +51,7 @@ def lower(net: FloatNet, formats: Formats, name: str = "") -> Graph:
     Raises:
         InputError: `formats` lacks an entry of this network.
         GraphError: a bias does not fit 63 bits at its accumulator's `frac_bits`.
+        FormatError: the logits before a softmax have so many bits that its tables get too large.
     """
     nodes: list[Node] = []
     frac_bits: dict[str, int] = {}  # of stored values
@@ -77,7 +79,11 @@ def lower(net: FloatNet, formats: Formats, name: str = "") -> Graph:
                 frac_bits[blank.name] = frac_bits[blank.x]
             case Add() | JointMean() | Argmax():
                 node = blank
-            case ClipMean() | LayerNorm() | Softmax():
+            case Softmax():
+                operand = _entry(formats.casts, blank.x).to
+                coarse, fine = exp_tables(operand, blank.exp_bits)
+                node = replace(blank, coarse=coarse, fine=fine)
+            case ClipMean() | LayerNorm():
                 raise AssertionError(f"{blank.name}: no outline has one")
             case _:
                 assert_never(blank)

@@ -2,11 +2,13 @@
 
 `outline` is the one place that knows how a family is put together; parameter shapes, calibration
 and lowering all walk the graph it returns. Its constants are zeros without memory of their own and
-its casts are placeholders, so an outline says nothing about values or widths. Node names:
+its casts and tables are placeholders, so an outline says nothing about values or widths. Node names:
 
 - `input`, `input_norm`, `embedding`, `block{i}.<part>`, `pool`, `classifier`, `logits`, `label`;
+- after `classifier`, in MS-GCN: `stage{s}.softmax`, `.embedding`, `.layer{i}.tconv`,
+  `.layer{i}.add`, `.classifier` of each refinement, s from 1;
 - `X.q` is the cast of accumulator `X` that multipliers read, `X.stream` the one that the identity
-  residual of the next block reads; `logits` is the cast of `classifier`.
+  residual of the next block or layer reads; `logits` is the cast of the last classifier.
 """
 
 from __future__ import annotations
@@ -36,6 +38,7 @@ from fxp.ir import (
     TemporalSum,
     Weights,
 )
+from fxp.node_tables import EXP_BITS, SHARE_BITS
 from fxp.qformat import Cast, QFormat
 from fxp.skeleton import load_skeleton, partitions
 from fxp.spec import ArchSpec
@@ -62,6 +65,12 @@ class _Draft:
 
     def conv(self, name: str, x: str, outputs: int, inputs: int) -> str:
         return self.add(Conv(name, x, _blank(outputs, inputs), _zeros(outputs)))
+
+    def tconv(self, name: str, x: str, channels: int, taps: int, dilation: int) -> str:
+        """Symmetric temporal convolution, channels staying as they are."""
+        weight, bias = _blank(channels, channels, taps), _zeros(channels)
+        lookahead = (taps - 1) * dilation // 2
+        return self.add(TemporalConv(name, x, weight, bias, dilation, lookahead))
 
     def graph_conv(self, block: str, x: str, outputs: int, inputs: int) -> str:
         """1x1 convolution into all partitions, then the product with the adjacency."""
@@ -91,23 +100,12 @@ def outline(arch: ArchSpec) -> Graph:
     skeleton = load_skeleton(arch.skeleton)
     adjacency = partitions(skeleton, arch.partition, arch.normalisation)
     draft = _Draft(joints=adjacency.shape[1], partitions=adjacency.shape[0])
-    stream = x = _front(draft, arch)
-    inputs = arch.embedding
-    for i, outputs in enumerate(arch.channels):
-        if inputs == outputs:  # an identity residual reads this accumulator in the stream's width
-            stream = draft.cast(x.removesuffix(".q"), "stream", relu=i > 0)
-        block = _Block(f"block{i}", x, stream, inputs, outputs, arch.window[i], arch.dilation[i])
-        match arch.family:
-            case "rtstgcn":
-                main = _rtstgcn_path(draft, block)
-            case "costgcn":
-                main = _costgcn_path(draft, block)
-            case _:
-                assert_never(arch.family)
-        total = draft.add(Add(f"{block.name}.add", main, _residual(draft, block)))
-        x = draft.cast(total, relu=True)
-        inputs = outputs
-    _head(draft, x, inputs, arch.classes)
+    x = _blocks(draft, arch, _front(draft, arch))
+    classifier = _classifier(draft, x, arch.channels[-1], arch.classes)
+    for s in range(1, arch.refinements + 1):
+        classifier = _refinement(draft, arch, f"stage{s}", classifier)
+    logits = draft.add(Requantise("logits", classifier, _BLANK_CAST))
+    draft.add(Argmax("label", logits))
     return Graph(arch.family, tuple(draft.nodes), ("logits", "label"))
 
 
@@ -173,6 +171,29 @@ def _front(draft: _Draft, arch: ArchSpec) -> str:
     return draft.cast(draft.conv("embedding", draft.cast(norm), arch.embedding, arch.in_channels))
 
 
+def _blocks(draft: _Draft, arch: ArchSpec, x: str) -> str:
+    """The graph layers, each with its residual; MS-GCN's sums go on unclipped."""
+    stream, inputs = x, arch.embedding
+    clipped = arch.family != "msgcn"
+    for i, outputs in enumerate(arch.channels):
+        if inputs == outputs:  # an identity residual reads this accumulator in the stream's width
+            stream = draft.cast(x.removesuffix(".q"), "stream", relu=clipped and i > 0)
+        block = _Block(f"block{i}", x, stream, inputs, outputs, arch.window[i], arch.dilation[i])
+        match arch.family:
+            case "rtstgcn":
+                main = _rtstgcn_path(draft, block)
+            case "costgcn":
+                main = _tconv_path(draft, block)
+            case "msgcn":
+                main = _tconv_path(draft, block, relu=True)
+            case _:
+                assert_never(arch.family)
+        total = draft.add(Add(f"{block.name}.add", main, _residual(draft, block)))
+        x = draft.cast(total, relu=clipped)
+        inputs = outputs
+    return x
+
+
 def _rtstgcn_path(draft: _Draft, block: _Block) -> str:
     """Graph convolution, running sum over the window, norm, ReLU."""
     graph = draft.graph_conv(block.name, block.x, block.outputs, block.inputs)
@@ -180,19 +201,13 @@ def _rtstgcn_path(draft: _Draft, block: _Block) -> str:
     return draft.cast(draft.norm(f"{block.name}.norm", total, block.outputs), relu=True)
 
 
-def _costgcn_path(draft: _Draft, block: _Block) -> str:
+def _tconv_path(draft: _Draft, block: _Block, relu: bool = False) -> str:
     """Graph convolution, norm, ReLU, symmetric temporal convolution of `window` taps."""
     graph = draft.graph_conv(block.name, block.x, block.outputs, block.inputs)
     active = draft.cast(draft.norm(f"{block.name}.norm", graph, block.outputs), relu=True)
-    tconv = TemporalConv(
-        f"{block.name}.tconv",
-        active,
-        _blank(block.outputs, block.outputs, block.window),
-        _zeros(block.outputs),
-        block.dilation,
-        lookahead=(block.window - 1) * block.dilation // 2,
-    )
-    return draft.cast(draft.add(tconv))
+    name = f"{block.name}.tconv"
+    tconv = draft.tconv(name, active, block.outputs, block.window, block.dilation)
+    return draft.cast(tconv, relu=relu)
 
 
 def _residual(draft: _Draft, block: _Block) -> str:
@@ -202,12 +217,25 @@ def _residual(draft: _Draft, block: _Block) -> str:
     return draft.cast(draft.conv(f"{block.name}.residual", block.x, block.outputs, block.inputs))
 
 
-def _head(draft: _Draft, x: str, channels: int, classes: int) -> None:
-    """Mean over joints, linear classifier, label."""
+def _classifier(draft: _Draft, x: str, channels: int, classes: int) -> str:
+    """Mean over joints and linear classifier."""
     pool = draft.cast(draft.add(JointMean("pool", x, *reciprocal(draft.joints, RECIPROCAL_SHIFT))))
-    classifier = draft.conv("classifier", pool, classes, channels)
-    logits = draft.add(Requantise("logits", classifier, _BLANK_CAST))
-    draft.add(Argmax("label", logits))
+    return draft.conv("classifier", pool, classes, channels)
+
+
+def _refinement(draft: _Draft, arch: ArchSpec, stage: str, classifier: str) -> str:
+    """Softmax, 1x1 convolution, dilated convolutions with residuals, classifier."""
+    blank = np.full(1, 1 << EXP_BITS)
+    scores = draft.cast(classifier)
+    shares = draft.add(Softmax(f"{stage}.softmax", scores, blank, blank, EXP_BITS, SHARE_BITS))
+    channels = arch.embedding
+    x = draft.cast(draft.conv(f"{stage}.embedding", draft.cast(shares), channels, arch.classes))
+    for i, (taps, dilation) in enumerate(zip(arch.window, arch.dilation, strict=True)):
+        stream = draft.cast(x.removesuffix(".q"), "stream")
+        tconv = draft.tconv(f"{stage}.layer{i}.tconv", x, channels, taps, dilation)
+        active = draft.cast(tconv, relu=True)
+        x = draft.cast(draft.add(Add(f"{stage}.layer{i}.add", active, stream)))
+    return draft.conv(f"{stage}.classifier", x, arch.classes, channels)
 
 
 def _zeros(*shape: int) -> IntArray:

@@ -32,11 +32,14 @@ class ArchSpec(Spec):
 
     `rtstgcn`: norm, 1x1 embedding, one RT-ST-GCN layer per entry of `channels`, joint mean,
     classifier (design of Yudayev et al., RT-ST-GCN). `costgcn`: the same with a learnable temporal
-    convolution of `window` taps in place of the running sum (Hedegaard et al., CoST-GCN).
+    convolution of `window` taps in place of the running sum (Hedegaard et al., CoST-GCN). `msgcn`:
+    layers like those without a ReLU behind the sum, then `refinements` stages of temporal
+    convolutions over the softmax of the stage before, with the same taps and dilations (Filtjens et
+    al., MS-GCN); all its layers have `embedding` channels and one `window`.
     `window` and `dilation` are one number for all layers or one per layer.
     """
 
-    family: Literal["rtstgcn", "costgcn"] = "rtstgcn"
+    family: Literal["rtstgcn", "costgcn", "msgcn"] = "rtstgcn"
     skeleton: str
     partition: Literal["uniform", "distance", "spatial"] = "spatial"
     normalisation: Literal["column", "symmetric"] = "symmetric"
@@ -45,6 +48,7 @@ class ArchSpec(Spec):
     channels: tuple[Channels, ...] = Field(min_length=1)
     window: tuple[Positive, ...]
     dilation: tuple[Positive, ...] = (1,)
+    refinements: Annotated[int, Field(ge=0, le=64)] = 0
     classes: Annotated[int, Field(ge=2, le=4096)]
 
     @field_validator("window", "dilation", mode="before")
@@ -70,6 +74,24 @@ class ArchSpec(Spec):
                 object.__setattr__(self, key, given * depth)
             elif len(given) != depth:
                 raise ValueError(f"`{key}` needs 1 or {depth} entries, got {len(given)}")
+        return self
+
+    @model_validator(mode="after")
+    def _of_family(self) -> Self:
+        if self.family != "msgcn":
+            if self.refinements:
+                raise ValueError(
+                    f"`refinements` must be 0 in family {self.family}, got {self.refinements}"
+                )
+            return self
+        for key, given, wanted in (
+            ("channels", self.channels, self.embedding),
+            ("window", self.window, self.window[0]),
+        ):
+            if set(given) != {wanted}:
+                raise ValueError(
+                    f"`{key}` of family msgcn must be {wanted} in all layers, got {list(given)}"
+                )
         return self
 
 

@@ -7,22 +7,23 @@ import torch
 
 from stgcn_ref.datasets.clips import Dataset, LabelArray, held
 from stgcn_ref.metrics import Scores, score
-from stgcn_ref.models.rtstgcn import RTSTGCN
+from stgcn_ref.models.build import FrameNet
 
 _BATCH_FRAMES = 8192  # padded frames evaluated at once: bounds memory, little is padded
 
 
 @torch.inference_mode()
-def predict(net: RTSTGCN, ds: Dataset) -> list[LabelArray]:
+def predict(net: FrameNet, ds: Dataset) -> list[LabelArray]:
     """The label of every network step, int64 (T,) per clip, each clip from empty FIFOs.
 
     Clips of similar length share a batch; padding follows a clip's last frame, and a causal
-    network's labels do not depend on what follows.
+    network's labels do not depend on what follows. One that looks ahead takes clips one by one.
     """
     was_training = net.training
     net.eval()
     found: list[LabelArray] = [np.empty(0, dtype=np.int64)] * len(ds.clips)
-    for group in _groups([len(clip.x) for clip in ds.clips]):
+    alone = [[index] for index in range(len(ds.clips))]
+    for group in alone if net.latency_frames else _groups([len(clip.x) for clip in ds.clips]):
         longest = len(ds.clips[group[-1]].x)
         x = np.zeros((len(group), longest, *ds.clips[0].x.shape[1:]), dtype=np.float32)
         for row, index in enumerate(group):
@@ -34,7 +35,7 @@ def predict(net: RTSTGCN, ds: Dataset) -> list[LabelArray]:
     return found
 
 
-def evaluate(net: RTSTGCN, ds: Dataset) -> Scores:
+def evaluate(net: FrameNet, ds: Dataset) -> Scores:
     """Scores over original frames: a step's label is held for all frames the step covers."""
     predictions = [
         held(clip, labels) for clip, labels in zip(ds.clips, predict(net, ds), strict=True)

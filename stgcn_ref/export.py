@@ -1,11 +1,5 @@
 """From a trained torch network to a `FloatNet`: fold the norms, then observe every accumulator.
 
-A BatchNorm with running statistics is an affine map per channel, `scale = gamma / sqrt(var + eps)`,
-`bias = beta - mean * scale` (Ioffe & Szegedy 2015, section 3.1), computed in float64 here. The
-norm of a residual convolution always goes into that convolution; a block's norm stays an affine
-node, and with `fold="weights"` its scale moves into the convolution in front of it (everything
-between the two is linear and treats channels alike), which leaves a scale of exactly one.
-
 Observations are of the folded network, run in float32: folding changes what the accumulators hold.
 """
 
@@ -16,19 +10,19 @@ import zlib
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
-import numpy as np
 import numpy.typing as npt
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from fxp.errors import InputError
-from fxp.floatnet import FloatArray, FloatNet, Fold
+from fxp.floatnet import FloatNet, Fold
 from fxp.observe import Reservoir, observation, observe_update
 from fxp.spec import ArchSpec
 from stgcn_ref.datasets.clips import Clip
-from stgcn_ref.models.blocks import Block, ChannelNorm
-from stgcn_ref.models.build import build
-from stgcn_ref.models.rtstgcn import RTSTGCN
+from stgcn_ref.folding import blocks_of, folded_parameters, layers_of, rebuild, stages_of
+from stgcn_ref.models.blocks import Block
+from stgcn_ref.models.build import FrameNet
+from stgcn_ref.models.temporal import TemporalConv
 
 SEGMENT_FRAMES = 2048
 CHECK_FRAMES = 256
@@ -36,7 +30,7 @@ CHECK_TOLERANCE = 1e-5
 
 
 def export(
-    model: RTSTGCN,
+    model: FrameNet,
     arch: ArchSpec,
     clips: Sequence[Clip],
     meta: Mapping[str, Any] | None = None,
@@ -49,7 +43,7 @@ def export(
         model: a network of `arch`; it is read only, whatever mode it is in.
         clips: calibration clips (training data); each starts with empty FIFOs.
         meta: JSON data to keep with the network (classes, preparation, provenance).
-        fold: where the scales of the blocks' norms go, see above.
+        fold: where the scales of the blocks' norms go, see `stgcn_ref.folding`.
         seed: of the samples of the observations.
 
     Raises:
@@ -71,11 +65,11 @@ def export(
 
     for clip in clips:
         keep("input", clip.x)
-        for x, warm in _segments(clip, folded.receptive_field):
+        for x, kept in _segments(clip, folded.receptive_field, folded.latency_frames):
 
-            def observe(name: str, y: Tensor, warm: int = warm) -> None:
+            def observe(name: str, y: Tensor, kept: slice = kept) -> None:
                 # (N, C, T, V) as the network shows it, back to the order it lies in memory
-                keep(name, y[:, :, warm:].permute(0, 2, 3, 1).reshape(-1).numpy())
+                keep(name, y[:, :, kept].permute(0, 2, 3, 1).reshape(-1).numpy())
 
             with torch.inference_mode():
                 folded(x, observe)
@@ -83,128 +77,41 @@ def export(
     return FloatNet(arch, bare.params, observations, about)
 
 
-def folded_parameters(model: RTSTGCN, fold: Fold) -> dict[str, FloatArray]:
-    """Parameters by the keys of `FloatNet`, float64.
+def _segments(clip: Clip, receptive_field: int, ahead: int) -> Iterator[tuple[Tensor, slice]]:
+    """The clip piece by piece as `(1, C, T, V)`, and which of a piece's frames count.
 
-    Raises:
-        InputError: a norm has no running statistics.
+    The receptive field around them, `ahead` frames of it in the future, makes them equal to the
+    same frames of the whole clip.
     """
-    joints, channels = model.joints, model.in_channels
-    scale, bias = _affine(model.input_norm, "input_norm")
-    params = {
-        "input_norm.scale": scale.reshape(joints, channels).T.copy(),  # (V * C,) -> (C, V)
-        "input_norm.bias": bias.reshape(joints, channels).T.copy(),
-        "embedding.weight": _float64(model.embedding.weight),
-        "embedding.bias": _float64(model.embedding.bias),
-    }
-    for i, block in enumerate(model.blocks):
-        assert isinstance(block, Block)
-        params |= {f"block{i}.{key}": value for key, value in _block(block, fold, i).items()}
-    params["classifier.weight"] = _float64(model.classifier.weight)
-    params["classifier.bias"] = _float64(model.classifier.bias)
-    return params
+    length = max(SEGMENT_FRAMES, ahead)  # else a long look ahead is computed over and over
+    for start in range(0, len(clip.x), length):
+        warm = min(start, receptive_field - 1 - ahead)
+        piece = clip.x[start - warm : start + length + ahead]
+        kept = slice(warm, warm + length)
+        yield torch.from_numpy(piece.transpose(1, 0, 2).copy())[None], kept
 
 
-def rebuild(net: FloatNet) -> RTSTGCN:
-    """The torch network that computes what `net` says: folded norms, importance of one; eval mode.
-
-    Raises:
-        InputError: a family that has no float network.
-    """
-    with torch.random.fork_rng(devices=[]):  # the initial weights are overwritten
-        model = build(net.arch)
-
-    def put_linear(into: nn.Linear, key: str) -> None:
-        into.weight.copy_(torch.from_numpy(net.params[f"{key}.weight"]))
-        into.bias.copy_(torch.from_numpy(net.params[f"{key}.bias"]))
-
-    def put_norm(into: nn.BatchNorm1d, key: str) -> None:
-        """The affine map (C, V or 1) becomes weight and bias, statistics that change nothing."""
-        assert into.running_mean is not None and into.running_var is not None
-        into.running_mean.zero_()
-        into.running_var.fill_(1.0 - into.eps)
-        for own, name in ((into.weight, "scale"), (into.bias, "bias")):
-            own.copy_(torch.from_numpy(net.params[f"{key}.{name}"].T.flatten()))  # joint-major
-
-    with torch.no_grad():
-        put_norm(model.input_norm, "input_norm")
-        put_linear(model.embedding, "embedding")
-        for i, block in enumerate(model.blocks):
-            assert isinstance(block, Block)
-            put_linear(block.gcn.conv, f"block{i}.conv")
-            graph = torch.from_numpy(net.params[f"block{i}.graph.adjacency"])
-            block.gcn.adjacency = graph.float()  # a fresh one: the blocks were built sharing theirs
-            put_norm(block.norm, f"block{i}.norm")
-            if block.residual is not None:
-                conv = block.residual[0]
-                assert isinstance(conv, nn.Linear)
-                put_linear(conv, f"block{i}.residual")
-                block.residual[1] = nn.Identity()
-        put_linear(model.classifier, "classifier")
-    return model.eval()
-
-
-def _block(block: Block, fold: Fold, index: int) -> dict[str, FloatArray]:
-    weight, bias = _float64(block.gcn.conv.weight), _float64(block.gcn.conv.bias)
-    scale, shift = _affine(block.norm, f"block{index}.norm")
-    if fold == "weights":
-        per_row = np.tile(scale, block.gcn.partitions)  # rows are partition-major
-        weight, bias = weight * per_row[:, None], bias * per_row
-        scale = np.ones_like(scale)
-    params = {
-        "conv.weight": weight,
-        "conv.bias": bias,
-        "graph.adjacency": _float64(block.gcn.adjacency) * _float64(block.gcn.importance),
-        "norm.scale": scale[:, None],
-        "norm.bias": shift[:, None],
-    }
-    if block.residual is not None:
-        conv, norm = block.residual
-        assert isinstance(conv, nn.Linear) and isinstance(norm, ChannelNorm)
-        scale, shift = _affine(norm, f"block{index}.residual norm")
-        params["residual.weight"] = _float64(conv.weight) * scale[:, None]
-        params["residual.bias"] = _float64(conv.bias) * scale + shift
-    return params
-
-
-def _affine(norm: nn.BatchNorm1d, name: str) -> tuple[FloatArray, FloatArray]:
-    """Scale and bias that the norm is in inference, each `(features,)`."""
-    if norm.running_mean is None or norm.running_var is None:
-        raise InputError(
-            f"{name}: the norm has no running statistics (track_running_stats=False) and depends "
-            "on the batch at inference, so it cannot be folded; train it with running statistics"
-        )
-    scale = _float64(norm.weight) / np.sqrt(_float64(norm.running_var) + norm.eps)
-    return scale, _float64(norm.bias) - _float64(norm.running_mean) * scale
-
-
-def _float64(x: Tensor) -> FloatArray:
-    return np.asarray(x.detach().cpu().double().numpy(), dtype=np.float64).copy()
-
-
-def _segments(clip: Clip, receptive_field: int) -> Iterator[tuple[Tensor, int]]:
-    """The clip piece by piece as `(1, C, T, V)`, and how many leading frames are only warm-up.
-
-    A warm-up of the receptive field makes every piece equal to the same frames of the whole clip.
-    """
-    for start in range(0, len(clip.x), SEGMENT_FRAMES):
-        warm = min(start, receptive_field - 1)
-        piece = clip.x[start - warm : start + SEGMENT_FRAMES]
-        yield torch.from_numpy(piece.transpose(1, 0, 2).copy())[None], warm
-
-
-def _check_times(model: RTSTGCN, arch: ArchSpec) -> None:
+def _check_times(model: FrameNet, arch: ArchSpec) -> None:
     """What no parameter's shape tells: windows and dilations."""
-    blocks = [block for block in model.blocks if isinstance(block, Block)]
-    found = tuple((block.window, block.dilation) for block in blocks)
-    asked = tuple(zip(arch.window, arch.dilation, strict=True))
-    if found != asked:
-        raise InputError(
-            f"export: (window, dilation) of the model are {found}, of the architecture {asked}"
-        )
+    blocks = [
+        _times(block if isinstance(block, Block) else block.tconv) for block in blocks_of(model)
+    ]
+    stages = [[_times(layer.tconv) for layer in layers_of(stage)] for stage in stages_of(model)]
+    asked = list(zip(arch.window, arch.dilation, strict=True))
+    for found in (blocks, *stages):
+        if found != asked:
+            raise InputError(
+                f"export: (window, dilation) of the model are {tuple(found)}, of the architecture "
+                f"{tuple(asked)}"
+            )
 
 
-def _check_equal(model: RTSTGCN, folded: RTSTGCN, clip: Clip) -> None:
+def _times(layer: Block | TemporalConv) -> tuple[int, int]:
+    window = layer.window if isinstance(layer, Block) else layer.taps
+    return window, layer.dilation
+
+
+def _check_equal(model: FrameNet, folded: FrameNet, clip: Clip) -> None:
     """Both networks in float64 must agree on the first frames of a clip."""
     frames = torch.from_numpy(clip.x[:CHECK_FRAMES].transpose(1, 0, 2).copy())[None].double()
     with torch.inference_mode():
@@ -217,5 +124,5 @@ def _check_equal(model: RTSTGCN, folded: RTSTGCN, clip: Clip) -> None:
         )
 
 
-def _double(model: RTSTGCN) -> RTSTGCN:
+def _double(model: FrameNet) -> FrameNet:
     return copy.deepcopy(model).double().eval()

@@ -19,8 +19,7 @@ from stgcn_ref.datasets.clips import Dataset, input_statistics
 from stgcn_ref.evaluate import evaluate
 from stgcn_ref.loss import class_weight, segment_loss
 from stgcn_ref.metrics import Scores
-from stgcn_ref.models.build import build
-from stgcn_ref.models.rtstgcn import RTSTGCN
+from stgcn_ref.models.build import FrameNet, build
 from stgcn_ref.recipe import TrainRecipe
 from stgcn_ref.segments import Batch, batches, cut
 
@@ -44,7 +43,7 @@ class Run:
     best validated epoch. Random numbers are drawn anew from (seed, epoch), so none are kept.
     """
 
-    net: RTSTGCN
+    net: FrameNet
     optimiser: torch.optim.AdamW
     average: Tensors
     steps: int = 0
@@ -85,7 +84,7 @@ class Run:
         assert scores is not None
         return scores
 
-    def kept(self) -> RTSTGCN:
+    def kept(self) -> FrameNet:
         """The network of the best validated epoch, in inference mode."""
         self.net.load_state_dict(self.best)
         return self.net.eval()
@@ -271,14 +270,14 @@ def _rate(recipe: TrainRecipe, share: float) -> float:
     return recipe.lr * 0.5 * (1 + math.cos(math.pi * rest))
 
 
-def _decay_groups(net: RTSTGCN, decay: float) -> list[dict[str, Any]]:
+def _decay_groups(net: FrameNet, decay: float) -> list[dict[str, Any]]:
     """Only matrices decay; norms, biases and edge importances (which start at one) do not."""
     matrix = [p for n, p in net.named_parameters() if p.ndim == 2]
     other = [p for n, p in net.named_parameters() if p.ndim != 2]
     return [{"params": matrix, "weight_decay": decay}, {"params": other, "weight_decay": 0.0}]
 
 
-def _copy(net: RTSTGCN) -> Tensors:
+def _copy(net: FrameNet) -> Tensors:
     return {key: value.detach().clone() for key, value in net.state_dict().items()}
 
 

@@ -13,8 +13,7 @@ from fxp.skeleton import load_skeleton
 from fxp.spec import ArchSpec
 from stgcn_ref.datasets.clips import Clip
 from stgcn_ref.models.blocks import ChannelNorm
-from stgcn_ref.models.build import build
-from stgcn_ref.models.rtstgcn import RTSTGCN
+from stgcn_ref.models.build import FrameNet, build
 
 torch.set_num_threads(1)
 
@@ -33,21 +32,40 @@ def small_arch(**over: object) -> ArchSpec:
     return ArchSpec.model_validate(base | over)
 
 
+def small_msgcn(**over: object) -> ArchSpec:
+    """Two graph layers and two refinements of two layers."""
+    base: dict[str, object] = {
+        "family": "msgcn",
+        "channels": (4, 4),
+        "window": 3,
+        "dilation": (1, 2),
+        "refinements": 2,
+    }
+    return small_arch(**(base | over))
+
+
 @st.composite
 def archs(draw: st.DrawFn) -> ArchSpec:
-    """Architectures of both families, up to three blocks of up to six channels."""
+    """Architectures of all families, up to three blocks of up to six channels."""
     depth = draw(st.integers(1, 3))
     sizes = st.integers(1, 6)
+    embedding = draw(sizes)
+    family = draw(st.sampled_from(["rtstgcn", "costgcn", "msgcn"]))
+    channels = draw(st.lists(sizes, min_size=depth, max_size=depth))
+    window = draw(st.lists(st.integers(1, 9), min_size=depth, max_size=depth))
+    if family == "msgcn":
+        channels, window = [embedding] * depth, window[:1]
     return ArchSpec(
-        family=draw(st.sampled_from(["rtstgcn", "costgcn"])),
+        family=family,
         skeleton=draw(st.sampled_from(["hugadb", "tpvicon"])),
         partition=draw(st.sampled_from(["uniform", "distance", "spatial"])),
         normalisation=draw(st.sampled_from(["column", "symmetric"])),
         in_channels=draw(sizes),
-        embedding=draw(sizes),
-        channels=tuple(draw(st.lists(sizes, min_size=depth, max_size=depth))),
-        window=tuple(draw(st.lists(st.integers(1, 9), min_size=depth, max_size=depth))),
+        embedding=embedding,
+        channels=tuple(channels),
+        window=tuple(window),
         dilation=tuple(draw(st.lists(st.integers(1, 3), min_size=depth, max_size=depth))),
+        refinements=draw(st.integers(0, 2)) if family == "msgcn" else 0,
         classes=draw(st.integers(2, 6)),
     )
 
@@ -70,7 +88,7 @@ def random_floatnet(arch: ArchSpec, seed: int, fold: Fold = "weights") -> FloatN
     return FloatNet(arch, params, observations, {"fold": fold})
 
 
-def random_model(arch: ArchSpec, seed: int = 0, offset: float = 300.0) -> RTSTGCN:
+def random_model(arch: ArchSpec, seed: int = 0, offset: float = 300.0) -> FrameNet:
     """A random network whose norms took their statistics from one random clip; eval mode."""
     torch.manual_seed(seed)
     net = build(arch)

@@ -14,17 +14,18 @@ from hypothesis import strategies as st
 import stgcn_ref.export as export_module
 from fxp.errors import InputError
 from fxp.floatnet import load_floatnet, save_floatnet
-from fxp.ir import Requantise
+from fxp.ir import Requantise, TemporalSum
 from fxp.outline import outline
 from fxp.skeleton import load_skeleton, partitions
 from fxp.spec import ArchSpec
-from stgcn_ref.export import export, folded_parameters, rebuild
+from stgcn_ref.export import export
+from stgcn_ref.folding import folded_parameters, rebuild
 from stgcn_ref.models.blocks import Block
-from stgcn_ref.models.rtstgcn import RTSTGCN
-from tests.networks import archs, clip, random_model, small_arch
+from stgcn_ref.models.build import FrameNet
+from tests.networks import archs, clip, random_model, small_arch, small_msgcn
 
 
-def logits(model: RTSTGCN, x: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:
+def logits(model: FrameNet, x: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:
     frames = torch.from_numpy(x.transpose(1, 0, 2).copy())[None].double()
     with torch.inference_mode():
         return copy.deepcopy(model).double().eval()(frames)[0].T.numpy()
@@ -32,7 +33,7 @@ def logits(model: RTSTGCN, x: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:
 
 @settings(max_examples=15, deadline=None)
 @given(
-    archs().filter(lambda a: a.family == "rtstgcn"),
+    archs(),
     st.integers(0, 99),
     st.sampled_from(["weights", "affine"]),
 )
@@ -45,7 +46,7 @@ def test_folded_network_equals_the_model(arch: ArchSpec, seed: int, fold: Any) -
     assert net.observations.keys() == {
         "input",
         *(node.x for node in outline(arch).nodes if isinstance(node, Requantise)),
-        *(f"block{i}.sum" for i in range(len(arch.channels))),
+        *(node.name for node in outline(arch).nodes if isinstance(node, TemporalSum)),
     }
 
 
@@ -86,11 +87,19 @@ def test_adjacency_and_input_norm() -> None:
 
 
 @pytest.mark.parametrize("frames", [7, 50, 1000])
+@pytest.mark.parametrize(
+    "arch",
+    [
+        small_arch(window=5, dilation=2),
+        small_arch(family="costgcn", window=(3, 5, 3), dilation=(1, 2, 1)),
+        small_msgcn(),
+    ],
+    ids=lambda arch: str(arch.family),
+)
 def test_pieces_observe_what_the_whole_clip_shows(
-    monkeypatch: pytest.MonkeyPatch, frames: int
+    monkeypatch: pytest.MonkeyPatch, arch: ArchSpec, frames: int
 ) -> None:
     monkeypatch.setattr(export_module, "SEGMENT_FRAMES", frames)
-    arch = small_arch(window=5, dilation=2)
     model = random_model(arch)
     recordings = [clip(arch, 120, 1, "one"), clip(arch, 33, 2, "two")]
     net = export(model, arch, recordings, meta={"classes": list("abcde")})

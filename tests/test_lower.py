@@ -34,7 +34,8 @@ from fxp.outline import outline
 from fxp.ranges import analyse, certify
 from fxp.spec import ArchSpec, QuantSpec
 from fxp.validate import describe
-from stgcn_ref.export import export, rebuild
+from stgcn_ref.export import export
+from stgcn_ref.folding import rebuild
 from tests.networks import archs, clip, random_floatnet, random_model, small_arch
 
 Floats = np.ndarray[tuple[int, ...], np.dtype[np.float64]]

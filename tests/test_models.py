@@ -8,11 +8,15 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor
 
-from fxp.errors import InputError
+from fxp.floatnet import FloatNet
+from fxp.ir import lookaheads
+from fxp.outline import outline
 from fxp.spec import ArchSpec
+from stgcn_ref.folding import folded_parameters
 from stgcn_ref.models.blocks import ChannelNorm, GraphConv, window_sum
 from stgcn_ref.models.build import build
 from stgcn_ref.models.rtstgcn import RTSTGCN
+from tests.networks import small_arch, small_msgcn
 
 torch.set_num_threads(1)
 
@@ -34,6 +38,7 @@ def _network(arch: ArchSpec, seed: int = 0) -> RTSTGCN:
     """A random network, its norms' statistics taken from noise, ready for inference."""
     torch.manual_seed(seed)
     net = build(arch)
+    assert isinstance(net, RTSTGCN)
     with torch.no_grad():
         for name, value in net.named_parameters():
             if name.endswith(("importance", "norm.weight", "residual.1.weight")):
@@ -218,6 +223,9 @@ def test_words_of_any_integer_type_are_taken() -> None:
     assert torch.equal(net(x), net(x.float()))
 
 
-def test_only_rtstgcn_is_built() -> None:
-    with pytest.raises(InputError, match="only rtstgcn can be trained, got 'costgcn'"):
-        build(_arch(family="costgcn"))
+def test_every_family_is_built_as_its_outline_says() -> None:
+    for arch in (small_arch(), small_arch(family="costgcn"), small_msgcn()):
+        net = build(arch, dropout=0.1)
+        assert net.training and net.receptive_field > 1
+        assert net.latency_frames == max(lookaheads(outline(arch)).values())
+        assert FloatNet(arch, folded_parameters(net, "weights"), meta={"fold": "weights"})

@@ -21,7 +21,7 @@ from fxp.ir import (
 from fxp.outline import constant_key, outline, parameter_shapes
 from fxp.spec import ArchSpec, load_spec
 from fxp.validate import describe
-from tests.networks import archs, small_arch
+from tests.networks import archs, small_arch, small_msgcn
 
 EXAMPLES = Path(__file__).parents[1] / "examples"
 
@@ -64,6 +64,35 @@ def test_chain_of_costgcn() -> None:
         *HEAD,
     ]
     assert lookaheads(graph)["label"] == 2 * (9 - 1) * 2 // 2
+
+
+def test_chain_of_msgcn() -> None:
+    arch = small_msgcn(refinements=1)
+    graph = outline(arch)
+    assert [node.name for node in graph.nodes] == [
+        *FRONT,
+        "embedding.stream",
+        *chain("block0.conv*", "block0.graph*", "block0.norm*", "block0.tconv*", "block0.add*"),
+        "block0.add.stream",
+        *chain("block1.conv*", "block1.graph*", "block1.norm*", "block1.tconv*", "block1.add*"),
+        *chain("pool*", "classifier*", "stage1.softmax*", "stage1.embedding*"),
+        "stage1.embedding.stream",
+        *chain("stage1.layer0.tconv*", "stage1.layer0.add*"),
+        "stage1.layer0.add.stream",
+        *chain("stage1.layer1.tconv*", "stage1.layer1.add*"),
+        *("stage1.classifier", "logits", "label"),
+    ]
+    assert lookaheads(graph)["label"] == 2 * (1 + 2)
+    nodes = {node.name: node for node in graph.nodes}
+    assert nodes["block1.add"] == Add("block1.add", "block1.tconv.q", "block0.add.stream")
+    last = "stage1.layer1.add"
+    assert nodes[last] == Add(last, "stage1.layer1.tconv.q", "stage1.layer0.add.stream")
+    relu = {n.name for n in nodes.values() if isinstance(n, Requantise) and n.relu}
+    assert relu == {
+        *(f"block{i}.{part}.q" for i in range(2) for part in ("norm", "tconv")),
+        *(f"stage1.layer{i}.tconv.q" for i in range(2)),
+    }
+    assert [n.name for n in outline(small_msgcn(refinements=0)).nodes][-2:] == ["logits", "label"]
 
 
 def test_what_reads_what() -> None:

@@ -1,0 +1,138 @@
+"""CoST-GCN and MS-GCN as integers: close to float, equal to the oracle, their cost countable."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from fxp.calibrate import calibrate, nominal_formats
+from fxp.errors import InputError
+from fxp.floatnet import FloatNet, load_floatnet, save_floatnet
+from fxp.ir import Graph, IntArray, Requantise, Softmax, lookaheads
+from fxp.lower import lower
+from fxp.node_tables import exp_tables
+from fxp.oracle import evaluate
+from fxp.outline import outline, parameter_shapes
+from fxp.ranges import certify
+from fxp.simulate import compile_graph, run
+from fxp.spec import ArchSpec, QuantSpec, load_spec
+from hw_model.accelerator import load_accelerator
+from hw_model.blueprint import blueprint
+from hw_model.cost import estimate
+from stgcn_ref.export import export
+from stgcn_ref.folding import rebuild
+from tests.networks import clip, random_model, small_arch, small_msgcn
+
+EXAMPLE = Path(__file__).parents[1] / "examples" / "hugadb_msgcn.yaml"
+ARCHS = (
+    small_arch(family="costgcn", window=(3, 2, 5), dilation=(2, 1, 3)),
+    small_msgcn(),
+    small_msgcn(refinements=0, window=5),
+)
+
+
+def exported(arch: ArchSpec, seed: int = 0) -> tuple[FloatNet, IntArray]:
+    """A random network observed on one clip, and the words of that clip."""
+    recording = clip(arch, 90, seed)
+    return export(random_model(arch, seed), arch, [recording]), recording.x.astype(np.int64)
+
+
+def lowered(net: FloatNet, operand_bits: int, stream_bits: int) -> Graph:
+    quant = QuantSpec(
+        weight_bits=operand_bits,
+        activation_bits=operand_bits,
+        stream_bits=stream_bits,
+        calibrator="max",
+    )
+    graph = lower(net, calibrate(net, quant))
+    certify(graph)
+    return graph
+
+
+@pytest.mark.parametrize("arch", ARCHS, ids=lambda arch: f"{arch.family}{arch.refinements}")
+def test_many_bits_come_close_to_float(arch: ArchSpec) -> None:
+    net, x = exported(arch)
+    graph = lowered(net, 16, 20)
+    with torch.inference_mode():
+        frames = torch.from_numpy(x.transpose(1, 0, 2).copy())[None]
+        expected = rebuild(net)(frames)[0].T.numpy()
+    found, _ = run(compile_graph(graph), x)
+    cast = next(n for n in graph.nodes if isinstance(n, Requantise) and n.name == "logits").cast
+    logits = np.ldexp(found["logits"][:, :, 0].astype(np.float64), -cast.to.frac_bits)
+    assert np.abs(logits - expected).max() < 3e-3 * np.abs(expected).max()
+    assert (found["label"][:, 0, 0] == expected.argmax(axis=1)).mean() > 0.97
+
+
+@pytest.mark.parametrize("arch", ARCHS, ids=lambda arch: f"{arch.family}{arch.refinements}")
+def test_simulator_equals_the_oracle_in_every_word(arch: ArchSpec) -> None:
+    net, x = exported(arch)
+    graph = lowered(net, 6, 9)
+    taps = [node.name for node in graph.nodes]
+    found, _ = run(compile_graph(graph), x[:40], taps=taps)
+    expected = evaluate(graph, x[:40])
+    differing = sum(int((found[name] != np.array(expected[name])).sum()) for name in taps)
+    assert found.keys() == set(taps) and differing == 0
+
+
+def test_tables_are_those_of_the_operands_format() -> None:
+    net, _ = exported(small_msgcn())
+    graph = lowered(net, 8, 12)
+    casts = {node.name: node.cast for node in graph.nodes if isinstance(node, Requantise)}
+    softmaxes = [node for node in graph.nodes if isinstance(node, Softmax)]
+    assert [node.x for node in softmaxes] == ["classifier.q", "stage1.classifier.q"]
+    for node in softmaxes:
+        assert casts[node.x].to.word_bits == 16  # as wide as logits
+        coarse, fine = exp_tables(casts[node.x].to)
+        assert np.array_equal(node.coarse, coarse) and np.array_equal(node.fine, fine)
+
+
+def test_widths_of_streams_and_operands() -> None:
+    casts = nominal_formats(small_msgcn(), QuantSpec(stream_bits=12)).casts
+    wide = {name for name, cast in casts.items() if cast.to.word_bits == 12}
+    assert wide == {
+        *("embedding.stream", "block0.add.stream", "block0.tconv.q", "block1.tconv.q"),
+        *(f"stage{s}.{x}.stream" for s in (1, 2) for x in ("embedding", "layer0.add")),
+        *(f"stage{s}.layer{i}.tconv.q" for s in (1, 2) for i in (0, 1)),
+    }
+
+
+def test_file_of_a_float_network(tmp_path: Path) -> None:
+    net, _ = exported(small_msgcn())
+    save_floatnet(net, tmp_path / "net.fxp")
+    assert load_floatnet(tmp_path / "net.fxp").arch == net.arch
+
+
+def test_another_refinement_is_refused() -> None:
+    model, recording = random_model(small_msgcn()), clip(small_msgcn(), 20, 0)
+    with pytest.raises(InputError, match=r"parameter `stage2\.classifier\.bias` is unknown"):
+        export(model, small_msgcn(refinements=1), [recording])
+    with pytest.raises(InputError, match=r"\(window, dilation\) of the model are \(\(3, 1\), "):
+        export(model, small_msgcn(dilation=(1, 3)), [recording])
+
+
+def test_cost_of_the_released_network() -> None:
+    arch = load_spec(ArchSpec, EXAMPLE)
+    graph = outline(arch)
+    assert max(lookaheads(graph).values()) == 4 * 1023
+    shapes = parameter_shapes(graph)
+    # taps 3: ten graph layers of six joints, thirty refinement layers of one
+    weights = {key: np.prod(shape) for key, shape in shapes.items() if key.endswith("conv.weight")}
+    assert sum(weights.values()) == 10 * 192 * 64 + 40 * 64 * 64 * 3
+    found = estimate(blueprint(arch, QuantSpec(stream_bits=12)), load_accelerator("pynq-z2"))
+    static = 6 * (6 * 64 + 10 * 192 * 64) + 10 * 3 * 36 * 64 + 64 * 12 + 3 * 2 * 12 * 64
+    assert found.macs_dense == static + (60 + 30) * 64 * 64 * 3
+
+
+def test_rules_of_an_architecture() -> None:
+    assert small_msgcn(window=(3, 3)) == small_msgcn()
+    for over, message in (
+        ({"channels": (4, 8)}, "`channels` of family msgcn must be 4 in all layers"),
+        ({"window": (3, 5)}, "`window` of family msgcn must be 3 in all layers"),
+        ({"refinements": -1}, "refinements"),
+        ({"family": "costgcn"}, "`refinements` must be 0 in family costgcn, got 2"),
+    ):
+        with pytest.raises(ValueError, match=message):
+            small_msgcn(**over)
