@@ -2,7 +2,9 @@
 
 `outline` is the one place that knows how a family is put together; parameter shapes, calibration
 and lowering all walk the graph it returns. Its constants are zeros without memory of their own and
-its casts and tables are placeholders, so an outline says nothing about values or widths. Node names:
+its casts and tables are placeholders, so an outline says nothing about values or widths.
+
+Node names:
 
 - `input`, `input_norm`, `embedding`, `block{i}.<part>`, `pool`, `classifier`, `logits`, `label`;
 - after `classifier`, in MS-GCN: `stage{s}.softmax`, `.embedding`, `.layer{i}.tconv`,

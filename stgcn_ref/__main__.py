@@ -10,23 +10,30 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import asdict
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 
+from fxp.calibrate import calibrate
 from fxp.console import run as run_app
 from fxp.errors import InputError
 from fxp.files import replacing
-from fxp.spec import ArchSpec, load_spec, parse_spec
+from fxp.ir import Graph
+from fxp.lower import lower
+from fxp.ranges import certify
+from fxp.spec import ArchSpec, QuantSpec, load_spec
+from fxp.store import save_graph
 from stgcn_ref.data_check import as_json, as_text
 from stgcn_ref.data_check import check as check_folder
 from stgcn_ref.datasets.clips import Dataset, select, split
 from stgcn_ref.datasets.hugadb import load_hugadb
 from stgcn_ref.datasets.synthetic import generate_synthetic
+from stgcn_ref.networks import Family, Ids, Opened, open_network, standard_widths
 from stgcn_ref.preparation import PreparationSpec, prepare
 from stgcn_ref.recipe import TrainRecipe
+from stgcn_ref.scoring import check_fit, score_steps
 
 if TYPE_CHECKING:  # torch takes seconds to load: commands that need none do not wait for it
     from stgcn_ref.checkpoints import Watch
@@ -40,6 +47,12 @@ Checkpoint = Annotated[Path, typer.Argument(metavar="CHECKPOINT", help="A traine
 DataFolder = Annotated[
     Path | None,
     typer.Option("--data", help="HuGaDB recordings; without it, synthetic ones are generated."),
+]
+FamilyOption = Annotated[
+    Family | None, typer.Option("--family", help="The file is a published checkpoint of this.")
+]
+SkeletonOption = Annotated[
+    str | None, typer.Option("--skeleton", help="Joints of a published checkpoint.")
 ]
 AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON object.")]
 
@@ -75,7 +88,6 @@ def train(
     train_set, valid_set = split(_prepared(data, steps, {*sides[0], *sides[1]}), *sides)
 
     from stgcn_ref.checkpoints import read_header, train_cached
-    from stgcn_ref.train import check_fit
 
     check_fit(spec, train_set)
     room = cache or out.parent / "cache"
@@ -93,32 +105,98 @@ def train(
 
 
 @app.command()
-def evaluate(
+def export(
     checkpoint: Checkpoint,
+    out: Annotated[Path, typer.Option(help="Model file of the integer network.")],
+    family: FamilyOption = None,
+    skeleton: SkeletonOption = None,
+    bits: Annotated[
+        int | None, typer.Option(help="Width of weights and operands (default: 8).")
+    ] = None,
+    stream_bits: Annotated[
+        int | None,
+        typer.Option(
+            help="Width of the residual streams, and of operands in refinements "
+            "(default: --bits; MS-GCN: at least 12)."
+        ),
+    ] = None,
+    quant: Annotated[
+        Path | None, typer.Option(help="YAML of widths and calibration, in place of --bits.")
+    ] = None,
+    subjects: Annotated[
+        str | None, typer.Option(help="Participants to calibrate on, as `1,5`; default: all.")
+    ] = None,
+    clips: Annotated[
+        int, typer.Option(min=1, help="Recordings to calibrate on, spread evenly over those.")
+    ] = 16,
+    data: DataFolder = None,
+) -> None:
+    """Fold the norms, calibrate on recordings, and write the integer network."""
+    opened = open_network(checkpoint, family, skeleton)
+    if isinstance(opened.net, Graph):
+        raise InputError(f"{checkpoint}: an integer network already")
+    spec = _quant(opened, bits, stream_bits, quant)
+    ds = _data_of(opened, data, subjects)
+    chosen = [ds.clips[i * len(ds.clips) // clips] for i in range(clips)]
+
+    from stgcn_ref.export import export as export_floats
+
+    about = {
+        "checkpoint": checkpoint.name,
+        "data": ds.name,
+        "synthetic": ds.synthetic,
+        "classes": list(ds.classes),
+        "ids": opened.ids,
+        "preparation": opened.preparation.model_dump(mode="json"),
+    }
+    calibration = tuple({clip.name: clip for clip in chosen}.values())
+    net = export_floats(opened.net, opened.arch, calibration, about, spec.fold)
+    graph = lower(net, calibrate(net, spec), checkpoint.stem)
+    widths = certify(graph)
+    save_graph(graph, out)
+    kind = " (synthetic)" if ds.synthetic else ""
+    typer.echo(f"calibrated on {len(calibration)} recordings of {ds.name}{kind}")
+    typer.echo(f"weights {spec.weight_bits} bits, operands {spec.activation_bits} bits")
+    typer.echo(f"streams {spec.stream_bits or spec.activation_bits} bits")
+    for layers, over in spec.layers.items():
+        typer.echo(f"layers {layers} {json.dumps(over.model_dump(exclude_none=True))}")
+    typer.echo(f"accumulators {max(widths.values())} bits")
+    typer.echo(f"network {out}")
+
+
+@app.command()
+def evaluate(
+    network: Annotated[
+        Path, typer.Argument(metavar="NETWORK", help="A trained or an integer network.")
+    ],
+    family: FamilyOption = None,
+    skeleton: SkeletonOption = None,
     subjects: Annotated[
         str | None, typer.Option(help="Participants, as `8,10`; default: all.")
     ] = None,
     data: DataFolder = None,
     labels: Annotated[Literal["v1", "v2"], typer.Option(help="Version of the labels.")] = "v2",
+    drop_last: Annotated[
+        bool, typer.Option("--drop-last", help="Leave out each recording's last frame.")
+    ] = False,
     as_json_object: AsJson = False,
 ) -> None:
-    """Score a float network on recordings, prepared as those it was trained on."""
-    from stgcn_ref.checkpoints import load_checkpoint, read_header
-    from stgcn_ref.evaluate import evaluate as evaluate_on
-    from stgcn_ref.train import check_fit
-
-    arch, about = read_header(checkpoint)
-    steps = parse_spec(PreparationSpec, _preparation(about), f"{checkpoint}: preparation")
-    wanted = None if subjects is None else _numbers("--subjects", subjects)
-    ds = _prepared(data, steps, wanted, labels)
-    check_fit(arch, ds)
-    scores = asdict(evaluate_on(load_checkpoint(checkpoint), ds))
+    """Score a float or integer network on recordings, prepared as those it was trained on."""
+    opened = open_network(network, family, skeleton)
+    ds = _data_of(opened, data, subjects, labels)
+    scores = asdict(score_steps(ds, opened.predict(ds), drop_last))
+    frames = sum(len(clip.frame_labels) - drop_last for clip in ds.clips)
     if as_json_object:
-        where = {"data": ds.name, "synthetic": ds.synthetic, "clips": len(ds.clips)}
+        where = {
+            "data": ds.name,
+            "synthetic": ds.synthetic,
+            "recordings": len(ds.clips),
+            "frames": frames,
+        }
         typer.echo(json.dumps({**where, **scores}, indent=2))
         return
     kind = " (synthetic)" if ds.synthetic else ""
-    typer.echo(f"data {ds.name}{kind}, {len(ds.clips)} recordings")
+    typer.echo(f"data {ds.name}{kind}, {len(ds.clips)} recordings, {frames} frames")
     _print_scores(scores)
 
 
@@ -169,20 +247,34 @@ def _prepared(
     steps: PreparationSpec,
     subjects: set[int] | None,
     labels: Literal["v1", "v2"] = "v2",
+    ids: Ids = "dense",
 ) -> Dataset:
     """HuGaDB under `root`, or the synthetic set, as the network reads it."""
     if root is not None:
-        return prepare(load_hugadb(root, labels, subjects), steps)
+        return prepare(load_hugadb(root, labels, subjects, ids), steps)
     ds = generate_synthetic()
     return prepare(select(ds, subjects) if subjects else ds, steps)
 
 
-def _preparation(about: dict[str, Any]) -> dict[str, Any]:
-    """The preparation in a checkpoint's header; none was recorded where none was done."""
-    data = about.get("data")
-    side = data.get("train") if isinstance(data, dict) else None
-    found = side.get("preparation") if isinstance(side, dict) else None
-    return found if isinstance(found, dict) else {}
+def _data_of(
+    opened: Opened,
+    root: Path | None,
+    subjects: str | None,
+    labels: Literal["v1", "v2"] = "v2",
+) -> Dataset:
+    """The recordings as this network reads and names them."""
+    wanted = None if subjects is None else _numbers("--subjects", subjects)
+    return opened.fitted(_prepared(root, opened.preparation, wanted, labels, opened.ids))
+
+
+def _quant(
+    opened: Opened, bits: int | None, stream_bits: int | None, quant: Path | None
+) -> QuantSpec:
+    if quant is not None:
+        if bits is not None or stream_bits is not None:
+            raise InputError("give --quant, or --bits and --stream-bits, not both")
+        return load_spec(QuantSpec, quant)
+    return standard_widths(opened, 8 if bits is None else bits, stream_bits)
 
 
 def _numbers(option: str, text: str) -> set[int]:

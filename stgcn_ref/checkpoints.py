@@ -37,6 +37,7 @@ TRAINING_CODE = (
     "stgcn_ref.loss",
     "stgcn_ref.metrics",
     "stgcn_ref.recipe",
+    "stgcn_ref.scoring",
     "stgcn_ref.segments",
     "stgcn_ref.train",
 )

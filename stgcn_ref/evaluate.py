@@ -5,9 +5,10 @@ from __future__ import annotations
 import numpy as np
 import torch
 
-from stgcn_ref.datasets.clips import Dataset, LabelArray, held
-from stgcn_ref.metrics import Scores, score
+from stgcn_ref.datasets.clips import Dataset, LabelArray
+from stgcn_ref.metrics import Scores
 from stgcn_ref.models.build import FrameNet
+from stgcn_ref.scoring import score_steps
 
 _BATCH_FRAMES = 8192  # padded frames evaluated at once: bounds memory, little is padded
 
@@ -37,10 +38,7 @@ def predict(net: FrameNet, ds: Dataset) -> list[LabelArray]:
 
 def evaluate(net: FrameNet, ds: Dataset) -> Scores:
     """Scores over original frames: a step's label is held for all frames the step covers."""
-    predictions = [
-        held(clip, labels) for clip, labels in zip(ds.clips, predict(net, ds), strict=True)
-    ]
-    return score(predictions, [clip.frame_labels for clip in ds.clips])
+    return score_steps(ds, predict(net, ds))
 
 
 def _groups(lengths: list[int]) -> list[list[int]]:

@@ -21,6 +21,7 @@ from stgcn_ref.loss import class_weight, segment_loss
 from stgcn_ref.metrics import Scores
 from stgcn_ref.models.build import FrameNet, build
 from stgcn_ref.recipe import TrainRecipe
+from stgcn_ref.scoring import check_fit
 from stgcn_ref.segments import Batch, batches, cut
 
 Tensors = dict[str, Tensor]
@@ -135,24 +136,6 @@ def train(
             if on_epoch is not None:
                 on_epoch(run)
     return run
-
-
-def check_fit(arch: ArchSpec, ds: Dataset) -> None:
-    """Refuse data that the network cannot read.
-
-    Raises:
-        InputError: channels, skeleton or classes differ.
-    """
-    pairs = {
-        "in_channels": (arch.in_channels, ds.clips[0].x.shape[1]),
-        "skeleton": (arch.skeleton, ds.skeleton),
-        "classes": (arch.classes, len(ds.classes)),
-    }
-    for key, (wanted, found) in pairs.items():
-        if wanted != found:
-            raise InputError(
-                f"data set {ds.name}: `{key}` of the network is {wanted}, of the data {found}"
-            )
 
 
 @dataclass(frozen=True, eq=False)

@@ -2,17 +2,29 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
 
+from fxp.calibrate import calibrate
+from fxp.lower import lower
+from fxp.oracle import evaluate
+from fxp.ranges import certify
+from fxp.simulate import compile_graph, run
+from fxp.spec import ArchSpec, load_spec
 from stgcn_ref.datasets.hugadb import load_hugadb
+from stgcn_ref.export import export
 from stgcn_ref.metrics import score
 from stgcn_ref.models.msgcn import MSGCN
 from stgcn_ref.models.temporal import stream
+from stgcn_ref.networks import open_network, standard_widths
 from stgcn_ref.published import load
+from stgcn_ref.scoring import predict_integers
+
+EXAMPLE = Path(__file__).parents[1] / "examples" / "hugadb_msgcn.yaml"
 
 torch.set_num_threads(1)
 
@@ -68,3 +80,23 @@ def test_released_msgcn_accuracy(
         logits = net(torch.from_numpy(clip.x).permute(1, 0, 2)[None])
     scores = score([logits[0].argmax(dim=0).numpy()], [clip.labels])
     assert round(scores.frame_accuracy, 1) == accuracy
+
+
+@pytest.mark.hugadb
+def test_released_msgcn_in_integers(hugadb_root: Path, checkpoints: Path) -> None:
+    """Operands of 8 bits on streams of 12: labels as float's, and the oracle's word for word."""
+    opened = open_network(checkpoints / "msgcn_hugadb.model", "msgcn")
+    assert opened.arch == load_spec(ArchSpec, EXAMPLE)
+    assert isinstance(opened.net, MSGCN)
+    ds = opened.fitted(load_hugadb(hugadb_root, subjects=[1], ids="original"))
+    net = export(opened.net, opened.arch, ds.clips[2:5])
+    graph = lower(net, calibrate(net, standard_widths(opened, 8)))
+    assert max(certify(graph).values()) <= 27
+    first = replace(ds, clips=ds.clips[:1])
+    float_, integer = opened.predict(first)[0], predict_integers(graph, first)[0]
+    assert (float_ == integer).mean() >= 0.99
+
+    words, taps = ds.clips[0].x[2400:2412], [node.name for node in graph.nodes]
+    found, _ = run(compile_graph(graph), words, taps=taps)
+    expected = evaluate(graph, words)
+    assert sum(int((found[name] != np.array(expected[name])).sum()) for name in taps) == 0

@@ -9,7 +9,12 @@ from pathlib import Path
 import pytest
 
 from fxp.console import run
+from fxp.spec import ArchSpec, QuantSpec, load_spec
+from fxp.store import save_graph
+from hw_model.blueprint import blueprint
 from stgcn_ref.__main__ import app
+from stgcn_ref.checkpoints import save_checkpoint
+from stgcn_ref.models.build import build
 
 ARCH = "skeleton: hugadb\nin_channels: 6\nembedding: 4\nchannels: [8]\nwindow: 5\nclasses: 8\n"
 RECIPE = "epochs: 2\nbatch: 4\nsegment: 256\n"
@@ -63,7 +68,7 @@ def test_train_evaluate_info(
         monkeypatch, capsys, "evaluate", files["out"], "--subjects", "3", "--json"
     )
     scores = json.loads(found)
-    assert code == 0 and scores["synthetic"] is True and scores["clips"] == 4
+    assert code == 0 and scores["synthetic"] is True and scores["recordings"] == 4
     for name in ("frame_accuracy", "f1_50", "edit"):
         assert f"{scores[name]:.2f}" == lines[name]
 
@@ -125,6 +130,67 @@ def test_data_that_the_network_cannot_read(
     code, _, err = _call(monkeypatch, capsys, *_train(files))
     assert code == 2 and "arch.yaml: key `family`: only rtstgcn can be trained" in err
     assert not (Path(files["out"]).parent / "cache").exists()
+
+
+def test_export_and_evaluate_an_integer_network(
+    files: dict[str, str], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert _call(monkeypatch, capsys, *_train(files))[0] == 0
+    net = files["out"] + ".fxp"
+    code, out, err = _call(
+        monkeypatch, capsys, "export", files["out"], "--bits", "12", "--clips", "4", "--out", net
+    )
+    assert (code, err) == (0, "")
+    assert out.startswith(
+        "calibrated on 4 recordings of synthetic-gait (synthetic)\n"
+        "weights 12 bits, operands 12 bits\nstreams 12 bits\naccumulators "
+    )
+    found = {}
+    for name in (files["out"], net):
+        code, out, _ = _call(monkeypatch, capsys, "evaluate", name, "--subjects", "3", "--json")
+        found[name] = json.loads(out)
+        assert code == 0 and found[name]["recordings"] == 4
+    ours, theirs = found.values()
+    assert ours["frames"] == theirs["frames"]
+    assert abs(ours["frame_accuracy"] - theirs["frame_accuracy"]) < 3
+    code, out, _ = _call(monkeypatch, capsys, "evaluate", net, "--subjects", "3", "--drop-last")
+    assert code == 0 and f", 4 recordings, {ours['frames'] - 4} frames\n" in out
+
+    Path(files["recipe"]).write_text("weight_bits: 4\nstream_bits: 9\ninput_bits: 19\n")
+    code, out, _ = _call(
+        monkeypatch, capsys, "export", files["out"], "--quant", files["recipe"], "--out", net
+    )
+    assert code == 0 and "weights 4 bits, operands 8 bits\nstreams 9 bits\n" in out
+
+
+@pytest.mark.parametrize(
+    ("more", "message"),
+    [
+        (("--bits", "8", "--quant", "q.yaml"), "give --quant, or --bits and --stream-bits"),
+        (("--bits", "1"), "--bits 1: key `weight_bits`"),
+        (("--family", "msgcn"), "net.fxp: not a torch file"),
+        (("--skeleton", "hugadb"), "`--skeleton` is for published checkpoints"),
+        ((), "net.fxp: an integer network already"),
+    ],
+)
+def test_wrong_exports(
+    more: tuple[str, ...],
+    message: str,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    net, text = tmp_path / "net.fxp", tmp_path / "arch.yaml"
+    text.write_text(ARCH)
+    arch = load_spec(ArchSpec, text)
+    if "--bits" in more:
+        save_checkpoint(build(arch), arch, net, {})
+    else:
+        save_graph(blueprint(arch, QuantSpec()), net)
+    out = str(tmp_path / "out.fxp")
+    code, printed, err = _call(monkeypatch, capsys, "export", str(net), "--out", out, *more)
+    assert (code, printed) == (2, "") and not Path(out).exists()
+    assert err.startswith("error: ") and message in err and err.count("\n") == 1
 
 
 @pytest.mark.hugadb

@@ -1,0 +1,127 @@
+"""The network in a file of any kind: a checkpoint, a published state dict, an integer network."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal
+
+from fxp.archive import load_arrays
+from fxp.errors import InputError
+from fxp.ir import Graph
+from fxp.spec import ArchSpec, QuantSpec, parse_spec
+from fxp.store import GRAPH_KIND, load_graph
+from stgcn_ref.datasets.clips import Dataset, LabelArray
+from stgcn_ref.preparation import PreparationSpec, word_bits
+from stgcn_ref.scoring import check_fit, predict_integers
+
+if TYPE_CHECKING:  # torch takes seconds to load, and an integer network needs none
+    from stgcn_ref.models.build import FrameNet
+
+Family = Literal["msgcn"]  # published families that have an architecture
+Ids = Literal["dense", "original"]
+
+
+# The sums of MS-GCN grow through ten layers, and eight bits there make its labels flicker; so do
+# eight-bit operands in the refinements, which are to remove just that.
+MSGCN_STREAM_BITS = 12
+
+
+@dataclass(frozen=True, eq=False)
+class Opened:
+    """A network, its architecture, and the data it reads.
+
+    `ids` says what an output's index means on HuGaDB: a class of the data, or the activity's own
+    number (published networks).
+    """
+
+    net: FrameNet | Graph
+    arch: ArchSpec
+    preparation: PreparationSpec
+    ids: Ids
+
+    def fitted(self, ds: Dataset) -> Dataset:
+        """The data set with the network's classes.
+
+        Raises:
+            InputError: network and data do not fit.
+        """
+        if self.ids == "original":  # activities above the network's last one must not occur
+            ds = replace(ds, classes=ds.classes[: self.arch.classes])
+        check_fit(self.arch, ds)
+        return ds
+
+    def predict(self, ds: Dataset) -> list[LabelArray]:
+        """The label of every network step, int64 (T,) per clip."""
+        if isinstance(self.net, Graph):
+            return predict_integers(self.net, ds)
+        from stgcn_ref.evaluate import predict
+
+        return predict(self.net, ds)
+
+
+def open_network(path: Path, family: Family | None = None, skeleton: str | None = None) -> Opened:
+    """The network in `path`; `family` says that it is a published state dict.
+
+    Raises:
+        InputError: the file is missing, foreign or damaged, or tells no architecture; `skeleton`
+            without `family`.
+    """
+    if family is not None:
+        return _published(path, family, skeleton)
+    if skeleton is not None:
+        raise InputError("`--skeleton` is for published checkpoints: give `--family` too")
+    if load_arrays(path)[0].get("kind") == GRAPH_KIND:
+        graph = load_graph(path)
+        return _opened(path, graph, graph.meta.get("arch"), graph.meta)
+    from stgcn_ref.checkpoints import load_checkpoint, read_header
+
+    arch, about = read_header(path)
+    data = about.get("data")
+    side = data.get("train") if isinstance(data, dict) else None
+    known = side if isinstance(side, dict) else {}
+    return _opened(path, load_checkpoint(path), arch.model_dump(mode="json"), known)
+
+
+def standard_widths(opened: Opened, bits: int, stream_bits: int | None = None) -> QuantSpec:
+    """Weights and operands of `bits`, and of what a network needs more for.
+
+    Streams have `stream_bits`; left out, those of MS-GCN have at least `MSGCN_STREAM_BITS`, others
+    `bits`. The operands in MS-GCN's refinements are as wide as the streams. The input is as wide
+    as the preparation's words.
+
+    Raises:
+        InputError: a width out of range.
+    """
+    widths: dict[str, Any] = {
+        "weight_bits": bits,
+        "activation_bits": bits,
+        "input_bits": word_bits(opened.preparation),
+    }
+    if opened.arch.family == "msgcn" and stream_bits is None:
+        stream_bits = max(bits, MSGCN_STREAM_BITS)
+    if opened.arch.refinements:
+        widths["layers"] = {"stage*": {"activation_bits": stream_bits}}
+    widths["stream_bits"] = stream_bits
+    return parse_spec(QuantSpec, widths, f"--bits {bits}")
+
+
+def _published(path: Path, family: Family, skeleton: str | None) -> Opened:
+    from stgcn_ref.models.msgcn import MSGCN
+    from stgcn_ref.published import load
+    from stgcn_ref.published_msgcn import arch_of
+
+    net = load(path, family, skeleton)
+    assert isinstance(net, MSGCN)
+    return Opened(net, arch_of(net, str(path), skeleton), PreparationSpec(), "original")
+
+
+def _opened(path: Path, net: FrameNet | Graph, arch: Any, about: Mapping[str, Any]) -> Opened:
+    steps = about.get("preparation") or {}  # none was recorded where none was done
+    return Opened(
+        net,
+        parse_spec(ArchSpec, arch, f"{path}: arch"),
+        parse_spec(PreparationSpec, steps, f"{path}: preparation"),
+        "original" if about.get("ids") == "original" else "dense",
+    )
