@@ -21,24 +21,9 @@ from fxp.code_version import code_version
 from fxp.spec import ArchSpec
 from hw_model.accelerator import Accelerator
 from stgcn_ref.recipe import TrainRecipe
+from stgcn_ref.training_code import EXPORT_CODE
 
 # Packages and modules whose text decides what a step computes.
-TRAINING_CODE = (
-    "fxp.floatnet",
-    "fxp.observe",
-    "fxp.outline",
-    "fxp.skeleton",
-    "stgcn_ref.augment",
-    "stgcn_ref.checkpoints",
-    "stgcn_ref.datasets.clips",
-    "stgcn_ref.evaluate",
-    "stgcn_ref.export",
-    "stgcn_ref.loss",
-    "stgcn_ref.metrics",
-    "stgcn_ref.models",
-    "stgcn_ref.segments",
-    "stgcn_ref.train",
-)
 INTEGER_CODE = ("fxp", "fxp.kernels", "stgcn_ref.datasets.clips", "stgcn_ref.metrics")
 COST_CODE = ("hw_model",)
 
@@ -117,7 +102,7 @@ def _topology(axes: Axes, network: Network, seed: int | None, data_hash: str) ->
             "data": data_hash,
             "recipe": recipe.model_dump(mode="json"),
             "seed": seed,
-            "code": code_version(TRAINING_CODE),
+            "code": code_version(EXPORT_CODE),
         }
     params = {**network.params, "seed": seed}
     return Topology(content_key(content), network.arch, recipe, seed, params)

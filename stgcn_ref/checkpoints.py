@@ -26,21 +26,9 @@ from stgcn_ref.datasets.clips import Dataset, dataset_hash
 from stgcn_ref.models.build import FrameNet, build
 from stgcn_ref.recipe import TrainRecipe
 from stgcn_ref.train import Epoch, Run, train
+from stgcn_ref.training_code import TRAINING_CODE
 
 KIND = "checkpoint"
-# What decides the weights besides architecture, data, recipe and seed.
-TRAINING_CODE = (
-    "fxp.skeleton",
-    "stgcn_ref.models",
-    "stgcn_ref.augment",
-    "stgcn_ref.evaluate",
-    "stgcn_ref.loss",
-    "stgcn_ref.metrics",
-    "stgcn_ref.recipe",
-    "stgcn_ref.scoring",
-    "stgcn_ref.segments",
-    "stgcn_ref.train",
-)
 
 
 @dataclass(frozen=True)
