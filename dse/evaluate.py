@@ -23,13 +23,13 @@ from fxp.floatnet import Fold, load_floatnet, save_floatnet
 from fxp.ir import Graph
 from fxp.lower import lower
 from fxp.ranges import certify
-from fxp.simulate import compile_graph, predict
 from fxp.store import graph_hash, load_arrays, load_graph, save_arrays, save_graph
 from hw_model.accelerator import Accelerator
 from hw_model.blueprint import blueprint
 from hw_model.cost import estimate
 from stgcn_ref.datasets.clips import MERGES, Dataset, LabelArray, held, merged
 from stgcn_ref.metrics import argmax_agreement, score
+from stgcn_ref.scoring import predict_integers
 
 LABELS_KIND = "float-labels"
 
@@ -138,8 +138,7 @@ def evaluate_design(context: Context, design: Design) -> Metrics:
     metrics: Metrics = {}
     if context.data is not None:
         valid = context.data[1]
-        plan = compile_graph(graph)
-        labels = [predict(plan, clip.x) for clip in valid.clips]
+        labels = predict_integers(graph, valid)
         metrics = scores(valid, labels)
         metrics["argmax_agreement"] = argmax_agreement(
             labels, _float_labels(context.directory, design.topology.key, valid)

@@ -24,7 +24,13 @@ from stgcn_ref.recipe import TrainRecipe
 from stgcn_ref.training_code import EXPORT_CODE
 
 # Packages and modules whose text decides what a step computes.
-INTEGER_CODE = ("fxp", "fxp.kernels", "stgcn_ref.datasets.clips", "stgcn_ref.metrics")
+INTEGER_CODE = (
+    "fxp",
+    "fxp.kernels",
+    "stgcn_ref.datasets.clips",
+    "stgcn_ref.metrics",
+    "stgcn_ref.scoring",
+)
 COST_CODE = ("hw_model",)
 
 

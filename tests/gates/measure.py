@@ -16,20 +16,21 @@ import numpy as np
 from fxp.calibrate import calibrate
 from fxp.lower import lower
 from fxp.oracle import evaluate as oracle
-from fxp.simulate import compile_graph, predict, run
+from fxp.simulate import compile_graph, run
 from fxp.spec import ArchSpec, QuantSpec, load_spec
 from fxp.store import graph_hash
 from hw_model.accelerator import load_accelerator, preset_names
 from hw_model.blueprint import blueprint
 from hw_model.cost import estimate
-from stgcn_ref.datasets.clips import Dataset, dataset_hash, held, split
+from stgcn_ref.datasets.clips import Dataset, dataset_hash, split
 from stgcn_ref.datasets.hugadb import load_hugadb
 from stgcn_ref.datasets.synthetic import generate_synthetic
 from stgcn_ref.evaluate import predict as predict_float
 from stgcn_ref.export import export
-from stgcn_ref.metrics import argmax_agreement, score
+from stgcn_ref.metrics import argmax_agreement
 from stgcn_ref.preparation import PreparationSpec, prepare
 from stgcn_ref.recipe import Augmentation, TrainRecipe
+from stgcn_ref.scoring import predict_integers, score_steps
 from stgcn_ref.train import train
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -123,13 +124,12 @@ def _accuracy(
     net = export(model, arch, train_set.clips)
     for name, quant in SETTINGS.items():
         graph = lower(net, calibrate(net, quant))
-        plan = compile_graph(graph)
-        found = [predict(plan, clip.x) for clip in valid_set.clips]
+        found = predict_integers(graph, valid_set)
         figures |= _scores(name, valid_set, found)
         figures[f"{name}/argmax_agreement"] = argmax_agreement(found, labels)
         x = valid_set.clips[0].x[:ORACLE_FRAMES]
         names = [node.name for node in graph.nodes]
-        fast, exact = run(plan, x, taps=names)[0], oracle(graph, x)
+        fast, exact = run(compile_graph(graph), x, taps=names)[0], oracle(graph, x)
         wrong = sum(int(np.count_nonzero(fast[key] != exact[key])) for key in names)
         figures[f"{name}/differing_words"] = wrong
     return Measured(figures, f"{dataset_hash(train_set)}+{dataset_hash(valid_set)}")
@@ -138,8 +138,7 @@ def _accuracy(
 def _scores(
     name: str, data: Dataset, labels: list[np.ndarray[tuple[int], np.dtype[np.int64]]]
 ) -> dict[str, float | int | str]:
-    steps = zip(data.clips, labels, strict=True)
-    found = score([held(clip, y) for clip, y in steps], [c.frame_labels for c in data.clips])
+    found = score_steps(data, labels)
     return {
         f"{name}/frame_accuracy": found.frame_accuracy,
         f"{name}/f1_50": found.f1_50,
