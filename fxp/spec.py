@@ -30,28 +30,40 @@ class Spec(BaseModel):
 class ArchSpec(Spec):
     """A network of the family, before any weight or number format.
 
-    `rtstgcn`: norm, 1x1 embedding, one RT-ST-GCN layer per entry of `channels`, joint mean,
-    classifier (design of Yudayev et al., RT-ST-GCN). `costgcn`: the same with a learnable temporal
-    convolution of `window` taps in place of the running sum (Hedegaard et al., CoST-GCN). `msgcn`:
-    layers like those without a ReLU behind the sum, then `refinements` stages of temporal
-    convolutions over the softmax of the stage before, with the same taps and dilations (Filtjens et
-    al., MS-GCN); all its layers have `embedding` channels and one `window`.
-    `window` and `dilation` are one number for all layers or one per layer.
+    - `rtstgcn`: norm, 1x1 embedding, one RT-ST-GCN layer per entry of `channels`, joint mean,
+      classifier (design of Yudayev et al., RT-ST-GCN). With `norm: layer` every norm is a LayerNorm
+      over the channels and joints of a frame, as in the published code.
+    - `costgcn`: the same with a learnable temporal convolution of `window` taps in place of the
+      running sum (Hedegaard et al., CoST-GCN). Without `embedding` it is the frame-wise form of
+      ST-GCN: the first block reads the input and has no shortcut.
+    - `stgcn`: those blocks without embedding, each with a `stride`, then the mean over a clip's
+      frames, joints and `persons`: one label per clip (Yan et al., ST-GCN).
+    - `msgcn`: layers like `costgcn`'s without a ReLU behind the sum, then `refinements` stages of
+      temporal convolutions over the softmax of the stage before, with the same taps and dilations
+      (Filtjens et al., MS-GCN); all its layers have `embedding` channels and one `window`.
+    - `tcn`: no graph. All joints of a frame are one vector; a temporal convolution to `embedding`
+      channels, then one pre-activated residual layer per entry of `channels`, norm, ReLU,
+      classifier (Kim & Reiter); all its convolutions have one `window` of taps.
+
+    `window`, `dilation` and `stride` are one number for all layers or one per layer.
     """
 
-    family: Literal["rtstgcn", "costgcn", "msgcn"] = "rtstgcn"
+    family: Literal["rtstgcn", "costgcn", "stgcn", "msgcn", "tcn"] = "rtstgcn"
     skeleton: str
     partition: Literal["uniform", "distance", "spatial"] = "spatial"
     normalisation: Literal["column", "symmetric"] = "symmetric"
     in_channels: Channels
-    embedding: Channels
+    embedding: Channels | None = None
     channels: tuple[Channels, ...] = Field(min_length=1)
     window: tuple[Positive, ...]
     dilation: tuple[Positive, ...] = (1,)
+    stride: tuple[Positive, ...] = (1,)
+    norm: Literal["batch", "layer"] = "batch"
+    persons: Annotated[int, Field(ge=1, le=64)] = 1
     refinements: Annotated[int, Field(ge=0, le=64)] = 0
     classes: Annotated[int, Field(ge=2, le=4096)]
 
-    @field_validator("window", "dilation", mode="before")
+    @field_validator("window", "dilation", "stride", mode="before")
     @classmethod
     def _one_or_many(cls, value: Any) -> Any:
         return (value,) if isinstance(value, int) else value
@@ -68,7 +80,7 @@ class ArchSpec(Spec):
     @model_validator(mode="after")
     def _per_layer(self) -> Self:
         depth = len(self.channels)
-        for key in ("window", "dilation"):
+        for key in ("window", "dilation", "stride"):
             given = getattr(self, key)
             if len(given) == 1:
                 object.__setattr__(self, key, given * depth)
@@ -78,19 +90,33 @@ class ArchSpec(Spec):
 
     @model_validator(mode="after")
     def _of_family(self) -> Self:
-        if self.family != "msgcn":
-            if self.refinements:
+        family = self.family
+        only: tuple[tuple[str, str, object, object], ...] = (
+            ("refinements", "msgcn", self.refinements, 0),
+            ("norm", "rtstgcn", self.norm, "batch"),
+            ("persons", "stgcn", self.persons, 1),
+            ("stride", "stgcn", set(self.stride), {1}),
+        )
+        for key, owner, given, neutral in only:
+            if family != owner and given != neutral:
+                raise ValueError(f"`{key}` is of family {owner} alone, not of {family}")
+        if family == "stgcn":
+            if self.embedding is not None:
+                raise ValueError("`embedding`: family stgcn has none")
+            if set(self.dilation) != {1}:
+                raise ValueError("`dilation` of family stgcn must be 1")
+        elif family != "costgcn" and self.embedding is None:
+            raise ValueError(f"`embedding` is needed in family {family}")
+        uniform: tuple[tuple[str, tuple[int, ...], int | None], ...] = ()
+        if family == "msgcn":
+            uniform = (("channels", self.channels, self.embedding),)
+        if family in ("msgcn", "tcn", "stgcn"):
+            uniform += (("window", self.window, self.window[0]),)
+        for key, values, wanted in uniform:
+            if set(values) != {wanted}:
                 raise ValueError(
-                    f"`refinements` must be 0 in family {self.family}, got {self.refinements}"
-                )
-            return self
-        for key, given, wanted in (
-            ("channels", self.channels, self.embedding),
-            ("window", self.window, self.window[0]),
-        ):
-            if set(given) != {wanted}:
-                raise ValueError(
-                    f"`{key}` of family msgcn must be {wanted} in all layers, got {list(given)}"
+                    f"`{key}` of family {family} must be {wanted} in all layers, "
+                    f"got {list(values)}"
                 )
         return self
 
