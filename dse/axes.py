@@ -14,12 +14,13 @@ from pathlib import Path
 from typing import Any, Literal
 
 from dse.metrics import Metric, metrics_of
-from dse.space import HugadbData, PerLayer, Space
+from dse.space import HugadbData, NamedNetwork, NetworkSection, PerLayer, Space
 from fxp.calibrate import nominal_formats
 from fxp.errors import InputError
-from fxp.spec import ArchSpec, QuantSpec, load_spec, parse_spec
+from fxp.spec import ArchSpec, QuantSpec, SpecT, load_spec, parse_spec
 from hw_model.accelerator import Accelerator, load_accelerator
 from stgcn_ref.datasets.clips import MERGES
+from stgcn_ref.recipe import TrainRecipe
 
 Operator = Literal["<=", ">=", "<", ">"]
 
@@ -28,10 +29,14 @@ _CONSTRAINT = re.compile(r"\s*(\w+)\s*(<=|>=|<|>)\s*(\S+)\s*")
 
 @dataclass(frozen=True)
 class Network:
-    """One float topology of the space; `params` are its columns in results."""
+    """One float topology of the space; `params` are its columns in results.
+
+    `recipe` is how it is trained; None where weights are zero.
+    """
 
     arch: ArchSpec
     params: Mapping[str, Any]
+    recipe: TrainRecipe | None
 
 
 @dataclass(frozen=True)
@@ -102,7 +107,8 @@ def load_space(path: Path) -> Axes:
         )
     merges = tuple(MERGES) if isinstance(space.data, HugadbData) else ()
     metrics = metrics_of(trained=space.training is not None, merges=merges)
-    networks = tuple(_networks(space, source))
+    networks = tuple(_networks(space, path))
+    _check_families(networks, source)
     axes = Axes(
         space,
         source,
@@ -125,8 +131,28 @@ def load_space(path: Path) -> Axes:
     return axes
 
 
-def _networks(space: Space, source: str) -> Iterator[Network]:
-    section = space.network
+def _networks(space: Space, path: Path) -> Iterator[Network]:
+    if space.network is not None:
+        for arch, plan in _swept(space.network, str(path)):
+            window, dilation = _times(arch)
+            model = f"Γ{window}{'' if dilation == '1' else f' δ{dilation}'} {plan}"
+            yield Network(arch, _columns(arch, plan, model), space.training)
+    for title, network in space.networks.items():
+        yield _named(title, network, space, path)
+
+
+def _check_families(networks: Sequence[Network], source: str) -> None:
+    for network in networks:
+        if network.recipe is not None and network.arch.family == "stgcn":
+            raise InputError(
+                f"{source}: network {network.params['model']}: family stgcn names whole clips, and"
+                " recordings need a label for every frame; its frame-wise form is family costgcn"
+                " without `embedding`"
+            )
+
+
+def _swept(section: NetworkSection, source: str) -> Iterator[tuple[ArchSpec, str]]:
+    """Architectures along the axes, each with the name of its channel plan."""
     for key in ("channels", "window", "dilation"):
         if key in section.base:
             raise InputError(f"{source}: key `network.base.{key}`: give it as `network.{key}`")
@@ -139,26 +165,49 @@ def _networks(space: Space, source: str) -> Iterator[Network]:
                 f"{source}: key `network.depth`: {depth} layers of plan `{plan}`, which has"
                 f" {len(channels)}"
             )
-        channels = channels[:depth]
-        swept = {"channels": channels, "window": window, "dilation": dilation}
+        swept = {"channels": channels[:depth], "window": window, "dilation": dilation}
         where = f"{source}: network (plan `{plan}`, window {_short(window)})"
-        arch = parse_spec(ArchSpec, {**section.base, **swept}, where)
-        if space.training is not None and arch.family != "rtstgcn":
-            raise InputError(
-                f"{source}: key `network.base.family`: {arch.family} has no float network to"
-                " train; explore its cost with `training: null`"
-            )
-        yield Network(
-            arch,
-            {
-                "family": arch.family,
-                "plan": plan,
-                "channels": _short(channels),
-                "depth": len(channels),
-                "window": _short(window),
-                "dilation": _short(dilation),
-            },
-        )
+        yield parse_spec(ArchSpec, {**section.base, **swept}, where), plan
+
+
+def _named(title: str, network: NamedNetwork, space: Space, path: Path) -> Network:
+    where = f"{path}: key `networks.{title}"
+    arch = _part(ArchSpec, network.arch, path, f"{where}.arch`")
+    recipe = space.training
+    if network.training is not None:
+        if recipe is None:
+            raise InputError(f"{where}.training`: `training` of this space is null")
+        recipe = _part(TrainRecipe, network.training, path, f"{where}.training`")
+    return Network(arch, _columns(arch, title, title), recipe)
+
+
+def _part(model: type[SpecT], given: str | dict[str, Any], path: Path, where: str) -> SpecT:
+    """A mapping, or the file it names."""
+    if isinstance(given, str):
+        return load_spec(model, path.parent / given)
+    return parse_spec(model, given, where)
+
+
+def _columns(arch: ArchSpec, plan: str, model: str) -> dict[str, Any]:
+    window, dilation = _times(arch)
+    return {
+        "model": model,
+        "family": arch.family,
+        "plan": plan,
+        "channels": _short(arch.channels),
+        "depth": len(arch.channels),
+        "window": window,
+        "dilation": dilation,
+    }
+
+
+def _times(arch: ArchSpec) -> tuple[str, str]:
+    """Window and dilation, one number where all layers have the same."""
+    window, dilation = (
+        _short(values if len(set(values)) > 1 else values[0])
+        for values in (arch.window, arch.dilation)
+    )
+    return window, dilation
 
 
 def _quants(space: Space, networks: Sequence[Network], source: str) -> Iterator[Quant]:

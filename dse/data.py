@@ -59,13 +59,14 @@ def check_fit(axes: Axes, data: tuple[Dataset, Dataset] | None) -> None:
         "in_channels": train.clips[0].x.shape[1],
         "classes": len(train.classes),
     }
-    arch = axes.networks[0].arch  # these keys are of the base: the same in every network
-    for key, value in facts.items():
-        if (given := getattr(arch, key)) != value:
-            raise InputError(
-                f"{axes.source}: key `network.base.{key}`: must be {value!r} for data set"
-                f" {train.name}, got {given!r}"
-            )
+    for network in axes.networks:
+        where = "network.base" if axes.space.network else f"networks.{network.params['model']}"
+        for key, value in facts.items():
+            if (given := getattr(network.arch, key)) != value:
+                raise InputError(
+                    f"{axes.source}: key `{where}.{key}`: must be {value!r} for data set"
+                    f" {train.name}, got {given!r}"
+                )
     needed = train.meta.get("word_bits", 0)
     for quant in axes.quants:
         if quant.spec.input_bits < needed:

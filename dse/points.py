@@ -74,7 +74,7 @@ def expand(axes: Axes, data_hash: str) -> tuple[Point, ...]:
     """
     points: dict[str, Point] = {}
     for network, seed, quant, accelerator in _choices(axes):
-        topology = _topology(axes, network, seed, data_hash)
+        topology = _topology(network, seed, data_hash)
         design = _design(topology, quant)
         point = _point(design, accelerator)
         points.setdefault(point.key, point)
@@ -100,8 +100,8 @@ def _choices(axes: Axes) -> Iterator[tuple[Network, int | None, Quant, Accelerat
         )
 
 
-def _topology(axes: Axes, network: Network, seed: int | None, data_hash: str) -> Topology:
-    recipe = axes.space.training
+def _topology(network: Network, seed: int | None, data_hash: str) -> Topology:
+    recipe = network.recipe
     content: dict[str, Any] = {"arch": network.arch.model_dump(mode="json")}
     if recipe is not None:
         content |= {

@@ -23,6 +23,7 @@ from dse.store import KINDS, Row, Store
 from fxp.files import replacing
 
 PARAMS = (
+    "model",
     "family",
     "plan",
     "channels",
@@ -107,10 +108,10 @@ def _record(row: Row, about: Mapping[str, Any]) -> Record:
 
 def _design(params: Mapping[str, Any]) -> str:
     """A point in a few words."""
-    dilation = "" if params["dilation"] == "1" else f" δ{params['dilation']}"
+    named = params["model"] == params["plan"]
+    network = params["model"] if named else f"{params['model']}/{params['depth']}"
     seed = "" if params["seed"] is None else f" seed {params['seed']}"
-    network = f"Γ{params['window']}{dilation} {params['plan']}/{params['depth']}{seed}"
-    return f"{network}, {params['quant']}, {params['accelerator']}"
+    return f"{network}{seed}, {params['quant']}, {params['accelerator']}"
 
 
 def _front(records: Sequence[Record], objectives: Mapping[str, Any]) -> list[Record]:

@@ -1,15 +1,16 @@
 """The design space as a user writes it down, in YAML: the shape of the file.
 
 A space has a data section and a training recipe (or neither: then it prices networks of zero
-weights and measures no accuracy), a network with swept axes, quantisation settings, accelerators,
-objectives, constraints and a sampling. `dse.axes` expands and checks the values along each axis.
+weights and measures no accuracy), a network with swept axes or a list of named networks,
+quantisation settings, accelerators, objectives, constraints and a sampling. `dse.axes` expands and
+checks the values along each axis.
 """
 
 from __future__ import annotations
 
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, Self
 
-from pydantic import Field, field_validator
+from pydantic import Field, field_validator, model_validator
 
 from dse.pareto import Direction
 from fxp.spec import Positive, Spec
@@ -19,6 +20,7 @@ from stgcn_ref.recipe import TrainRecipe
 
 PerLayer = Positive | tuple[Positive, ...]
 Name = Annotated[str, Field(pattern=r"^[\w.+-]{1,24}$")]  # stands in tables and figures
+Title = Annotated[str, Field(pattern=r"^[\w .,+-]{1,40}$")]
 Subjects = Annotated[tuple[int, ...], Field(min_length=1)]
 
 
@@ -59,6 +61,16 @@ class NetworkSection(Spec):
     depth: tuple[Positive, ...] = ()
 
 
+class NamedNetwork(Spec):
+    """A network written out: its architecture, and its own training recipe where it has one.
+
+    Both are mappings, or names of YAML files seen from the space file's folder.
+    """
+
+    arch: str | dict[str, Any]
+    training: str | dict[str, Any] | None = None
+
+
 class QuantSection(Spec):
     """Quantisation settings: a base, then `designs` (fragments) times `axes` (key: values).
 
@@ -84,7 +96,8 @@ class Space(Spec):
 
     name: Annotated[str, Field(pattern=r"^[\w .+-]{1,80}$")] | None = None
     data: Annotated[SyntheticData | HugadbData, Field(discriminator="kind")] | None = None
-    network: NetworkSection
+    network: NetworkSection | None = None
+    networks: dict[Title, NamedNetwork] = Field(default_factory=dict)
     training: TrainRecipe | None
     seeds: tuple[Annotated[int, Field(ge=0, lt=2**63)], ...] = Field(default=(0,), min_length=1)
     quant: QuantSection = QuantSection()
@@ -99,3 +112,9 @@ class Space(Spec):
         if len(set(values)) != len(values):
             raise ValueError("an entry is there twice")
         return values
+
+    @model_validator(mode="after")
+    def _one_kind_of_networks(self) -> Self:
+        if (self.network is None) == (not self.networks):
+            raise ValueError("`network` (swept axes) or `networks` (by name) is needed, not both")
+        return self

@@ -20,7 +20,6 @@ from reports.tables import (
     memory_bars,
     number,
     pareto_panels,
-    shape_of,
 )
 
 BITS_METRICS = ("frame_accuracy", "f1_50", "argmax_agreement")
@@ -213,7 +212,7 @@ def _seeds(results: Results) -> Iterator[str]:
     groups: dict[str, list[Record]] = {}
     for record in _once(results.records, "topology"):
         if number(record, f"float_{SCORES[0]}") is not None:
-            groups.setdefault(f"{shape_of(record)}/{record['depth']}", []).append(record)
+            groups.setdefault(f"{record['model']}/{record['depth']}", []).append(record)
     metrics = ["float_frame_accuracy", "float_f1_50", "float_edit"]
     metrics += [
         name  # of a merge of classes

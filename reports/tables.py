@@ -123,12 +123,6 @@ def label_of(results: Results, metric: str) -> str:
     return f"{about['label']} ({about['unit']})" if about["unit"] else str(about["label"])
 
 
-def shape_of(record: Record) -> str:
-    """The network of a point, as short as it can be said: window, dilation, plan."""
-    dilation = "" if record["dilation"] == "1" else f" δ{record['dilation']}"
-    return f"Γ{record['window']}{dilation} {record['plan']}"
-
-
 def pareto_panels(results: Results) -> list[Panel]:
     """The scatter plots of the front: the first two metrics to maximise over those to minimise.
 
@@ -215,7 +209,7 @@ def memory_bars(results: Results) -> list[Bar]:
         known = tuple(value for value in bits if value is not None)
         if len(known) != len(bits):
             continue
-        label = f"{record['front']}  {shape_of(record)} {record['quant']}"
+        label = f"{record['front']}  {record['model']} {record['quant']}"
         bars.setdefault((record["network"], known), Bar(label, known))
     ordered = sorted(bars.values(), key=lambda bar: (sum(bar.bits), bar.label))
     return _thinned(ordered)

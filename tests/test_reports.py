@@ -69,6 +69,7 @@ def record(index: int, front: int | str = "", **over: Any) -> dict[str, Any]:
         "status": "ok",
         "reason": "",
         "design": f"Γ{window} small/2 seed {index % 2}, {quant}, zu7ev",
+        "model": f"Γ{window} small",
         "plan": "small",
         "depth": 2,
         "window": window,

@@ -161,7 +161,6 @@ MISTAKES = [
     ("network.base.skeleton", "spider", "unknown skeleton 'spider', allowed: "),
     ("network.base.embeding", 4, "key `embeding` is unknown"),
     ("network.base.window", 3, "key `network.base.window`: give it as `network.window`"),
-    ("network.base.family", "costgcn", "costgcn has no float network to train"),
     ("network.window", [3, 0], "greater than or equal to 1, got '0'"),
     ("network.window", [[3, 3]], "`window` needs 1 or 1 entries, got 2"),
     ("network.window", [], "key `network.window`: "),
@@ -305,3 +304,74 @@ def test_neither_dse_nor_reports_load_torch() -> None:
     modules = "dse.__main__, dse.golden, dse.sweep, reports.summary, reports.__main__"
     code = f"import sys, {modules}; assert 'torch' not in sys.modules, 'torch was loaded'"
     subprocess.run([sys.executable, "-c", code], check=True)
+
+
+NAMED = {
+    **{key: value for key, value in BASE.items() if key != "network"},
+    "networks": {
+        "wide, causal": {"arch": {**BASE["network"]["base"], "channels": [8], "window": 3}},
+        "frame-wise": {"arch": "arch.yaml", "training": "recipe.yaml"},
+    },
+}
+FRAME_WISE = {
+    "family": "costgcn",
+    "skeleton": "hugadb",
+    "in_channels": 6,
+    "channels": [4, 8],
+    "window": 3,
+    "classes": 8,
+}
+
+
+def named(tmp_path: Path, content: dict[str, Any] = NAMED, **arch: Any) -> Path:
+    (tmp_path / "arch.yaml").write_text(yaml.safe_dump({**FRAME_WISE, **arch}))
+    (tmp_path / "recipe.yaml").write_text("epochs: 7\n")
+    return write(tmp_path, content)
+
+
+def test_named_networks_bring_their_architecture_and_recipe(tmp_path: Path) -> None:
+    axes = load_space(named(tmp_path))
+    wide, frames = axes.networks
+    assert (wide.params["model"], wide.arch.channels, wide.recipe) == (
+        "wide, causal",
+        (8,),
+        axes.space.training,
+    )
+    assert (frames.arch.family, frames.arch.embedding) == ("costgcn", None)
+    assert frames.recipe is not None and frames.recipe.epochs == 7
+    points = expand(axes, "")
+    assert len(points) == axes.size == 2 * 2 * 2 * 2
+    recipes = {point.design.topology.arch.family: point.design.topology.recipe for point in points}
+    assert recipes == {"rtstgcn": wide.recipe, "costgcn": frames.recipe}
+
+
+@pytest.mark.parametrize(
+    ("path", "value", "words"),
+    [
+        ("network", BASE["network"], "`network` (swept axes) or `networks` (by name) is needed"),
+        ("networks", {}, "`network` (swept axes) or `networks` (by name) is needed"),
+        ("networks.frame-wise.arch", "lost.yaml", "lost.yaml: "),
+        ("networks.frame-wise.arch", {**FRAME_WISE, "clases": 8}, "key `clases` is unknown"),
+        ("networks.frame-wise.training", {"epochs": 0}, "frame-wise.training`: key `epochs`: "),
+    ],
+)
+def test_a_mistake_in_named_networks_is_one_line(
+    tmp_path: Path, path: str, value: Any, words: str
+) -> None:
+    space = named(tmp_path, changed(NAMED, path, value))
+    with pytest.raises(InputError, match=re.escape(words)) as caught:
+        load_space(space)
+    assert str(space.parent) in str(caught.value) and "\n" not in str(caught.value)
+
+
+def test_networks_of_whole_clips_are_refused_in_a_sweep_over_frames(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match="family stgcn names whole clips"):
+        load_space(named(tmp_path, family="stgcn"))
+
+
+def test_every_named_network_must_fit_the_data(tmp_path: Path) -> None:
+    space = named(tmp_path, classes=9)
+    axes = load_space(space)
+    data = load_data(axes.space, axes.source, None)
+    with pytest.raises(InputError, match=r"key `networks.frame-wise.classes`: must be 8"):
+        check_fit(axes, data)
