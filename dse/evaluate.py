@@ -105,7 +105,9 @@ def train_topology(context: Context, topology: Topology, folds: Sequence[Fold]) 
     for fold in folds:
         net = export(model, topology.arch, train.clips, about, fold)
         save_floatnet(net, float_file(context.directory, topology.key, fold))
-    return {f"float_{name}": value for name, value in scores(valid, labels).items()}
+    counted = sum(parameter.numel() for parameter in model.parameters())
+    found = {f"float_{name}": value for name, value in scores(valid, labels).items()}
+    return {"parameters": counted, **found}
 
 
 def scores(data: Dataset, predictions: Sequence[LabelArray]) -> dict[str, float]:

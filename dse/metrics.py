@@ -56,6 +56,7 @@ _COSTS: tuple[tuple[str, str, str, Better], ...] = (
     ("memory_words", "memory", "words", "min"),
     ("on_chip_bits", "on-chip memory", "bit", "min"),
     ("dram_bytes", "DRAM traffic per frame", "byte", "min"),
+    ("lookahead_frames", "lookahead", "frames", "min"),
 )
 COSTS = {name: Metric(label, unit, "cost", better) for name, label, unit, better in _COSTS}
 
@@ -84,11 +85,12 @@ def metrics_of(*, trained: bool, merges: Sequence[str] = ()) -> dict[str, Metric
     found: dict[str, Metric] = {}
     if trained:
         found |= {name: Metric(label, "%", "integer") for name, label in SCORES.items()}
+        found["parameters"] = Metric("parameters of the float network", "", "float", "min")
         found["argmax_agreement"] = Metric("argmax agreement with float", "%", "integer")
         for merge in merges:
             for name, label in SCORES.items():
                 found[f"{merge}_{name}"] = Metric(f"{label}, {merge} merged", "%", "integer")
         for name, metric in list(found.items()):
-            if name != "argmax_agreement":
+            if name not in ("argmax_agreement", "parameters"):
                 found[f"float_{name}"] = Metric(f"float {metric.label}", "%", "float")
     return found | COSTS
