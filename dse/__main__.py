@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import json
 import os
-from contextlib import ExitStack
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -20,10 +21,12 @@ from rich.progress import (
 )
 
 from dse.axes import load_space
+from dse.compare import run_comparison
+from dse.comparison import load_comparison
 from dse.golden import write_golden
 from dse.results import Collected, collect
 from dse.store import Store
-from dse.sweep import Outcome, run_sweep
+from dse.sweep import Outcome, make_folder, run_sweep
 from dse.work import Progress as Step
 from fxp.console import run
 from fxp.tables import print_table
@@ -35,16 +38,19 @@ app = typer.Typer(
 Directory = Annotated[Path, typer.Argument(help="results directory of a sweep")]
 Data = Annotated[Path | None, typer.Option("--data", help="folder of the real recordings")]
 
+Jobs = Annotated[int | None, typer.Option(help="worker processes (default: one a core)")]
+Cache = Annotated[
+    Path | None, typer.Option(help="trained checkpoints (default: in the results directory)")
+]
+
 
 @app.command()
 def sweep(
     space: Annotated[Path, typer.Argument(help="the space, a YAML file")],
     out: Annotated[Path, typer.Option(help="results directory (an interrupted sweep goes on)")],
     data: Data = None,
-    jobs: Annotated[int | None, typer.Option(help="worker processes (default: one a core)")] = None,
-    cache: Annotated[
-        Path | None, typer.Option(help="trained checkpoints (default: in the results directory)")
-    ] = None,
+    jobs: Jobs = None,
+    cache: Cache = None,
     retry: Annotated[bool, typer.Option("--retry", help="evaluate failed points again")] = False,
 ) -> None:
     """Evaluate every point of SPACE that OUT has no result of; write tables, figures, summary.
@@ -52,10 +58,66 @@ def sweep(
     Ends with exit code 1 if a point failed, 130 if interrupted (the same command goes on).
     """
     axes = load_space(space)
-    workers = (os.cpu_count() or 1) if jobs is None else jobs
+    with _watching() as (_, watch):
+        outcome = run_sweep(
+            axes, out, data_root=data, jobs=_workers(jobs), cache=cache, retry=retry, watch=watch
+        )
+    from reports.summary import write_reports  # matplotlib: not before the results are written
+
+    write_reports(out)
+    _tell(outcome, out)
+    if outcome.failed:
+        raise typer.Exit(1)
+
+
+@app.command()
+def compare(
+    comparison: Annotated[Path, typer.Argument(help="what to compare, a YAML file")],
+    out: Annotated[Path, typer.Option(help="results directory (an interrupted run goes on)")],
+    data: Data = None,
+    checkpoints: Annotated[
+        Path | None, typer.Option(help="folder of the released checkpoints the file lists")
+    ] = None,
+    jobs: Jobs = None,
+    cache: Cache = None,
+    page: Annotated[
+        Path | None, typer.Option(help="markdown page (default: comparison.md in OUT)")
+    ] = None,
+) -> None:
+    """Train, quantise, score, price and time the networks of COMPARISON; write a page of tables.
+
+    The page's figure goes beside it, in the folder `figures`.
+    """
+    checked = load_comparison(comparison, checkpoints)
+    with _watching() as (console, watch):
+        run_comparison(
+            checked,
+            out,
+            data_root=data,
+            jobs=_workers(jobs),
+            cache=cache,
+            watch=watch,
+            note=lambda line: console.print(line, markup=False, highlight=False),
+        )
+    from reports.comparison_page import write_comparison  # matplotlib: not before there are results
+
+    page = page or out / "comparison.md"
+    figures = page.parent / "figures"
+    make_folder(figures)
+    for path in write_comparison(out, page, figures):
+        typer.echo(path)
+
+
+def _workers(jobs: int | None) -> int:
+    return (os.cpu_count() or 1) if jobs is None else jobs
+
+
+@contextmanager
+def _watching() -> Iterator[tuple[Console, Callable[[Step], None]]]:
+    """Progress bars on stderr from the first step on: a mistake before it is one line alone."""
     console = Console(stderr=True)
     progress = _progress(console)
-    with ExitStack() as shown:  # from the first step on: a mistake before it is one line alone
+    with ExitStack() as shown:
         training = progress.add_task("trainings", total=None, visible=False)
         points = progress.add_task("points", total=None)
 
@@ -68,15 +130,7 @@ def sweep(
             if step.note:
                 console.print(step.note, style="red", markup=False, highlight=False)
 
-        outcome = run_sweep(
-            axes, out, data_root=data, jobs=workers, cache=cache, retry=retry, watch=watch
-        )
-    from reports.summary import write_reports  # matplotlib: not before the results are written
-
-    write_reports(out)
-    _tell(outcome, out)
-    if outcome.failed:
-        raise typer.Exit(1)
+        yield console, watch
 
 
 def _progress(console: Console) -> Progress:

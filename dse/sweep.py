@@ -68,7 +68,7 @@ def run_sweep(
     check_fit(axes, data)
     points = expand(axes, data_hash(data))
     if cache is not None:
-        _make(cache)
+        make_folder(cache)
     with locked(directory):
         _make_rooms(directory)
         with Store(directory, create=True) as store:
@@ -95,12 +95,17 @@ def run_sweep(
 def _make_rooms(directory: Path) -> None:
     """Make the folders of a results directory, without what a killed sweep was just writing."""
     for folder in (directory, *(directory / name for name in ROOMS)):
-        _make(folder)
+        make_folder(folder)
         for leftover in folder.glob(".*.tmp"):
             leftover.unlink(missing_ok=True)
 
 
-def _make(folder: Path) -> None:
+def make_folder(folder: Path) -> None:
+    """Make a folder and those above it.
+
+    Raises:
+        InputError: it cannot be made.
+    """
     try:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:

@@ -11,6 +11,7 @@ from typing import Any
 
 from fxp.files import replacing
 from reports.figures import draw_bits, draw_memory, draw_pareto, save
+from reports.markdown import table
 from reports.tables import (
     Record,
     Results,
@@ -137,7 +138,7 @@ def _front(results: Results) -> Iterator[str]:
         for record in results.front[:MAX_ROWS]
     ]
     header = ["#", "design", *(label_of(results, metric) for metric in metrics), "point"]
-    yield from _table(header, rows)
+    yield from table(header, rows)
     if len(results.front) > MAX_ROWS:
         yield ""
         yield f"The first {MAX_ROWS} of {len(results.front)}; all are in `pareto.csv`."
@@ -161,13 +162,13 @@ def _best(results: Results) -> Iterator[str]:
             choose = max if way == "max" else min
             value, record = choose(known, key=lambda pair: pair[0])
             rows.append([f"{label_of(results, metric)}, {way}", _text(value), record["design"]])
-    yield from _table(["objective", "value", "design"], rows)
+    yield from table(["objective", "value", "design"], rows)
     refused = _reasons(results.records)
     if refused:
         yield ""
         yield "Infeasible and failed points by reason:"
         yield ""
-        yield from _table(["points", "reason"], [[str(n), text] for text, n in refused])
+        yield from table(["points", "reason"], [[str(n), text] for text, n in refused])
 
 
 def _reasons(records: Sequence[Record]) -> list[tuple[str, int]]:
@@ -202,7 +203,7 @@ def _integers(results: Results) -> Iterator[str]:
         means = _means(trained, [f"float_{metric}" for metric in SCORES])
         rows.insert(0, ["float", *means, "", ""])
     header = [*(label_of(results, metric) for metric in metrics), "loss of accuracy / F1@50"]
-    yield from _table(["setting", *header], rows)
+    yield from table(["setting", *header], rows)
 
 
 def _seeds(results: Results) -> Iterator[str]:
@@ -227,7 +228,7 @@ def _seeds(results: Results) -> Iterator[str]:
             spread = f" ({min(values):.2f} to {max(values):.2f})" if len(values) > 1 else ""
             cells.append(_means(group, [metric])[0] + spread)
         rows.append([name, str(len(group)), *cells])
-    yield from _table(["network", "seeds", *(label_of(results, m) for m in metrics)], rows)
+    yield from table(["network", "seeds", *(label_of(results, m) for m in metrics)], rows)
 
 
 def _effort(results: Results) -> Iterator[str]:
@@ -280,10 +281,3 @@ def _text(value: float | None) -> str:
     if value is None:
         return "-"
     return f"{value:,.0f}" if value == int(value) and abs(value) >= 1000 else f"{value:.4g}"
-
-
-def _table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> Iterator[str]:
-    yield "| " + " | ".join(header) + " |"
-    yield "|" + " --- |" * len(header)
-    for row in rows:
-        yield "| " + " | ".join(cell.replace("|", "\\|") for cell in row) + " |"

@@ -1,0 +1,117 @@
+"""docs/comparison.md and its figure, from a comparison's directory."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from pathlib import Path
+
+from fxp.files import replacing
+from reports.comparison import (
+    Compared,
+    accuracy_table,
+    cost_table,
+    load_compared,
+    published_table,
+)
+from reports.comparison_figure import draw_comparison
+from reports.figures import save
+
+STEM = "comparison"
+
+
+def write_comparison(directory: Path, page: Path, figures: Path) -> list[Path]:
+    """Write the page and its figure (PNG, SVG).
+
+    Raises:
+        InputError: no finished comparison in `directory`, or a file cannot be written.
+    """
+    compared = load_compared(directory)
+    written = save(draw_comparison(compared), figures / STEM)
+    link = Path(os.path.relpath(figures / f"{STEM}.png", page.parent)).as_posix()
+    with replacing(page) as temporary:
+        lines = page_lines(compared, link)
+        temporary.write_text("\n".join(lines) + "\n", encoding="utf-8")
+    return [page, *written]
+
+
+def page_lines(compared: Compared, figure: str) -> Iterator[str]:
+    """The lines of the page; `figure` is the link to the picture."""
+    yield "# The networks compared"
+    yield ""
+    yield "Made by one command, which goes on where it was interrupted:"
+    yield ""
+    yield "```sh"
+    yield f"python -m dse compare {compared.about['source']} --data FOLDER --checkpoints FOLDER \\"
+    yield "  --out runs/comparison --page docs/comparison.md"
+    yield "```"
+    yield ""
+    yield from _data(compared)
+    yield ""
+    yield "## Frame by frame: accuracy"
+    yield ""
+    yield from _accuracy_text(compared)
+    yield ""
+    yield from accuracy_table(compared)
+    yield ""
+    yield f"![F1@50 of every network over its multiply-accumulates]({figure})"
+    yield ""
+    yield "## What they cost"
+    yield ""
+    yield from _cost_text(compared)
+    yield ""
+    yield from cost_table(compared)
+    for title, rows in compared.about["published"].items():
+        yield ""
+        yield f"## {title}"
+        yield ""
+        yield (
+            f"As its authors released it, at full rate, on {rows[0]['recordings']} recordings of"
+            f" {rows[0]['frames']:,} frames. It was trained on part of them, so these numbers say"
+            " what integers lose, not how well it labels strangers. Differences are accuracy and"
+            " F1@50."
+        )
+        yield ""
+        yield from published_table(rows)
+
+
+def _data(compared: Compared) -> Iterator[str]:
+    sweep = compared.results.sweep
+    data = sweep["data"]
+    kind = "**synthetic** recordings" if data["synthetic"] else "recordings"
+    sides = {side: data[side] for side in ("train", "valid")}
+    people = {side: ", ".join(map(str, part["participants"])) for side, part in sides.items()}
+    seeds = ", ".join(map(str, sweep["space"]["seeds"]))
+    yield (
+        f"Data: {kind} `{data['name']}`, {len(data['classes'])} classes,"
+        f" {data['step_rate_hz']:g} network steps a second. Trained on participants"
+        f" {people['train']} ({sides['train']['recordings']} recordings,"
+        f" {sides['train']['frames']:,} frames), scored on {people['valid']}"
+        f" ({sides['valid']['recordings']} recordings, {sides['valid']['frames']:,} frames), seeds"
+        f" {seeds}. Every training keeps its best epoch on the scored recordings, so levels are"
+        " optimistic; what integers lose is not touched by that. Scores are percent, on original"
+        " frames, a step's label held for all its frames."
+    )
+
+
+def _accuracy_text(compared: Compared) -> Iterator[str]:
+    yield (
+        f"The baseline is {compared.about['baseline']} in floating point. `w8a8s12` is 8-bit"
+        " weights and operands on residual streams of 12 bits. Agreement is the share of steps on"
+        " which the integer network gives its own float network's label. Differences are accuracy"
+        " and F1@50, in points."
+    )
+
+
+def _cost_text(compared: Compared) -> Iterator[str]:
+    accelerator = compared.results.sweep["accelerators"][0]
+    versions = ", ".join(f"{k} {v}" for k, v in compared.results.sweep["versions"].items())
+    yield (
+        f"Per network step, on the preset `{accelerator}` of the cost model (docs/cost-model.md):"
+        " multiply-accumulates, memory for constants, FIFOs, delay lines and activations, the steps"
+        " a label waits for the future, cycles between steps, energy. Parameters are the float"
+        " network's. By the clock: steps a second of the bit-exact simulator and of the same"
+        " network in torch float32 over one clip of"
+        f" {compared.about['speed_frames']:,} steps, one thread each, in turn; medians (and ranges)"
+        f" of {compared.about['repeats']} repeats on a machine that others share. {versions}."
+    )
