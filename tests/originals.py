@@ -11,6 +11,8 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from stgcn_ref.datasets.hugadb_files import COLUMNS
+
 FloatArray = npt.NDArray[np.float64]
 
 
@@ -71,6 +73,21 @@ def write_pkummd(
     lines = "".join(",".join(map(str, action)) + "\n" for action in actions)
     (root / "label" / f"{name}.txt").write_text(lines)
     return root
+
+
+HUGADB_HEADER = (
+    "#Activity\twalking ",
+    "#ActivityID\t1 ",
+    "#Date 10-26-17-47",
+    "\t".join(COLUMNS),
+)
+
+
+def write_hugadb(path: Path, rows: Sequence[Sequence[int]]) -> Path:
+    """A recording as text; each row 36 inertial words, two EMG words and the activity."""
+    lines = [*HUGADB_HEADER, *("\t".join(map(str, cells)) for cells in rows)]
+    path.write_text("\n".join(lines) + "\n", encoding="ascii")
+    return path
 
 
 AXES = ("RX", "RY", "RZ", "TX", "TY", "TZ")

@@ -65,20 +65,27 @@ def stgcn_state(
     return draft.state
 
 
-def msgcn_state(graph: Tensor, depth: int, refinements: int, seed: int = 0) -> State:
-    """An MS-GCN of 3 channels, 4 filters and 5 classes as BenjaminFiltjens/MS-GCN stores it."""
+def msgcn_state(
+    graph: Tensor,
+    depth: int,
+    refinements: int,
+    seed: int = 0,
+    channels: int = 3,
+    classes: int = 5,
+) -> State:
+    """An MS-GCN of 4 filters as BenjaminFiltjens/MS-GCN stores it."""
     draft = _Draft(seed)
     draft.state["stream.A"] = graph
-    draft.norm("stream.data_bn", 3 * graph.shape[-1])
-    draft.conv("stream.conv_1x1", 4, 3, 1, 1)
+    draft.norm("stream.data_bn", channels * graph.shape[-1])
+    draft.conv("stream.conv_1x1", 4, channels, 1, 1)
     draft.blocks("stream.", graph, 4, [4] * depth)
-    draft.conv("stream.conv_out", 5, 4, 1)
+    draft.conv("stream.conv_out", classes, 4, 1)
     for s in range(refinements):
-        draft.conv(f"stages.{s}.conv_1x1", 4, 5, 1)
+        draft.conv(f"stages.{s}.conv_1x1", 4, classes, 1)
         for i in range(depth):
             draft.conv(f"stages.{s}.layers.{i}.conv_dilated", 4, 4, 3)
             draft.norm(f"stages.{s}.layers.{i}.bn", 4)
-        draft.conv(f"stages.{s}.conv_out", 5, 4, 1)
+        draft.conv(f"stages.{s}.conv_out", classes, 4, 1)
     return draft.state
 
 

@@ -15,26 +15,18 @@ from stgcn_ref.datasets.clips import Dataset, dataset_hash, subjects_of
 from stgcn_ref.datasets.hugadb import CHANNELS, load_hugadb
 from stgcn_ref.datasets.hugadb_files import (
     ACTIVITIES,
-    COLUMNS,
     SENSORS,
     read_gyro_flags,
     read_packed,
     read_text,
 )
-
-HEADER = ["#Activity\twalking ", "#ActivityID\t1 ", "#Date 10-26-17-47", "\t".join(COLUMNS)]
+from tests.originals import write_hugadb
 
 
 def row(frame: int, activity: int = 1) -> list[int]:
     """Words that tell where they belong: 1000 a frame, 10 a sensor, one a channel."""
     words = [frame * 1000 + sensor * 10 + channel for sensor in range(6) for channel in range(6)]
     return [*words, 120, 128, activity]
-
-
-def write(path: Path, rows: list[list[int]]) -> Path:
-    lines = [*HEADER, *("\t".join(map(str, cells)) for cells in rows)]
-    path.write_text("\n".join(lines) + "\n", encoding="ascii")
-    return path
 
 
 def pack(path: Path, name: str, rows: list[list[int]], v1: list[int] | None = None) -> Path:
@@ -58,7 +50,7 @@ def same(a: Dataset, b: Dataset) -> bool:
 
 
 def test_channels_and_joints_are_the_skeletons(tmp_path: Path) -> None:
-    path = write(tmp_path / "HuGaDB_v2_various_03_07.txt", [row(0), row(1, 11), row(2, 8)])
+    path = write_hugadb(tmp_path / "HuGaDB_v2_various_03_07.txt", [row(0), row(1, 11), row(2, 8)])
     ds = load_hugadb(path)
     clip = ds.clips[0]
     assert (clip.name, clip.subject, clip.hold) == ("various_03_07", 3, 1)
@@ -76,7 +68,7 @@ def test_channels_and_joints_are_the_skeletons(tmp_path: Path) -> None:
 
 
 def test_original_ids(tmp_path: Path) -> None:
-    path = write(tmp_path / "HuGaDB_v2_various_03_07.txt", [row(0, 10), row(1, 12)])
+    path = write_hugadb(tmp_path / "HuGaDB_v2_various_03_07.txt", [row(0, 10), row(1, 12)])
     ds = load_hugadb(path, ids="original")
     assert ds.clips[0].labels.tolist() == [10, 12]
     assert len(ds.classes) == 13
@@ -89,7 +81,7 @@ def test_original_ids(tmp_path: Path) -> None:
 @given(st.lists(st.lists(st.integers(-(2**15), 2**15 - 1), min_size=36, max_size=36), min_size=1))
 def test_text_round_trip(tmp_path: Path, words: list[list[int]]) -> None:
     rows = [[*imu, 0, 255, 1 + i % 8] for i, imu in enumerate(words)]
-    found, version = read_text(write(tmp_path / "HuGaDB_v1_running_12_34.txt", rows))
+    found, version = read_text(write_hugadb(tmp_path / "HuGaDB_v1_running_12_34.txt", rows))
     assert (found.name, found.subject, version) == ("running_12_34", 12, "v1")
     assert found.imu.dtype == np.int16 and found.emg.dtype == found.activity.dtype == np.uint8
     table = np.column_stack([found.imu.astype(int), found.emg, found.activity])
@@ -102,14 +94,14 @@ def test_folder_of_text_equals_packed_copies(tmp_path: Path) -> None:
     (packed / "various").mkdir(parents=True)
     for subject in (2, 10):
         rows = [row(frame, 1 + frame) for frame in range(subject)][:6]
-        write(text / f"HuGaDB_v2_various_{subject:02d}_00.txt", rows)
+        write_hugadb(text / f"HuGaDB_v2_various_{subject:02d}_00.txt", rows)
         pack(
             packed / "various" / f"hugadb_various_p{subject:02d}.npz",
             f"various_{subject:02d}_00",
             rows,
         )
-    write(text / "HuGaDB_v2_bicycling_04_00.txt", [row(0, 9)])  # of another kind: left out
-    write(text / "HuGaDB_v1_various_05_00.txt", [row(0)])  # of the other labels: left out
+    write_hugadb(text / "HuGaDB_v2_bicycling_04_00.txt", [row(0, 9)])  # of another kind: left out
+    write_hugadb(text / "HuGaDB_v1_various_05_00.txt", [row(0)])  # of the other labels: left out
     a, b, c = load_hugadb(text), load_hugadb(packed), load_hugadb(packed / "various")
     assert subjects_of(a) == (2, 10)
     assert same(a, b) and dataset_hash(b) == dataset_hash(c)
@@ -122,7 +114,7 @@ def test_both_versions_of_labels(tmp_path: Path) -> None:
     pack(tmp_path / "hugadb_various_p01.npz", "various_01_00", [row(0, 1), row(1, 1)], v1=[1, 2])
     assert load_hugadb(tmp_path, "v1").clips[0].labels.tolist() == [0, 1]
     assert load_hugadb(tmp_path, "v2").clips[0].labels.tolist() == [0, 0]
-    text = write(tmp_path / "HuGaDB_v1_various_01_00.txt", [row(0)])
+    text = write_hugadb(tmp_path / "HuGaDB_v1_various_01_00.txt", [row(0)])
     with pytest.raises(InputError, match="labels are v1, but v2 are asked for"):
         load_hugadb(text)
     with pytest.raises(InputError, match="`labels` must be v1 or v2, got 'v3'"):
@@ -196,7 +188,7 @@ def broken(lines: list[str], change: str) -> list[str]:
     ],
 )
 def test_malformed_text(tmp_path: Path, change: str, message: str) -> None:
-    path = write(tmp_path / "HuGaDB_v2_various_01_00.txt", [row(0), row(1)])
+    path = write_hugadb(tmp_path / "HuGaDB_v2_various_01_00.txt", [row(0), row(1)])
     lines = path.read_text().splitlines()
     path.write_text("\n".join(broken(lines, change)) + "\n")
     with pytest.raises(InputError) as caught:
@@ -205,7 +197,7 @@ def test_malformed_text(tmp_path: Path, change: str, message: str) -> None:
 
 
 def test_truncated_and_foreign_text(tmp_path: Path) -> None:
-    path = write(tmp_path / "HuGaDB_v2_various_01_00.txt", [row(0), row(1, 10)])
+    path = write_hugadb(tmp_path / "HuGaDB_v2_various_01_00.txt", [row(0), row(1, 10)])
     whole = path.read_bytes()
     path.write_bytes(whole[:-2])  # "10" became "1": only the missing line end tells
     with pytest.raises(InputError, match="line 6: truncated"):
@@ -221,7 +213,7 @@ def test_truncated_and_foreign_text(tmp_path: Path) -> None:
 
 
 def test_every_truncation_is_refused(tmp_path: Path) -> None:
-    path = write(tmp_path / "HuGaDB_v2_various_01_00.txt", [row(0), row(1, 10)])
+    path = write_hugadb(tmp_path / "HuGaDB_v2_various_01_00.txt", [row(0), row(1, 10)])
     whole = path.read_bytes()
     after_first_row = whole.rindex(b"\n", 0, len(whole) - 1) + 1
     for length in range(len(whole)):
