@@ -155,7 +155,7 @@ def _evaluate(
             powers = np.exp(x[0] - x[0].max(axis=1, keepdims=True))
             return np.asarray(powers / powers.sum(axis=1, keepdims=True))
         case Requantise():
-            return np.asarray(x[0] * (x[0] > 0)) if node.relu else x[0]
+            return np.asarray(np.where(x[0] > 0, x[0], 0.0)) if node.relu else x[0]
         case Argmax():
             return np.asarray(x[0].argmax(axis=1)[:, None], dtype=np.float64)
         case _:
