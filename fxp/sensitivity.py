@@ -39,7 +39,8 @@ class Change:
 
     `label_changes` is the share of labels that became others (None for a graph without labels),
     `output_error` the root mean square by which the numbers of the first output moved, relative to
-    that of these numbers unchanged (None where they are all zero).
+    that of these numbers unchanged (None where they are all zero). `frames` is how many of the input
+    it ran on.
     """
 
     name: str
@@ -48,6 +49,7 @@ class Change:
     bits: int
     label_changes: float | None
     output_error: float | None
+    frames: int
 
 
 def sensitivity(graph: Graph, clips: Sequence[IntArray], bits: Sequence[int]) -> tuple[Change, ...]:
@@ -207,4 +209,5 @@ def _change(
         bits=bits,
         label_changes=others / labels if labels else None,
         output_error=math.sqrt(moved / power) if power else None,
+        frames=sum(map(len, clips)),
     )

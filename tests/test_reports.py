@@ -329,6 +329,6 @@ def test_a_missing_or_foreign_directory_is_one_line(tmp_path: Path) -> None:
 
 def test_the_command_prints_what_it_wrote(tmp_path: Path) -> None:
     some(tmp_path)
-    answer = CliRunner().invoke(reports.__main__.app, [str(tmp_path)])
+    answer = CliRunner().invoke(reports.__main__.app, ["sweep", str(tmp_path)])
     assert answer.exit_code == 0, answer.output
     assert str(tmp_path / "memory.svg") in answer.output.replace("\n", "")
