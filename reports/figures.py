@@ -62,7 +62,7 @@ def save(figure: Figure, stem: Path) -> list[Path]:
     return paths
 
 
-def _page(width: float, height: float, title: str) -> Figure:
+def page(width: float, height: float, title: str) -> Figure:
     """An empty figure at the resolution it is saved at: text is laid out in whole pixels."""
     figure = Figure(figsize=(width, height), dpi=DPI, layout="constrained")
     FigureCanvasAgg(figure)
@@ -78,7 +78,7 @@ def draw_pareto(panels: Sequence[Panel], key: Sequence[str], title: str) -> Figu
     """
     with mpl.rc_context(STYLE):
         height = max(4.8, 1.4 + 0.17 * min(len(key), KEY_LINES + 1))
-        figure = _page(4.7 * len(panels) + 2.9, height, title)
+        figure = page(4.7 * len(panels) + 2.9, height, title)
         grid = figure.subplots(1, len(panels), squeeze=False)[0]
         colours, markers = _codes(panels)
         for axes, panel in zip(grid, panels, strict=True):
@@ -226,7 +226,7 @@ def draw_bits(panels: Sequence[BitsPanel], title: str) -> Figure:
     with mpl.rc_context(STYLE):
         settings = max(len(panel.settings) for panel in panels)
         width = max(3.4, 0.42 * settings + 1.4)
-        figure = _page(width * len(panels), 4.0, title)
+        figure = page(width * len(panels), 4.0, title)
         grid = figure.subplots(1, len(panels), squeeze=False)[0]
         for axes, panel in zip(grid, panels, strict=True):
             positions = range(len(panel.settings))
@@ -257,7 +257,7 @@ def draw_memory(bars: Sequence[Bar], title: str) -> Figure:
     """Stacked horizontal bars of memory by kind, one a network on the front."""
     with mpl.rc_context(STYLE):
         height = 1.5 + 0.24 * max(len(bars), 2)
-        figure = _page(7.6, height, title)
+        figure = page(7.6, height, title)
         axes = figure.subplots()
         left = [0.0] * len(bars)
         rows = range(len(bars))

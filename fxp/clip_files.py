@@ -1,0 +1,83 @@
+"""Input words from files: one clip a `.npy`, several an `.npz`, or the stimulus of a golden bundle.
+
+Nothing in such a file is unpickled.
+"""
+
+from __future__ import annotations
+
+import zipfile
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+
+from fxp.bundle import open_bundle, read_value
+from fxp.errors import InputError
+from fxp.ir import Graph, IntArray
+from fxp.validate import check_clip
+
+# What numpy and zipfile raise on bytes that are no array.
+_DAMAGE = (OSError, ValueError, EOFError, SyntaxError, zipfile.BadZipFile, NotImplementedError)
+
+
+def read_clip(path: Path, graph: Graph) -> IntArray:
+    """The clip in a `.npy` file, int64 `(T, C, V)`.
+
+    Raises:
+        InputError: the file is missing, truncated or no plain array, or the array cannot be the
+            input of the graph; the line names the file.
+    """
+    try:
+        words = np.lib.format.open_memmap(path, mode="r")  # checks the size before it reads
+        return check_clip(graph, words)
+    except FileNotFoundError:
+        raise InputError(f"{path}: no such file") from None
+    except InputError as error:
+        raise InputError(f"{path}: {error}") from None
+    except _DAMAGE as error:
+        raise InputError(f"{path}: not a readable .npy file ({_reason(error)})") from None
+
+
+def read_clips(path: Path, graph: Graph) -> Iterator[tuple[str, IntArray]]:
+    """Name and words int64 `(T, C, V)` of every clip that a file or a bundle holds, one by one.
+
+    Raises:
+        InputError: as `read_clip`; an `.npz` without arrays; a damaged bundle.
+    """
+    if path.is_dir():
+        ground, _ = open_bundle(path)
+        words = read_value(path, ground, ground.graph.nodes[0].name)
+        yield path.name, _checked(words, graph, str(path))
+    elif path.suffix == ".npz":
+        yield from _archive(path, graph)
+    else:
+        yield path.name, read_clip(path, graph)
+
+
+def _archive(path: Path, graph: Graph) -> Iterator[tuple[str, IntArray]]:
+    try:
+        loaded = np.load(path, allow_pickle=False)
+        if not isinstance(loaded, np.lib.npyio.NpzFile):
+            raise InputError(f"{path}: not an .npz file (an array of its own)")
+        with loaded as archive:
+            if not archive.files:
+                raise InputError(f"{path}: holds no array")
+            for name in archive.files:
+                yield name, _checked(archive[name], graph, f"{path}: {name}")
+    except FileNotFoundError:
+        raise InputError(f"{path}: no such file") from None
+    except InputError:
+        raise
+    except _DAMAGE as error:
+        raise InputError(f"{path}: not a readable .npz file ({_reason(error)})") from None
+
+
+def _checked(words: IntArray, graph: Graph, where: str) -> IntArray:
+    try:
+        return check_clip(graph, words)
+    except InputError as error:
+        raise InputError(f"{where}: {error}") from None
+
+
+def _reason(error: Exception) -> str:
+    return " ".join(str(error).split())[:120]
