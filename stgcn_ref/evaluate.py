@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import torch
+from torch import nn
 
 from stgcn_ref.datasets.clips import Dataset, LabelArray
 from stgcn_ref.metrics import Scores
@@ -22,6 +23,7 @@ def predict(net: FrameNet, ds: Dataset) -> list[LabelArray]:
     """
     was_training = net.training
     net.eval()
+    device = device_of(net)
     found: list[LabelArray] = [np.empty(0, dtype=np.int64)] * len(ds.clips)
     alone = [[index] for index in range(len(ds.clips))]
     for group in alone if net.latency_frames else _groups([len(clip.x) for clip in ds.clips]):
@@ -29,7 +31,8 @@ def predict(net: FrameNet, ds: Dataset) -> list[LabelArray]:
         x = np.zeros((len(group), longest, *ds.clips[0].x.shape[1:]), dtype=np.float32)
         for row, index in enumerate(group):
             x[row, : len(ds.clips[index].x)] = ds.clips[index].x
-        labels = net(torch.from_numpy(x).transpose(1, 2)).argmax(dim=1).numpy()
+        logits = net(torch.from_numpy(x).to(device).transpose(1, 2))
+        labels = logits.argmax(dim=1).cpu().numpy()
         for row, index in enumerate(group):
             found[index] = labels[row, : len(ds.clips[index].x)]
     net.train(was_training)
@@ -39,6 +42,11 @@ def predict(net: FrameNet, ds: Dataset) -> list[LabelArray]:
 def evaluate(net: FrameNet, ds: Dataset) -> Scores:
     """Scores over original frames: a step's label is held for all frames the step covers."""
     return score_steps(ds, predict(net, ds))
+
+
+def device_of(net: nn.Module) -> torch.device:
+    """Where a network's parameters are, and its input must be."""
+    return next(net.parameters()).device
 
 
 def _groups(lengths: list[int]) -> list[list[int]]:

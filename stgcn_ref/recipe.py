@@ -45,9 +45,15 @@ class Augmentation(Spec):
 class TrainRecipe(Spec):
     """Optimisation, loss and data sampling of one training.
 
-    Long clips are cut into segments of `segment` frames that count in the loss, each preceded by up
-    to `warmup` frames of context that fill the FIFOs and do not count (default: the network's
-    receptive field less one, at most `warmup_limit`). `batch` segments make a step.
+    Long clips are cut into segments of `segment` frames that count in the loss (none is cut if
+    `segment` is as long as the longest clip), each with context that does not count: before it up
+    to `warmup` frames that fill the FIFOs (default: those that the network looks back on), behind
+    it the frames that the network looks ahead to, in a network that does; on each side at most
+    `warmup_limit`, or `warmup` where that is given.
+
+    A step takes `batch * accumulate` segments, `batch` at a time, and follows the gradient of the
+    mean over all their counted frames. With LayerNorm that equals one large batch; BatchNorm
+    normalises every pass by its own frames.
 
     The loss is cross-entropy, classes weighted by `frequency ** -class_balance`, plus `smoothing`
     times the truncated mean square of the change of the log-softmax from frame to frame, cut at
@@ -61,6 +67,7 @@ class TrainRecipe(Spec):
 
     epochs: Positive = 20
     batch: Positive = 8
+    accumulate: Positive = 1
     segment: Positive = 512
     warmup: Annotated[int, Field(ge=0)] | None = None
     warmup_limit: Annotated[int, Field(ge=0)] = 512

@@ -10,13 +10,18 @@ TRAINING_CODE = (
     "fxp.skeleton",
     "stgcn_ref.augment",
     "stgcn_ref.datasets.clips",
+    "stgcn_ref.datasets.recognition",
     "stgcn_ref.evaluate",
+    "stgcn_ref.frame_task",
     "stgcn_ref.loss",
     "stgcn_ref.metrics",
     "stgcn_ref.models",
+    "stgcn_ref.optimiser",
     "stgcn_ref.recipe",
+    "stgcn_ref.recognition_metrics",
     "stgcn_ref.scoring",
     "stgcn_ref.segments",
+    "stgcn_ref.task",
     "stgcn_ref.train",
 )
 

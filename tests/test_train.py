@@ -19,8 +19,9 @@ from stgcn_ref.evaluate import evaluate, predict
 from stgcn_ref.loss import class_weight, segment_loss
 from stgcn_ref.metrics import score
 from stgcn_ref.models.build import build
+from stgcn_ref.optimiser import learning_rate
 from stgcn_ref.recipe import Augmentation, TrainRecipe
-from stgcn_ref.segments import IGNORE, batches, cut
+from stgcn_ref.segments import IGNORE, batches, cut, grouped
 from stgcn_ref.train import Run, train
 
 torch.set_num_threads(1)
@@ -57,7 +58,7 @@ def _same(a: dict[str, torch.Tensor], b: dict[str, torch.Tensor]) -> bool:
 )
 def test_every_frame_counts_once(lengths: list[int], segment: int, warmup: int, seed: int) -> None:
     counts = [np.zeros(length, dtype=int) for length in lengths]
-    for s in cut(lengths, segment, warmup, np.random.default_rng(seed)):
+    for s in cut(lengths, segment, warmup, 0, np.random.default_rng(seed)):
         counts[s.clip][s.counted : s.stop] += 1
         assert 0 <= s.start <= s.counted < s.stop <= lengths[s.clip]
         assert s.stop - s.start <= segment + warmup
@@ -70,9 +71,10 @@ def test_batches_hold_every_segment_and_pad_with_the_last_frame() -> None:
     ds = _toy(1)
     features = [np.ascontiguousarray(c.x.transpose(0, 2, 1), dtype=np.float32) for c in ds.clips]
     rng = np.random.default_rng(0)
-    segments = cut([len(f) for f in features], 40, 7, rng)
+    segments = cut([len(f) for f in features], 40, 7, 0, rng)
     still = (features[0][0], features[0][1])
-    todo = list(batches(ds.clips, features, segments, 2, Augmentation(), still, rng))
+    groups = grouped(segments, 2, rng)
+    todo = list(batches(ds.clips, features, groups, Augmentation(), still, rng))
     found = np.sort(np.concatenate([batch.target.ravel() for batch in todo]))
     truth = np.sort(np.concatenate([clip.labels for clip in ds.clips]))
     assert (found[found != IGNORE] == truth).all()
@@ -95,9 +97,9 @@ def test_segments_meet_in_random_order() -> None:
 
     def first(seed: int) -> Features:
         rng = np.random.default_rng(seed)
-        segments = cut([len(f) for f in features], 20, 0, rng)
+        groups = grouped(cut([len(f) for f in features], 20, 0, 0, rng), 2, rng)
         spread = (features[0][0], features[0][1])
-        return next(batches(ds.clips, features, segments, 2, Augmentation(), spread, rng)).x
+        return next(batches(ds.clips, features, groups, Augmentation(), spread, rng)).x
 
     assert np.array_equal(first(0), first(0))
     assert not np.array_equal(first(0)[:, :5], first(1)[:, :5])
@@ -386,11 +388,9 @@ def test_divergence_is_named() -> None:
 
 
 def test_learning_rate_rises_and_falls() -> None:
-    from stgcn_ref.train import _rate
-
     recipe = TrainRecipe(lr=1.0, lr_rise=0.1)
-    assert _rate(recipe, 0.05) == pytest.approx(0.5)
-    assert _rate(recipe, 0.1) == pytest.approx(1.0)
-    assert _rate(recipe, 0.55) == pytest.approx(0.5)
-    assert _rate(recipe, 1.0) == pytest.approx(0.0, abs=1e-12)
-    assert math.isclose(_rate(replace_recipe(recipe, lr_rise=0.0), 0.0), 1.0)
+    assert learning_rate(recipe, 0.05) == pytest.approx(0.5)
+    assert learning_rate(recipe, 0.1) == pytest.approx(1.0)
+    assert learning_rate(recipe, 0.55) == pytest.approx(0.5)
+    assert learning_rate(recipe, 1.0) == pytest.approx(0.0, abs=1e-12)
+    assert math.isclose(learning_rate(replace_recipe(recipe, lr_rise=0.0), 0.0), 1.0)
