@@ -40,7 +40,7 @@ class FrameTask:
     def prepare(self, net: Net) -> None:
         """The input norm starts from mean and variance of every word."""
         mean, deviation = (torch.from_numpy(value) for value in self.moments)
-        frame_net(net).set_input_statistics(mean, deviation.square())
+        net.set_input_statistics(mean, deviation.square())
 
     def epoch(self, rng: np.random.Generator) -> Plan:
         """Every frame counts once; a step has `batch` times `accumulate` segments."""
@@ -88,6 +88,7 @@ def frame_task(
 ) -> FrameTask:
     """The task; how much context segments have follows from recipe and network."""
     before, after = context(recipe, receptive_field, latency)
+    labels = np.concatenate([clip.labels for clip in train_set.clips])
     return FrameTask(
         train_set,
         valid_set,
@@ -96,7 +97,7 @@ def frame_task(
         after,
         [np.ascontiguousarray(c.x.transpose(0, 2, 1), dtype=np.float32) for c in train_set.clips],
         input_statistics(train_set),
-        class_weight(train_set, recipe.class_balance),
+        class_weight(labels, len(train_set.classes), recipe.class_balance),
     )
 
 

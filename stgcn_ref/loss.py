@@ -1,4 +1,4 @@
-"""What a training minimises: errors of frames or clips, and restlessness between frames."""
+"""What a training minimises: errors of frames, and restlessness between frames."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F  # noqa: N812
 
-from stgcn_ref.datasets.clips import Dataset
+from stgcn_ref.datasets.clips import LabelArray
 from stgcn_ref.recipe import TrainRecipe
 from stgcn_ref.segments import IGNORE
 
@@ -79,14 +79,14 @@ def _pairs(target: Tensor) -> Tensor:
     return (target[:, 1:] != IGNORE) & (target[:, :-1] != IGNORE)
 
 
-def class_weight(ds: Dataset, balance: float) -> Tensor | None:
-    """Weights `frequency ** -balance` (K,) over the steps of a data set; None for equal ones.
+def class_weight(labels: LabelArray, classes: int, balance: float) -> Tensor | None:
+    """Weights `frequency ** -balance` (K,) over the labels of a data set; None for equal ones.
 
-    Their mean over the steps is one; a class without a step has weight 0.
+    Their mean over the labels is one; a class without a label has weight 0.
     """
     if not balance:
         return None
-    counts = np.bincount(np.concatenate([c.labels for c in ds.clips]), minlength=len(ds.classes))
+    counts = np.bincount(labels, minlength=classes)
     weight = np.where(counts > 0, np.maximum(counts, 1.0) ** -balance, 0.0)
-    scale = counts.sum() / (weight * counts).sum()  # mean weight of a frame: one
+    scale = counts.sum() / (weight * counts).sum()  # mean weight of a label: one
     return torch.from_numpy((weight * scale).astype(np.float32))

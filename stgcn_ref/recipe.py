@@ -20,7 +20,8 @@ class Augmentation(Spec):
     """Random changes of a training segment, drawn anew each time it is used.
 
     `rotation_deg`: standard deviation of a random rotation of every 3-channel vector
-    (each component of its rotation vector; one per joint and segment: a sensor worn differently);
+    (each component of its rotation vector; one per joint and segment: a sensor worn differently;
+    one per clip of whole persons: seen from another side);
     the first `vectors` channel triples turn, further channels stay. `vector_scale`: by triple, the
     standard deviation of its log gain, drawn per joint. `noise`: white noise in units of each
     feature's standard deviation. `time_scale`: largest relative change of speed. `joint_drop`:
@@ -63,6 +64,10 @@ class TrainRecipe(Spec):
     kept (0: the weights themselves). After every epoch from `select_from` (share of all epochs) on,
     the network is validated; the best by `metric` is kept, and training stops once `patience`
     epochs brought nothing better.
+
+    A network of whole clips reads a window of `segment` frames of each clip, from a random one on
+    (the whole clip if it is no longer), `batch` clips at a time; it is validated on whole clips and
+    the best by top-1 accuracy is kept. Context, smoothing and `metric` are not for it.
     """
 
     epochs: Positive = 20

@@ -10,16 +10,20 @@ from fxp.simulate import compile_graph
 from fxp.simulate import predict as simulate
 from fxp.skeleton import load_skeleton, skeleton_names
 from fxp.spec import ArchSpec
-from stgcn_ref.datasets.clips import Dataset, LabelArray, held
+from stgcn_ref.datasets.clips import Clip, Dataset, LabelArray, held
+from stgcn_ref.datasets.recognition import RecognitionClip, RecognitionSet
 from stgcn_ref.metrics import Scores, score
 
 
-def check_fit(arch: ArchSpec, ds: Dataset) -> None:
+def check_fit(arch: ArchSpec, ds: Dataset | RecognitionSet) -> None:
     """Refuse data that the network cannot read. Skeletons of the same joints may differ in edges.
 
     Raises:
-        InputError: channels, joints or classes differ.
+        InputError: channels, joints, persons or classes differ, or one has a label for each frame
+            and the other one for each clip.
     """
+    for clip in ds.clips[:1]:
+        check_clip(arch, clip, f"data set {ds.name}")
     pairs = {
         "in_channels": (arch.in_channels, ds.clips[0].x.shape[1]),
         "skeleton": (arch.skeleton, ds.skeleton),
@@ -30,6 +34,24 @@ def check_fit(arch: ArchSpec, ds: Dataset) -> None:
             raise InputError(
                 f"data set {ds.name}: `{key}` of the network is {wanted}, of the data {found}"
             )
+
+
+def check_clip(arch: ArchSpec, clip: Clip | RecognitionClip, where: str) -> None:
+    """Refuse a clip of another kind than the network's, or of another number of persons.
+
+    Raises:
+        InputError: as it says; the line starts with `where`.
+    """
+    persons = clip.x.shape[3] if isinstance(clip, RecognitionClip) else None
+    wanted = arch.persons if arch.family == "stgcn" else None
+    if persons != wanted:
+        kinds = [
+            "one label a frame" if count is None else f"one label a clip of {count} persons"
+            for count in (wanted, persons)
+        ]
+        raise InputError(
+            f"{where}: the network ({arch.family}) gives {kinds[0]}, it has {kinds[1]}"
+        )
 
 
 def predict_integers(graph: Graph, ds: Dataset) -> list[LabelArray]:

@@ -19,13 +19,13 @@ from torch import Tensor
 
 from fxp.errors import InputError
 from fxp.spec import ArchSpec
+from stgcn_ref.clip_task import clip_task
 from stgcn_ref.datasets.clips import Dataset
 from stgcn_ref.datasets.recognition import RecognitionSet
 from stgcn_ref.evaluate import device_of
 from stgcn_ref.frame_task import frame_task
 from stgcn_ref.metrics import Scores
 from stgcn_ref.models.build import Net, build
-from stgcn_ref.models.stgcn import STGCN
 from stgcn_ref.optimiser import learning_rate, parameter_groups
 from stgcn_ref.recipe import TrainRecipe
 from stgcn_ref.recognition_metrics import RecognitionScores
@@ -174,6 +174,8 @@ def training_device(asked: Device) -> torch.device:
 
 
 def _task(net: Net, train_set: AnySet, valid_set: AnySet, recipe: TrainRecipe) -> Task:
+    if isinstance(train_set, RecognitionSet) and isinstance(valid_set, RecognitionSet):
+        return clip_task(train_set, valid_set, recipe)
     assert isinstance(train_set, Dataset) and isinstance(valid_set, Dataset)
     return frame_task(train_set, valid_set, recipe, net.receptive_field, net.latency_frames)
 

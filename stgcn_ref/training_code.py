@@ -9,6 +9,7 @@ from __future__ import annotations
 TRAINING_CODE = (
     "fxp.skeleton",
     "stgcn_ref.augment",
+    "stgcn_ref.clip_task",
     "stgcn_ref.datasets.clips",
     "stgcn_ref.datasets.recognition",
     "stgcn_ref.evaluate",

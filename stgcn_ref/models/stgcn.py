@@ -12,7 +12,7 @@ import torch
 from torch import Tensor, nn
 
 from stgcn_ref.models.blocks import ChannelNorm, FeatureDropout, GraphConv, Observe, tell
-from stgcn_ref.models.frames import normalise
+from stgcn_ref.models.frames import normalise, start_norm
 from stgcn_ref.models.temporal import ResidualLayer, TemporalConv, residual_layers, undecimated
 
 # The published ten blocks (section 4.1 of the paper and the authors' code)
@@ -140,6 +140,10 @@ class STGCN(nn.Module):
         logits: Tensor = self.classifier(pooled)
         tell(observe, "classifier", logits)
         return logits.flatten(1)
+
+    def set_input_statistics(self, mean: Tensor, variance: Tensor) -> None:
+        """Start the input norm from data statistics `(C, V)`; a constant feature gets scale 1."""
+        start_norm(self.input_norm, mean, variance)
 
     def _convs(self) -> list[tuple[TemporalConv, int]]:
         """Every temporal convolution, and how many input frames its own frames are apart."""
