@@ -28,9 +28,9 @@ class ExportSettings(NetworkSettings):
     """Options of `export`."""
 
     displaces: ClassVar = {
-        **DataSettings.displaces,
         "quant": WIDTHS,
         **dict.fromkeys(WIDTHS, ("quant",)),
+        **DataSettings.displaces,
     }
     out: Path = Field(description="Model file of the integer network.")
     bits: Integer | None = Field(None, description="Width of weights and operands. Default: 8.")
@@ -95,8 +95,6 @@ def _about(given: ExportSettings, opened: Opened, ds: AnySet) -> dict[str, Any]:
 
 def _widths(given: ExportSettings, opened: Opened) -> QuantSpec:
     if given.quant is not None:
-        if any(getattr(given, key) is not None for key in WIDTHS):
-            raise InputError("give --quant, or --bits and --stream-bits, not both")
         return given.quant
     spec = standard_widths(opened, 8 if given.bits is None else given.bits, given.stream_bits)
     more = {"fold": given.fold, "calibrator": given.calibrator}

@@ -32,8 +32,9 @@ class Settings(Spec):
     """Base of the options of a command.
 
     A field that is a `Spec` itself is the name of a YAML file on the command line, and in the file
-    of settings a name or the mapping in its place. `displaces` says which options of the file
-    an option of the command line takes the place of, besides its own.
+    of settings a name or the mapping in its place. `displaces`: what an option
+    stands in place of; on the command line it sets those of the file aside, and the two together
+    are refused.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid", populate_by_name=False)
@@ -103,13 +104,16 @@ def settings_of(model: type[SettingsT], given: Mapping[str, Any], config: Path |
     """
     known = keys_of(model)
     chosen = {key: value for key, value in given.items() if value is not None}
+    filed = _filed(model, config) if config else {}
+    for key, others in model.displaces.items():
+        if key in chosen:
+            filed = {name: value for name, value in filed.items() if name not in others}
+        if key in filed | chosen and any(other in filed | chosen for other in others):
+            shown = " and ".join(_shown(other, known[other]) for other in others if other in known)
+            raise InputError(f"give {_shown(key, known[key])}, or {shown}, not both")
     for key, value in chosen.items():
         if (kind := _spec_type(known[key])) is not None:
             chosen[key] = load_spec(kind, value)
-    filed = _filed(model, config) if config else {}
-    for key in chosen:
-        for displaced in model.displaces.get(key, ()):
-            filed.pop(displaced, None)
     try:
         return model.model_validate(filed | chosen)
     except ValidationError as error:
