@@ -15,6 +15,7 @@ from fxp.errors import InputError
 from fxp.spec import Spec, parse_spec
 from stgcn_ref.datasets.c3d import MarkerSpec, open_c3d
 from stgcn_ref.datasets.catalogue import (
+    AnyStream,
     has_hugadb,
     recognition_opener,
     segmentation_opener,
@@ -94,7 +95,7 @@ def read(
         InputError: no data set recognised, a malformed file, a participant or a part that is
             absent, a split or a setting that the data set does not have.
     """
-    return how.of(_raw(root, how, subjects, division, side))
+    return how.of(read_raw(root, how, subjects, division, side))
 
 
 def read_sides(
@@ -122,13 +123,14 @@ def read_sides(
     return read(root, how, None, division, "train"), read(root, how, None, division, "valid")
 
 
-def _raw(
+def read_raw(
     root: Path | None,
     how: Reading,
-    subjects: frozenset[int] | None,
-    division: str | None,
-    side: Side | None,
+    subjects: frozenset[int] | None = None,
+    division: str | None = None,
+    side: Side | None = None,
 ) -> AnySet:
+    """Recordings as their reader gives them, before features and preparation; see `read`."""
     if root is None or has_hugadb(root):
         where = "synthetic recordings" if root is None else f"{root}: HuGaDB"
         if division is not None or side is not None:
@@ -141,9 +143,14 @@ def _raw(
         return ds if subjects is None else select(ds, subjects)
     if recognition_opener(root) is not None:
         return collect_recognition(_of(_actions(root, how, division, side), subjects, root))
-    if segmentation_opener(root) is not None:
-        return collect(_of(_long(root, how, division, side), subjects, root))
-    raise unknown(root)
+    return collect(_of(_long(root, how, division, side), subjects, root))
+
+
+def open_stream(root: Path, how: Reading) -> AnyStream:
+    """A data set other than HuGaDB, its clips still to be read; errors as `read`."""
+    if recognition_opener(root) is not None:
+        return _actions(root, how, None, None)
+    return _long(root, how, None, None)
 
 
 def _actions(
@@ -164,6 +171,8 @@ def _actions(
 def _long(root: Path, how: Reading, division: str | None, side: Side | None) -> ClipStream[Clip]:
     """A set of long recordings."""
     opener = segmentation_opener(root)
+    if opener is None:
+        raise unknown(root)
     if opener is open_pkummd:
         if side is not None and division is None:
             raise InputError(f"{root}: PKU-MMD is divided by a split file of its authors (--split)")

@@ -105,9 +105,9 @@ def settings_of(model: type[SettingsT], given: Mapping[str, Any], config: Path |
     known = keys_of(model)
     chosen = {key: value for key, value in given.items() if value is not None}
     filed = _filed(model, config) if config else {}
+    aside = {other for key in chosen for other in model.displaces.get(key, ())}
+    filed = {key: value for key, value in filed.items() if key not in aside}
     for key, others in model.displaces.items():
-        if key in chosen:
-            filed = {name: value for name, value in filed.items() if name not in others}
         if key in filed | chosen and any(other in filed | chosen for other in others):
             shown = " and ".join(_shown(other, known[other]) for other in others if other in known)
             raise InputError(f"give {_shown(key, known[key])}, or {shown}, not both")
