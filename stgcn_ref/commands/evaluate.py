@@ -12,7 +12,7 @@ from typing import Any
 import typer
 from pydantic import Field
 
-from fxp.files import replacing
+from fxp.files import check_target, replacing
 from stgcn_ref.commands.options import JsonSettings, NetworkSettings, kind_of, length_of
 from stgcn_ref.commands.progress import counting
 from stgcn_ref.commands.settings import Count, Flag
@@ -34,6 +34,8 @@ class EvaluateSettings(NetworkSettings, JsonSettings):
 
 def evaluate(given: EvaluateSettings) -> None:
     """Score a float or integer network on recordings, prepared as those it was trained on."""
+    if given.confusion is not None:
+        check_target(given.confusion)
     opened = given.opened()
     ds = given.recordings(opened, "valid")
     with counting("recordings", len(ds.clips)) as tick:

@@ -11,6 +11,7 @@ from pydantic import Field
 
 from fxp.calibrate import calibrate
 from fxp.errors import InputError
+from fxp.files import check_target
 from fxp.ir import Graph
 from fxp.lower import lower
 from fxp.ranges import certify
@@ -53,6 +54,7 @@ class ExportSettings(NetworkSettings):
 
 def export(given: ExportSettings) -> None:
     """Fold the norms, calibrate on recordings, and write the integer network."""
+    check_target(given.out)
     opened = given.opened()
     if isinstance(opened.net, Graph):
         raise InputError(f"{given.network}: an integer network already")

@@ -15,7 +15,7 @@ from typing import Annotated, Any, ClassVar, Literal, TypeVar, get_args, get_ori
 
 import annotated_types
 import typer
-from pydantic import BeforeValidator, ConfigDict, Field, ValidationError
+from pydantic import BeforeValidator, ConfigDict, Field, ValidationError, field_validator
 from pydantic.fields import FieldInfo
 
 from fxp.errors import InputError
@@ -39,6 +39,13 @@ class Settings(Spec):
 
     model_config = ConfigDict(frozen=True, extra="forbid", populate_by_name=False)
     displaces: ClassVar[Mapping[str, tuple[str, ...]]] = {}
+
+    @field_validator("*", mode="after")
+    @classmethod
+    def _path(cls, value: Any) -> Any:
+        if isinstance(value, Path) and "\0" in str(value):
+            raise ValueError("a path without null characters is needed")
+        return value
 
 
 @dataclass(frozen=True)

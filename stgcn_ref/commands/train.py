@@ -10,7 +10,7 @@ import typer
 from pydantic import Field
 
 from fxp.errors import InputError
-from fxp.files import replacing
+from fxp.files import check_target, replacing
 from fxp.spec import ArchSpec
 from stgcn_ref.commands.options import DataSettings, kind_of
 from stgcn_ref.commands.progress import watching
@@ -91,10 +91,9 @@ def _valid_text(given: TrainSettings) -> str:
 
 def _make_rooms(out: Path, cache: Path) -> None:
     """Make the folders of a training, so that it does not fail at its end."""
-    if out.is_dir():
-        raise InputError(f"{out}: cannot be written (is a folder; the name of a file is needed)")
     for folder in (cache, out.parent):
         try:
             folder.mkdir(parents=True, exist_ok=True)
         except OSError as error:
             raise InputError(f"{folder}: cannot be made ({error.strerror})") from None
+    check_target(out)
