@@ -204,16 +204,21 @@ def parse_spec(model: type[SpecT], data: Any, source: str) -> SpecT:
     try:
         return model.model_validate(data)
     except ValidationError as error:
-        first = error.errors(include_url=False)[0]
-        key = ".".join(str(part) for part in first["loc"]) or "(whole file)"
-        if first["type"] == "extra_forbidden":
-            allowed = ", ".join(model.model_fields)
-            hint = f" (allowed here: {allowed})" if len(first["loc"]) == 1 else ""
-            raise InputError(f"{source}: key `{key}` is unknown{hint}") from None
-        message = first["msg"].removeprefix("Value error, ")
-        whole = first["type"] == "missing" or not first["loc"]  # the line would quote the file
-        found = "" if whole else f", got {str(first['input'])[:80]!r}"
-        raise InputError(f"{source}: key `{key}`: {message}{found}") from None
+        raise InputError(f"{source}: {violation(model, error)[1]}") from None
+
+
+def violation(model: type[BaseModel], error: ValidationError) -> tuple[str, str]:
+    """The key of the first violation, and what is wrong with it: "key `a.b`: rule, got 'value'"."""
+    first = error.errors(include_url=False)[0]
+    key = ".".join(str(part) for part in first["loc"]) or "(whole file)"
+    if first["type"] == "extra_forbidden":
+        allowed = ", ".join(model.model_fields)
+        hint = f" (allowed here: {allowed})" if len(first["loc"]) == 1 else ""
+        return key, f"key `{key}` is unknown{hint}"
+    message = first["msg"].removeprefix("Value error, ")
+    whole = first["type"] == "missing" or not first["loc"]  # the line would quote the file
+    found = "" if whole else f", got {str(first['input'])[:80]!r}"
+    return key, f"key `{key}`: {message}{found}"
 
 
 def load_spec(model: type[SpecT], path: Path) -> SpecT:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from itertools import groupby, islice
 
 import numpy as np
@@ -24,11 +25,12 @@ _BATCH_FRAMES = 8192  # padded frames evaluated at once: bounds memory, little i
 
 
 @torch.inference_mode()
-def predict(net: Net, ds: Dataset) -> list[LabelArray]:
+def predict(net: Net, ds: Dataset, on_clip: Callable[[], None] | None = None) -> list[LabelArray]:
     """The label of every network step, int64 (T,) per clip, each clip from empty FIFOs.
 
     Clips of similar length share a batch; padding follows a clip's last frame, and a causal
     network's labels do not depend on what follows. One that looks ahead takes clips one by one.
+    `on_clip` is called after each clip.
 
     Raises:
         InputError: the network labels clips, not frames.
@@ -49,6 +51,8 @@ def predict(net: Net, ds: Dataset) -> list[LabelArray]:
         labels = logits.argmax(dim=1).cpu().numpy()
         for row, index in enumerate(group):
             found[index] = labels[row, : len(ds.clips[index].x)]
+            if on_clip is not None:
+                on_clip()
     net.train(was_training)
     return found
 
@@ -59,8 +63,13 @@ def evaluate(net: Net, ds: Dataset) -> Scores:
 
 
 @torch.inference_mode()
-def class_scores(net: Net, ds: RecognitionSet) -> FloatScores:
-    """The logits of every clip in its whole length, float32 (N, classes); family `stgcn`."""
+def class_scores(
+    net: Net, ds: RecognitionSet, on_clip: Callable[[], None] | None = None
+) -> FloatScores:
+    """The logits of every clip in its whole length, float32 (N, classes); family `stgcn`.
+
+    `on_clip` is called after each clip.
+    """
     assert isinstance(net, STGCN)
     was_training = net.training
     net.eval()
@@ -71,6 +80,9 @@ def class_scores(net: Net, ds: RecognitionSet) -> FloatScores:
         while batch := list(islice(clips, size)):
             x, _ = stacked(batch)
             found.append(net(torch.from_numpy(x).to(device)).cpu().numpy())
+            if on_clip is not None:
+                for _ in batch:
+                    on_clip()
     net.train(was_training)
     return np.concatenate(found)
 

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, TypeVar
+
+import numpy as np
+import numpy.typing as npt
 
 from fxp.archive import load_arrays
 from fxp.errors import InputError
@@ -13,15 +16,17 @@ from fxp.ir import Graph
 from fxp.spec import ArchSpec, QuantSpec, parse_spec
 from fxp.store import GRAPH_KIND, load_graph
 from stgcn_ref.datasets.clips import Dataset, LabelArray
+from stgcn_ref.datasets.hugadb import Ids
 from stgcn_ref.datasets.recognition import RecognitionSet
+from stgcn_ref.features import FeatureSpec
 from stgcn_ref.preparation import PreparationSpec, word_bits
-from stgcn_ref.scoring import check_fit, predict_integers
+from stgcn_ref.recordings import Reading
+from stgcn_ref.scoring import check_fit, class_scores_integers, predict_integers
 
 if TYPE_CHECKING:  # torch takes seconds to load, and an integer network needs none
     from stgcn_ref.models.build import Net
 
 Family = Literal["stgcn", "msgcn", "rtstgcn"]  # published families
-Ids = Literal["dense", "original"]
 AnySet = TypeVar("AnySet", Dataset, RecognitionSet)
 
 
@@ -57,13 +62,24 @@ class Opened:
     """A network, its architecture, and the data it reads.
 
     `ids` says what an output's index means on HuGaDB: a class of the data, or the activity's own
-    number (published networks).
+    number (published networks). `data` is what the file says of the training data.
     """
 
     net: Net | Graph
     arch: ArchSpec
     preparation: PreparationSpec
     ids: Ids
+    data: Mapping[str, Any] = field(default_factory=dict)
+
+    def reading(self) -> Reading:
+        """How this network reads recordings: what is known of those it was trained on."""
+        features = self.data.get("features")
+        return Reading(
+            self.preparation,
+            parse_spec(FeatureSpec, features, "features") if features else None,
+            known_reader=self.data.get("reader") or {},
+            ids=self.ids,
+        )
 
     def fitted(self, ds: AnySet) -> AnySet:
         """The data set with the network's classes.
@@ -76,10 +92,19 @@ class Opened:
         check_fit(self.arch, ds)
         return ds
 
-    def predict(self, ds: Dataset | RecognitionSet) -> list[LabelArray]:
-        """The label of every network step, int64 (T,) per clip; one of a recognition clip, (1,)."""
+    def predict(
+        self,
+        ds: Dataset | RecognitionSet,
+        threads: int = 1,
+        on_clip: Callable[[], None] | None = None,
+    ) -> list[LabelArray]:
+        """The label of every network step, int64 (T,) per clip; one of a recognition clip, (1,).
+
+        `threads` clips at once (integer networks; no word depends on it); `on_clip` is called
+        after each clip.
+        """
         if isinstance(self.net, Graph):
-            return predict_integers(self.net, ds)
+            return predict_integers(self.net, ds, threads, on_clip)
         from stgcn_ref.evaluate import predict, predict_clips
         from stgcn_ref.models.stgcn import STGCN
 
@@ -87,7 +112,19 @@ class Opened:
             assert isinstance(ds, RecognitionSet)  # see `check_fit`
             return predict_clips(self.net, ds)
         assert isinstance(ds, Dataset)
-        return predict(self.net, ds)
+        return predict(self.net, ds, on_clip)
+
+    def class_scores(
+        self, ds: RecognitionSet, threads: int = 1, on_clip: Callable[[], None] | None = None
+    ) -> npt.NDArray[np.generic]:
+        """The scores of the classes for every clip, (N, classes); arguments as `predict`."""
+        if isinstance(self.net, Graph):
+            return class_scores_integers(self.net, ds, threads, on_clip)
+        from stgcn_ref.evaluate import class_scores
+        from stgcn_ref.models.stgcn import STGCN
+
+        assert isinstance(self.net, STGCN)  # see `check_fit`
+        return class_scores(self.net, ds, on_clip)
 
 
 def open_network(
@@ -164,4 +201,5 @@ def _opened(path: Path, net: Net | Graph, arch: Any, about: Mapping[str, Any]) -
         parse_spec(ArchSpec, arch, f"{path}: arch"),
         parse_spec(PreparationSpec, steps, f"{path}: preparation"),
         "original" if about.get("ids") == "original" else "dense",
+        about,
     )

@@ -2,18 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+
+import numpy as np
 
 from fxp.errors import InputError
 from fxp.ir import Graph
 from fxp.persons import persons_as_joints
-from fxp.simulate import compile_graph
+from fxp.simulate import compile_graph, run
 from fxp.simulate import predict as simulate
 from fxp.skeleton import load_skeleton, skeleton_names
 from fxp.spec import ArchSpec
 from stgcn_ref.datasets.clips import Clip, Dataset, LabelArray, WordArray, held
 from stgcn_ref.datasets.recognition import RecognitionClip, RecognitionSet
 from stgcn_ref.metrics import Scores, score
+
+AnyClip = Clip | RecognitionClip
+LOGITS = "logits"
 
 
 def check_fit(arch: ArchSpec, ds: Dataset | RecognitionSet) -> None:
@@ -60,16 +66,60 @@ def integer_input(clip: Clip | RecognitionClip) -> WordArray:
     return persons_as_joints(clip.x) if isinstance(clip, RecognitionClip) else clip.x
 
 
-def predict_integers(graph: Graph, ds: Dataset | RecognitionSet) -> list[LabelArray]:
+def predict_integers(
+    graph: Graph,
+    ds: Dataset | RecognitionSet,
+    threads: int = 1,
+    on_clip: Callable[[], None] | None = None,
+) -> list[LabelArray]:
     """The label of every network step by the integer network, int64 (T,) per clip.
 
-    A network of recognition clips gives one label each, (1,).
+    A network of recognition clips gives one label each, (1,). `threads` clips are simulated at
+    once: the kernels release the interpreter, and share nothing but constants. `on_clip` is called
+    after each clip, in the calling thread.
 
     Raises:
         InputError: the words do not fit the graph's input, or it gives no labels.
     """
     plan = compile_graph(graph)
-    return [simulate(plan, integer_input(clip)) for clip in ds.clips]
+    return _of_clips(lambda clip: simulate(plan, integer_input(clip)), ds, threads, on_clip)
+
+
+def class_scores_integers(
+    graph: Graph,
+    ds: RecognitionSet,
+    threads: int = 1,
+    on_clip: Callable[[], None] | None = None,
+) -> LabelArray:
+    """The raw logits of every clip, int64 (N, classes); they share one `frac_bits`.
+
+    Raises:
+        InputError: the words do not fit the graph's input, or it has no output `logits`.
+    """
+    if LOGITS not in graph.outputs:
+        raise InputError(f"graph `{graph.name}`: no output `{LOGITS}`")
+    plan = compile_graph(graph)
+
+    def logits(clip: AnyClip) -> LabelArray:
+        return np.asarray(run(plan, integer_input(clip))[0][LOGITS][0, :, 0])
+
+    return np.stack(_of_clips(logits, ds, threads, on_clip))
+
+
+def _of_clips(
+    find: Callable[[AnyClip], LabelArray],
+    ds: Dataset | RecognitionSet,
+    threads: int,
+    on_clip: Callable[[], None] | None,
+) -> list[LabelArray]:
+    """What `find` makes of each clip, in their order."""
+    found = []
+    with ThreadPoolExecutor(threads) as pool:
+        for labels in pool.map(find, ds.clips):
+            found.append(labels)
+            if on_clip is not None:
+                on_clip()
+    return found
 
 
 def score_steps(ds: Dataset, predictions: Sequence[LabelArray], drop_last: bool = False) -> Scores:
