@@ -1,8 +1,9 @@
 """Every network of a comparison measured: in float, in integers, on hardware, by the clock.
 
 The networks of the space are a sweep (`dse.sweep`), so nothing is trained or simulated twice and an
-interrupted comparison goes on. Released networks are scored by `dse.published`. The clock comes
-last, alone, one thread: simulators and float networks in turn over the same clip.
+interrupted comparison goes on. Released networks are scored by `dse.published`, the original task
+(a label for a whole clip) by `dse.whole_clips`. The clock comes last, alone, one thread: simulators
+and float networks in turn over the same clip.
 """
 
 from __future__ import annotations
@@ -22,7 +23,8 @@ from dse.evaluate import float_file, network_file
 from dse.published import score_published
 from dse.results import Record, collect
 from dse.store import Store
-from dse.sweep import run_sweep
+from dse.sweep import CHECKPOINTS, run_sweep
+from dse.whole_clips import score_whole_clips
 from dse.work import Progress
 from fxp.errors import InputError
 from fxp.files import replacing
@@ -74,6 +76,14 @@ def run_comparison(
         )
     data = load_data(comparison.axes.space, comparison.axes.source, data_root)
     assert data is not None
+    clips = None
+    if comparison.clips is not None:
+        quants = {quant.label: quant.spec for quant in comparison.axes.quants}
+        accelerator = comparison.axes.accelerators[0]
+        room = cache or directory / CHECKPOINTS
+        clips = score_whole_clips(
+            *comparison.clips, quants, data, accelerator, directory, room, note
+        )
     note("timing")
     about = {
         "baseline": spec.baseline,
@@ -82,6 +92,7 @@ def run_comparison(
         "repeats": REPEATS,
         "speed": dict(_speeds(records, directory, _clip(data[1], spec.speed_frames))),
         "published": published,
+        "clips": clips,
     }
     path = directory / COMPARISON
     with replacing(path) as temporary:

@@ -11,8 +11,9 @@ from pydantic import Field
 from dse.axes import Axes, load_space
 from dse.space import HugadbData, Title
 from fxp.errors import InputError
-from fxp.spec import Positive, Spec, WordBits, load_spec
+from fxp.spec import ArchSpec, Positive, Spec, WordBits, load_spec
 from stgcn_ref.networks import Family
+from stgcn_ref.recipe import TrainRecipe
 
 Bits = Annotated[tuple[WordBits, ...], Field(min_length=1)]
 
@@ -36,6 +37,19 @@ class Published(Spec):
     calibration: Positive = 16
 
 
+class WholeClips(Spec):
+    """The original task: a label for a clip, by a network of family `stgcn`.
+
+    Its clips are single actions of `steps` network steps cut out of the space's recordings
+    (`stgcn_ref.datasets.actions.cut_actions`). `arch` and `training` are YAML files seen from this
+    file's folder.
+    """
+
+    arch: str
+    training: str
+    steps: Positive
+
+
 class ComparisonSpec(Spec):
     """A comparison file.
 
@@ -47,6 +61,7 @@ class ComparisonSpec(Spec):
     space: str
     baseline: Title
     published: dict[Title, Published] = Field(default_factory=dict)
+    clips: WholeClips | None = None
     speed_frames: Positive = 2048
 
 
@@ -58,6 +73,7 @@ class Comparison:
     source: str
     axes: Axes
     checkpoints: dict[str, Path]
+    clips: tuple[ArchSpec, TrainRecipe, int] | None
 
 
 def load_comparison(path: Path, checkpoints: Path | None) -> Comparison:
@@ -88,4 +104,16 @@ def load_comparison(path: Path, checkpoints: Path | None) -> Comparison:
         files[title] = checkpoints / entry.checkpoint
         if not files[title].is_file():
             raise InputError(f"{where}: {files[title]}: no such file")
-    return Comparison(spec, source, axes, files)
+    return Comparison(spec, source, axes, files, _clips(spec, path))
+
+
+def _clips(spec: ComparisonSpec, path: Path) -> tuple[ArchSpec, TrainRecipe, int] | None:
+    if spec.clips is None:
+        return None
+    arch = load_spec(ArchSpec, path.parent / spec.clips.arch)
+    if arch.family != "stgcn":
+        raise InputError(
+            f"{path}: key `clips.arch`: must be of family stgcn, which names whole clips, got"
+            f" {arch.family}"
+        )
+    return arch, load_spec(TrainRecipe, path.parent / spec.clips.training), spec.clips.steps

@@ -39,8 +39,8 @@ class Change:
 
     `label_changes` is the share of labels that became others (None for a graph without labels),
     `output_error` the root mean square by which the numbers of the first output moved, relative to
-    that of these numbers unchanged (None where they are all zero). `frames` is how many of the input
-    it ran on.
+    that of these numbers unchanged (None where they are all zero). `frames` is how many frames of
+    the input it ran on.
     """
 
     name: str

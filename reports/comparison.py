@@ -161,5 +161,19 @@ def published_table(rows: Sequence[Mapping[str, Any]]) -> Iterator[str]:
     yield from table(header, cells)
 
 
+def clips_table(rows: Sequence[Mapping[str, Any]]) -> Iterator[str]:
+    """The network of whole clips in float and in integers."""
+    cells = []
+    for row in rows:
+        scores = [f"{row['top_1']:.2f}", f"{row['top_5']:.2f}", f"{row['mcc']:.4f}"]
+        more = ["", *[""] * len(COST_HEADER)]
+        if row is not rows[0]:
+            cost = cost_cells({**row, "parameters": rows[0]["parameters"]})
+            more = [f"{row['argmax_agreement']:.2f}", *cost]
+        cells.append([row["setting"], *scores, *more])
+    header = ["numbers", "top-1", "top-5", "Matthews", "agreement with float", *COST_HEADER]
+    yield from table(header, cells)
+
+
 def _count(value: Any) -> str:
     return f"{float(value):,.0f}"

@@ -10,6 +10,7 @@ from fxp.files import replacing
 from reports.comparison import (
     Compared,
     accuracy_table,
+    clips_table,
     cost_table,
     load_compared,
     published_table,
@@ -73,6 +74,13 @@ def page_lines(compared: Compared, figure: str) -> Iterator[str]:
         )
         yield ""
         yield from published_table(rows)
+    if compared.about["clips"]:
+        yield ""
+        yield "## Whole clips: the original task"
+        yield ""
+        yield from _clips_text(compared)
+        yield ""
+        yield from clips_table(compared.about["clips"])
 
 
 def _data(compared: Compared) -> Iterator[str]:
@@ -100,6 +108,18 @@ def _accuracy_text(compared: Compared) -> Iterator[str]:
         " weights and operands on residual streams of 12 bits. Agreement is the share of steps on"
         " which the integer network gives its own float network's label. Differences are accuracy"
         " and F1@50, in points."
+    )
+
+
+def _clips_text(compared: Compared) -> Iterator[str]:
+    whole = compared.about["clips"][0]
+    seconds = whole["steps"] / compared.results.sweep["data"]["step_rate_hz"]
+    yield (
+        "ST-GCN as it was published names the action of a clip: strides, a mean over the clip, one"
+        f" label. Here its clips are single actions of {whole['steps']} steps ({seconds:g} s), cut"
+        " out of the same recordings at the true borders, longer actions into several clips:"
+        f" {whole['train_clips']:,} to train on, {whole['clips']:,} to score, one seed. Costs are"
+        " per step, at a step at which every layer has work."
     )
 
 
