@@ -7,6 +7,7 @@ are those of Okabe and Ito, which readers with any colour vision can tell apart.
 from __future__ import annotations
 
 import hashlib
+import io
 import json
 from collections.abc import Sequence
 from dataclasses import asdict, is_dataclass
@@ -17,10 +18,13 @@ from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from matplotlib.patches import FancyArrowPatch, FancyBboxPatch
+from PIL import Image
+from PIL.PngImagePlugin import PngInfo
 
 from fxp.files import replacing
 
 DPI = 110
+COLOURS = 256  # flat colours and the edges of letters need no more
 DATA_KEY = "Data"  # text field of a PNG: the hash of what it shows
 BLUE, ORANGE, GREEN, VERMILION = "#0072b2", "#e69f00", "#009e73", "#d55e00"
 SKY, PURPLE, INK, GREY = "#56b4e9", "#cc79a7", "#222222", "#8a8a8a"
@@ -116,11 +120,18 @@ def fingerprint(data: object) -> str:
 
 
 def save_png(figure: Figure, path: Path, data: object) -> None:
-    """Write a PNG that carries the fingerprint of the data it shows, and no date or version.
+    """Write a PNG of `COLOURS` colours that carries the fingerprint of the data it shows.
+
+    It has no date and no version of any tool.
 
     Raises:
         InputError: the file cannot be written.
     """
+    drawn = io.BytesIO()
+    figure.savefig(drawn, format="png", dpi=DPI)
+    with Image.open(drawn) as image:
+        small = image.convert("RGB").quantize(COLOURS, dither=Image.Dither.NONE)
+    about = PngInfo()
+    about.add_text(DATA_KEY, fingerprint(data))
     with replacing(path) as temporary:
-        metadata = {"Software": None, DATA_KEY: fingerprint(data)}
-        figure.savefig(temporary, format="png", dpi=DPI, metadata=metadata)
+        small.save(temporary, format="png", pnginfo=about)
