@@ -25,14 +25,14 @@ from fxp.files import replacing
 
 DPI = 110
 COLOURS = 256  # flat colours and the edges of letters need no more
+DASHES = (0, (3, 2))
 DATA_KEY = "Data"  # text field of a PNG: the hash of what it shows
 BLUE, ORANGE, GREEN, VERMILION = "#0072b2", "#e69f00", "#009e73", "#d55e00"
-SKY, PURPLE, INK, GREY = "#56b4e9", "#cc79a7", "#222222", "#8a8a8a"
+PURPLE, INK, GREY = "#cc79a7", "#222222", "#8a8a8a"
 PALE = {
     BLUE: "#dcebf5",
     ORANGE: "#fbeccb",
     GREEN: "#d8efe7",
-    SKY: "#e3f2fb",
     PURPLE: "#f6e6ee",
     GREY: "#f0f0f0",
 }
@@ -59,7 +59,6 @@ def write(
     ha: str = "center",
     colour: str = INK,
     weight: str = "normal",
-    mono: bool = False,
 ) -> None:
     """Text with its middle line at a height of `at`; no character of it is taken as a formula."""
     axes.text(
@@ -70,13 +69,20 @@ def write(
         va="center",
         color=colour,
         fontweight=weight,
-        family="DejaVu Sans Mono" if mono else "DejaVu Sans",
+        family="DejaVu Sans",  # comes with matplotlib
         parse_math=False,
     )
 
 
 def box(
-    axes: Axes, centre: Point, size: Point, colour: str, text: str, fontsize: float = 9
+    axes: Axes,
+    centre: Point,
+    size: Point,
+    colour: str,
+    text: str,
+    fontsize: float = 9,
+    lw: float = 1.2,
+    dashed: bool = False,
 ) -> None:
     """A rounded box, `size` wide and high, in a pale shade of its edge's colour."""
     width, height = size
@@ -89,7 +95,8 @@ def box(
             boxstyle="round,pad=0,rounding_size=0.06",
             facecolor=PALE[colour],
             edgecolor=colour,
-            linewidth=1.2,
+            linewidth=lw,
+            linestyle=DASHES if dashed else "-",
         )
     )
     write(axes, centre, text, fontsize)
@@ -99,7 +106,7 @@ def arrow(
     axes: Axes, points: Sequence[Point], colour: str = INK, dashed: bool = False, lw: float = 1.2
 ) -> None:
     """A line through the points, with a head at the last one."""
-    style: Any = {"color": colour, "lw": lw, "ls": (0, (3, 2)) if dashed else "-"}
+    style: Any = {"color": colour, "lw": lw, "ls": DASHES if dashed else "-"}
     *way, end = points
     axes.plot([x for x, _ in way], [y for _, y in way], solid_capstyle="butt", **style)
     head = FancyArrowPatch(
