@@ -110,8 +110,7 @@ def _step(axes: Axes, step: _Step, at: Point, left: float) -> None:
 
 def _state(axes: Axes, memory: Memory, at: Point) -> None:
     text = f"{memory.kind}\n{memory.slots} × ({memory.channels}, {memory.joints})"
-    box(axes, at, STATE_BOX, PURPLE, text, 7.5)
-    axes.patches[-1].set_linestyle((0, (3, 2)))
+    box(axes, at, STATE_BOX, PURPLE, text, 7.5, dashed=True)
 
 
 def _detail(part: Box) -> str:

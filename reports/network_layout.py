@@ -143,12 +143,6 @@ def block_of(whole: Network, layer: str) -> Network:
     return Network(whole.title, whole.clip_frames, whole.latency, boxes)
 
 
-def enters(block: Network) -> set[str]:
-    """Nodes outside a block that it reads."""
-    inside = {box.name for box in block.boxes}
-    return {name for box in block.boxes for name in box.reads} - inside
-
-
 def leaves_rectified(whole: Network, layer: str) -> bool:
     """Whether a ReLU stands behind the last box of a layer, on the way to the next layer."""
     last = [box.name for box in whole.boxes if layer_of(box.name) == layer][-1]

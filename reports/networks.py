@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Literal
 
 from matplotlib.figure import Figure
 
@@ -27,6 +28,15 @@ DOUBLING = tuple(2**i for i in range(10))
 
 RTSTGCN = ArchSpec(
     skeleton="pkummd", in_channels=3, embedding=64, channels=CHANNELS, window=(9,), classes=52
+)
+STGCN = ArchSpec(  # one label a clip, as published
+    family="stgcn",
+    skeleton="pkummd",
+    in_channels=3,
+    channels=(64, *CHANNELS),
+    window=(9,),
+    stride=(1, 1, 1, 1, 2, 1, 1, 2, 1, 1),
+    classes=52,
 )
 COSTGCN = RTSTGCN.model_copy(update={"family": "costgcn"})
 MSGCN = ArchSpec(
@@ -67,32 +77,41 @@ def network_figures() -> NetworkFigures:
         skeletons(CHOSEN),
         Networks((rtstgcn, costgcn, msgcn)),
         _reaches(),
-        Networks((rtstgcn, costgcn)),
+        Networks((rtstgcn, network("ST-GCN: one label a clip", STGCN, CLIP_FRAMES))),
         running_sum(SUM_VALUES, window=3, dilation=2),
     )
 
 
 def _reaches() -> Reaches:
     """Three layers of three taps as trees, the networks of published size in numbers."""
-    few = {"channels": (8,) * 3, "window": (3,) * 3, "embedding": 8, "refinements": 0}
     trees = (
-        tree("RT-ST-GCN: causal windows", RTSTGCN.model_copy(update=few | {"dilation": (1,) * 3})),
-        tree(
-            "CoST-GCN: taps on both sides", COSTGCN.model_copy(update=few | {"dilation": (1,) * 3})
-        ),
-        tree(
-            "MS-GCN: dilations that double",
-            MSGCN.model_copy(update=few | {"dilation": DOUBLING[:3]}),
-        ),
+        tree("RT-ST-GCN: causal windows", _small("rtstgcn", (1, 1, 1))),
+        tree("CoST-GCN: taps on both sides", _small("costgcn", (1, 1, 1))),
+        tree("MS-GCN: dilations that double", _small("msgcn", (1, 2, 4))),
     )
     spans = (
         span("RT-ST-GCN", RTSTGCN),
         span("RT-ST-GCN, wide window", RTSTGCN.model_copy(update={"window": (69,) * 9})),
         span("CoST-GCN", COSTGCN),
+        span("ST-GCN, without pooling", STGCN),
         span("MS-GCN, first stage", MSGCN.model_copy(update={"refinements": 0})),
         span("MS-GCN, all four stages", MSGCN),
     )
     return Reaches(trees, spans)
+
+
+def _small(family: Literal["rtstgcn", "costgcn", "msgcn"], dilation: tuple[int, ...]) -> ArchSpec:
+    """A network that has only its windows in common with the published ones."""
+    return ArchSpec(
+        family=family,
+        skeleton="hugadb",
+        in_channels=3,
+        embedding=8,
+        channels=(8,) * len(dilation),
+        window=(3,),
+        dilation=dilation,
+        classes=2,
+    )
 
 
 def draw_network_figures(data: NetworkFigures) -> dict[str, Figure]:

@@ -33,7 +33,7 @@ class Group:
 def draw_shapes(data: Networks) -> Figure:
     """One table a network; layers of equal shapes share their rows."""
     tables = [list(groups(network)) for network in data.networks]
-    height = TOP + HEAD + max(_height(table) for table in tables) + 0.35
+    height = TOP + HEAD + max(_height(table) for table in tables) + 0.4
     title = "Shapes through all layers: a batch of clips, one frame in realtime, state in between"
     figure, axes = sheet(PANEL * len(tables), height, title)
     for index, (network, table) in enumerate(zip(data.networks, tables, strict=True)):
@@ -79,14 +79,14 @@ def _table(axes: Axes, network: Network, table: list[Group], left: float, top: f
         )
         rate = _rate(group.boxes[-1].period)
         middle = y - tall / 2
-        if rate:
+        if rate and len(group.boxes) > 1:  # a single row has its frames beside it
             write(axes, (left + COLUMNS[0], middle - 0.16), rate, 8.5, ha="left")
         write(axes, (left + COLUMNS[0], middle), _names(group), 8.5, ha="left", weight="bold")
         for part in group.boxes:
             _cells(axes, part, left, y)
             y -= ROW
         y -= GAP
-    _total(axes, network, left, y - 0.05)
+    _total(axes, network, left, y - 0.08)
 
 
 def _cells(axes: Axes, part: Box, left: float, y: float) -> None:
@@ -130,5 +130,8 @@ def _names(group: Group) -> str:
 def _total(axes: Axes, network: Network, left: float, y: float) -> None:
     memories = [memory for part in network.boxes for memory in part.memories]
     words = sum(memory.slots * memory.channels * memory.joints for memory in memories)
-    text = f"state {words:,} words; latency {network.latency} frames"
+    latency = f"latency {network.latency} frames"
+    if network.boxes[-1].period == 0:
+        latency = "the label comes with the end of the clip"
+    text = f"state {words:,} words; {latency}"
     write(axes, (left + COLUMNS[0], y), text, 9, ha="left", colour=INK, weight="bold")

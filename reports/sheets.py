@@ -7,6 +7,7 @@ are those of Okabe and Ito, which readers with any colour vision can tell apart.
 from __future__ import annotations
 
 import hashlib
+import io
 import json
 from collections.abc import Sequence
 from dataclasses import asdict, is_dataclass
@@ -17,18 +18,21 @@ from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from matplotlib.patches import FancyArrowPatch, FancyBboxPatch
+from PIL import Image
+from PIL.PngImagePlugin import PngInfo
 
 from fxp.files import replacing
 
 DPI = 110
+COLOURS = 256  # flat colours and the edges of letters need no more
+DASHES = (0, (3, 2))
 DATA_KEY = "Data"  # text field of a PNG: the hash of what it shows
 BLUE, ORANGE, GREEN, VERMILION = "#0072b2", "#e69f00", "#009e73", "#d55e00"
-SKY, PURPLE, INK, GREY = "#56b4e9", "#cc79a7", "#222222", "#8a8a8a"
+PURPLE, INK, GREY = "#cc79a7", "#222222", "#8a8a8a"
 PALE = {
     BLUE: "#dcebf5",
     ORANGE: "#fbeccb",
     GREEN: "#d8efe7",
-    SKY: "#e3f2fb",
     PURPLE: "#f6e6ee",
     GREY: "#f0f0f0",
 }
@@ -55,7 +59,6 @@ def write(
     ha: str = "center",
     colour: str = INK,
     weight: str = "normal",
-    mono: bool = False,
 ) -> None:
     """Text with its middle line at a height of `at`; no character of it is taken as a formula."""
     axes.text(
@@ -66,13 +69,20 @@ def write(
         va="center",
         color=colour,
         fontweight=weight,
-        family="DejaVu Sans Mono" if mono else "DejaVu Sans",
+        family="DejaVu Sans",  # comes with matplotlib
         parse_math=False,
     )
 
 
 def box(
-    axes: Axes, centre: Point, size: Point, colour: str, text: str, fontsize: float = 9
+    axes: Axes,
+    centre: Point,
+    size: Point,
+    colour: str,
+    text: str,
+    fontsize: float = 9,
+    lw: float = 1.2,
+    dashed: bool = False,
 ) -> None:
     """A rounded box, `size` wide and high, in a pale shade of its edge's colour."""
     width, height = size
@@ -85,7 +95,8 @@ def box(
             boxstyle="round,pad=0,rounding_size=0.06",
             facecolor=PALE[colour],
             edgecolor=colour,
-            linewidth=1.2,
+            linewidth=lw,
+            linestyle=DASHES if dashed else "-",
         )
     )
     write(axes, centre, text, fontsize)
@@ -95,7 +106,7 @@ def arrow(
     axes: Axes, points: Sequence[Point], colour: str = INK, dashed: bool = False, lw: float = 1.2
 ) -> None:
     """A line through the points, with a head at the last one."""
-    style: Any = {"color": colour, "lw": lw, "ls": (0, (3, 2)) if dashed else "-"}
+    style: Any = {"color": colour, "lw": lw, "ls": DASHES if dashed else "-"}
     *way, end = points
     axes.plot([x for x, _ in way], [y for _, y in way], solid_capstyle="butt", **style)
     head = FancyArrowPatch(
@@ -116,11 +127,18 @@ def fingerprint(data: object) -> str:
 
 
 def save_png(figure: Figure, path: Path, data: object) -> None:
-    """Write a PNG that carries the fingerprint of the data it shows, and no date or version.
+    """Write a PNG of `COLOURS` colours that carries the fingerprint of the data it shows.
+
+    It has no date and no version of any tool.
 
     Raises:
         InputError: the file cannot be written.
     """
+    drawn = io.BytesIO()
+    figure.savefig(drawn, format="png", dpi=DPI)
+    with Image.open(drawn) as image:
+        small = image.convert("RGB").quantize(COLOURS, dither=Image.Dither.NONE)
+    about = PngInfo()
+    about.add_text(DATA_KEY, fingerprint(data))
     with replacing(path) as temporary:
-        metadata = {"Software": None, DATA_KEY: fingerprint(data)}
-        figure.savefig(temporary, format="png", dpi=DPI, metadata=metadata)
+        small.save(temporary, format="png", pnginfo=about)

@@ -147,8 +147,7 @@ def draw_running_sum(data: RunningSum) -> Figure:
 
 
 def _cell(axes: Axes, at: Point, colour: str, text: str, strong: bool = False) -> None:
-    box(axes, at, (CELL[0] - 0.08, CELL[1]), colour, text, 10)
-    axes.patches[-1].set_linewidth(2.6 if strong else 1.0)
+    box(axes, at, (CELL[0] - 0.08, CELL[1]), colour, text, 10, lw=2.6 if strong else 1.0)
 
 
 def _frames(axes: Axes, data: RunningSum, y: float) -> None:
@@ -178,13 +177,14 @@ def _memory(axes: Axes, data: RunningSum, state: SumState, when: str, y: float) 
     for index, (value, frame) in enumerate(zip(state.fifo, state.frames, strict=True)):
         x = _slot_x(index)
         write(axes, (x, y + 0.4), f"slot {index}", 8)
-        _cell(axes, (x, y), PHASES[frame % data.dilation], str(value), index == slot)
-        write(axes, (x, y - 0.38), f"z{_low(frame)}", 9)
+        _cell(axes, (x, y), PHASES[index % data.dilation], str(value), index == slot)
+        write(axes, (x, y - 0.38), "empty" if frame < 0 else f"z{_low(frame)}", 9)
     for phase, total in enumerate(state.accumulators):
         x = _accumulator_x(data, phase)
         write(axes, (x, y + 0.4), f"phase {phase}", 8)
         _cell(axes, (x, y), PHASES[phase], str(total), phase == data.phase)
-        kept = [frame for frame in sorted(state.frames) if frame % data.dilation == phase]
+        held = sorted(frame for frame in state.frames if frame >= 0)
+        kept = [frame for frame in held if frame % data.dilation == phase]
         write(axes, (x, y - 0.38), " + ".join(f"z{_low(frame)}" for frame in kept), 8)
 
 
