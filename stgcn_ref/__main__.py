@@ -292,6 +292,7 @@ def _print_scores(scores: dict[str, float]) -> None:
 def _watching(epochs: int) -> Iterator[Watch]:
     """A progress bar on stderr; nothing at all where that is no terminal."""
     from stgcn_ref.checkpoints import Watch
+    from stgcn_ref.task import brief
 
     console = Console(file=sys.stderr)
     columns = (TextColumn("{task.description}"), BarColumn(), TimeRemainingColumn())
@@ -305,8 +306,7 @@ def _watching(epochs: int) -> Iterator[Watch]:
         def on_epoch(epoch: Epoch) -> None:
             nonlocal done
             done = epoch.number + 1
-            found = epoch.scores
-            scored = f" acc {found.frame_accuracy:.1f} F1@50 {found.f1_50:.1f}" if found else ""
+            scored = f" {brief(epoch.scores)}" if epoch.scores else ""
             bar.update(
                 task, completed=done, description=f"epoch {done} loss {epoch.loss:.3f}{scored}"
             )
