@@ -32,6 +32,7 @@ from stgcn_ref.datasets.hugadb import load_hugadb
 from stgcn_ref.datasets.synthetic import generate_synthetic
 from stgcn_ref.networks import Family, Ids, Opened, open_network, standard_widths
 from stgcn_ref.preparation import PreparationSpec, prepare
+from stgcn_ref.profile_command import profile_command
 from stgcn_ref.recipe import TrainRecipe
 from stgcn_ref.scoring import check_fit, score_steps
 
@@ -42,6 +43,7 @@ if TYPE_CHECKING:  # torch takes seconds to load: commands that need none do not
 app = typer.Typer(add_completion=False, no_args_is_help=True, help=__doc__)
 data_app = typer.Typer(no_args_is_help=True, help="Recordings.")
 app.add_typer(data_app, name="data")
+app.command("profile")(profile_command)
 
 Checkpoint = Annotated[Path, typer.Argument(metavar="CHECKPOINT", help="A trained network.")]
 DataFolder = Annotated[
