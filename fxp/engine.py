@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from typing import assert_never
 
 import numpy as np
@@ -34,6 +34,16 @@ def advance(
 ) -> dict[str, IntArray]:
     """Read frames (T, C, V), update the state and return new frames (T', V, C) of the names."""
     kept = set(names)
+    return {name: value for name, value in walk(plan, state, words, flush=flush) if name in kept}
+
+
+def walk(
+    plan: Plan, state: State, words: IntArray, *, flush: bool
+) -> Iterator[tuple[str, IntArray]]:
+    """Read frames (T, C, V) and give the new frames (T', V, C) of every value, in graph order.
+
+    A value is forgotten once its last reader has read it. The state is right when all were taken.
+    """
     values: dict[str, IntArray] = {}
     for stage in plan.stages.values():
         if isinstance(stage.operation, Read):
@@ -41,12 +51,11 @@ def advance(
         else:
             value = _evaluate(plan, state, stage, [values[name] for name in stage.reads], flush)
         values[stage.name] = value
+        yield stage.name, value
         for name in stage.done:
-            if name not in kept:
-                del values[name]
+            del values[name]
     state.frames += len(words)
     state.finished = flush and plan.waits_for_end
-    return {name: values[name] for name in kept}
 
 
 def _evaluate(plan: Plan, state: State, stage: Stage, x: list[IntArray], flush: bool) -> IntArray:

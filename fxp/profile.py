@@ -10,11 +10,11 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from itertools import islice
 
 import numpy as np
 
 from fxp.cast import FloatArray
+from fxp.engine import walk
 from fxp.errors import InputError
 from fxp.floatnet import FloatNet
 from fxp.ir import (
@@ -29,15 +29,15 @@ from fxp.ir import (
     layer_of,
     operands,
 )
-from fxp.memories import Ground, frame_words, ground_of, settings_for
+from fxp.memories import Ground, ground_of, settings_for
 from fxp.outline import constant_key
 from fxp.real import real_constant, real_values
-from fxp.sensitivity import constant_of
-from fxp.simulate import Plan, compile_graph, run
+from fxp.sensitivity import Words, constant_of
+from fxp.simulate import Plan, compile_graph, initial_state
 from fxp.store import graph_hash
 from fxp.tensor_stats import INT64, TensorStats, cast_limits, percentile_log2, stats_update
+from fxp.validate import check_clip, check_length
 
-GROUP_WORDS = 1 << 24  # of values of one clip in memory at a time; more clips take no more
 PERCENTILES = (1, 25, 50, 75, 99)
 
 
@@ -106,7 +106,7 @@ class Profile:
 
 def profile(
     graph: Graph,
-    clips: Iterable[IntArray],
+    clips: Iterable[Words],
     net: FloatNet | None = None,
     data: str = "",
     synthetic: bool | None = None,
@@ -179,22 +179,26 @@ def roles_of(graph: Graph) -> dict[str, str]:
 
 
 def _compared(
-    plan: Plan, ground: Ground, clip: IntArray, net: FloatNet | None
+    plan: Plan, ground: Ground, clip: Words, net: FloatNet | None
 ) -> Iterator[tuple[Node, IntArray, int, FloatArray]]:
     """Every node of a clip: its words (T, C, V), how many of them clipped, the reference."""
+    state, words = initial_state(plan), check_clip(plan.graph, clip)
+    check_length(plan.graph, len(words), plan.longest_clip)
     reference = real_values(plan.graph, clip, net)
-    at_once = max(1, len(plan.graph.nodes) * GROUP_WORDS // (len(clip) * frame_words(ground)))
-    nodes = iter(plan.graph.nodes)
-    while group := list(islice(nodes, at_once)):
-        sources = [node.x for node in group if isinstance(node, Requantise)]
-        values, _ = run(plan, clip, taps=[*(node.name for node in group), *sources])
-        for node in group:
-            clipped = 0
-            if isinstance(node, Requantise):
-                clipped = _clipped(node, values[node.x], ground)
-            name, wanted = next(reference)
-            assert name == node.name
-            yield node, values[node.name], clipped, wanted
+    casts = {node.x for node in plan.graph.nodes if isinstance(node, Requantise)}
+    sources: dict[str, IntArray] = {}
+    for node, (_, value), (_, wanted) in zip(
+        plan.graph.nodes, walk(plan, state, words, flush=True), reference, strict=True
+    ):
+        found = value.transpose(0, 2, 1)  # (T, V, C) -> (T, C, V)
+        if node.name in casts:
+            sources[node.name] = found
+        clipped = 0
+        if isinstance(node, Requantise):
+            clipped = _clipped(node, sources[node.x], ground)
+        yield node, found, clipped, wanted
+        for name in plan.stages[node.name].done:
+            sources.pop(name, None)
 
 
 def _clipped(node: Requantise, accumulator: IntArray, ground: Ground) -> int:

@@ -16,7 +16,7 @@ from fxp.floatnet import load_floatnet
 from fxp.ir import Graph, IntArray
 from fxp.profile import Profile, profile
 from fxp.profile_files import print_changes, print_profile, save_profile
-from fxp.sensitivity import Change
+from fxp.sensitivity import Change, Words
 from fxp.sensitivity import sensitivity as sensitivity_of
 from fxp.store import load_graph
 
@@ -63,7 +63,7 @@ def profile_command(
     graph = load_graph(net)
     widths = widths_of(sensitivity)
     floats = load_floatnet(reference) if reference else None
-    about = f"{net.name} on {', '.join(path.name for path in data)}"
+    about = ", ".join(path.name for path in data)
     found = profile(graph, _words(data, graph), floats, about)
     first = tuple(islice(_words(data, graph), sensitivity_clips))
     report(found, measured(graph, first, widths), out)
@@ -85,7 +85,7 @@ def report(found: Profile, changes: Sequence[Change], out: Path | None) -> None:
         typer.echo(f"profile {out}")
 
 
-def measured(graph: Graph, clips: Sequence[IntArray], bits: Sequence[int]) -> tuple[Change, ...]:
+def measured(graph: Graph, clips: Sequence[Words], bits: Sequence[int]) -> tuple[Change, ...]:
     """The sensitivity at these widths; none where none are asked for."""
     return sensitivity_of(graph, clips, bits) if bits else ()
 

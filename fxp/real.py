@@ -128,11 +128,9 @@ def _evaluate(
         case Input():
             return x[0]
         case Conv():
-            return np.asarray(main @ x[0] + bias[:, None])
+            return _multiply(main, x[0]) + bias[:, None]
         case GraphProduct():
-            # (T, P * C, V) -> (T, P, C, V)
-            parts = x[0].reshape(len(x[0]), len(main), -1, x[0].shape[2])
-            return np.asarray((parts @ main).sum(axis=1))
+            return _aggregate(main, x[0])
         case TemporalSum():
             y = np.zeros_like(x[0])
             for age in range(0, min(node.window * node.dilation, len(y)), node.dilation):
@@ -162,6 +160,23 @@ def _evaluate(
             assert_never(node)
 
 
+def _multiply(weight: FloatArray, x: FloatArray) -> FloatArray:
+    """`weight` (Cout, Cin) times every frame and joint of x (T, Cin, V), as one product."""
+    rows = x.transpose(0, 2, 1)  # (T, V, Cin)
+    return np.asarray(
+        (rows.reshape(-1, x.shape[1]) @ weight.T).reshape(*rows.shape[:2], -1)
+    ).transpose(0, 2, 1)
+
+
+def _aggregate(adjacency: FloatArray, x: FloatArray) -> FloatArray:
+    """`y[c, w] = sum_p sum_v x[p * C + c, v] * adjacency[p, v, w]`."""
+    partitions, joints, _ = adjacency.shape
+    parts = x.reshape(len(x), partitions, -1, joints).transpose(0, 1, 3, 2)  # (T, P, V, C)
+    rows = adjacency.reshape(partitions * joints, joints).T  # (W, P * V)
+    y = rows @ parts.reshape(len(x), partitions * joints, -1)  # (T, W, C)
+    return np.asarray(y.transpose(0, 2, 1))
+
+
 def _temporal_conv(
     node: TemporalConv, x: FloatArray, weight: FloatArray, bias: FloatArray
 ) -> FloatArray:
@@ -173,7 +188,7 @@ def _temporal_conv(
     y = np.repeat(np.broadcast_to(bias[:, None], (1, len(bias), x.shape[2])), outputs, axis=0)
     for k in range(taps):
         first = before + node.lookahead - (taps - 1 - k) * node.dilation
-        y += weight[:, :, k] @ padded[first : first + len(x) : node.stride]
+        y += _multiply(weight[:, :, k], padded[first : first + len(x) : node.stride])
     return y
 
 

@@ -10,8 +10,10 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
+from typing import Any, TypeAlias
 
 import numpy as np
+import numpy.typing as npt
 
 from fxp.cast import requantise
 from fxp.errors import InputError
@@ -32,6 +34,8 @@ from fxp.outline import constant_key
 from fxp.qformat import Cast, QFormat
 from fxp.simulate import compile_graph, run
 
+Words: TypeAlias = npt.NDArray[np.integer[Any]]  # of a clip, (T, C, V)
+
 
 @dataclass(frozen=True)
 class Change:
@@ -39,8 +43,8 @@ class Change:
 
     `label_changes` is the share of labels that became others (None for a graph without labels),
     `output_error` the root mean square by which the numbers of the first output moved, relative to
-    that of these numbers unchanged (None where they are all zero). `frames` is how many frames of
-    the input it ran on.
+    that of these numbers unchanged (None where they are all zero). `frames` counts the frames of
+    input that it ran on.
     """
 
     name: str
@@ -52,7 +56,7 @@ class Change:
     frames: int
 
 
-def sensitivity(graph: Graph, clips: Sequence[IntArray], bits: Sequence[int]) -> tuple[Change, ...]:
+def sensitivity(graph: Graph, clips: Sequence[Words], bits: Sequence[int]) -> tuple[Change, ...]:
     """Run the network once for every cast and constant at every width narrower than its own.
 
     Args:
@@ -174,7 +178,7 @@ def _watched(graph: Graph) -> tuple[str, str | None]:
     return (others[0] if others else chosen[0].x), (chosen[0].name if chosen else None)
 
 
-def _outputs(graph: Graph, clips: Sequence[IntArray]) -> list[tuple[IntArray, IntArray | None]]:
+def _outputs(graph: Graph, clips: Sequence[Words]) -> list[tuple[IntArray, IntArray | None]]:
     """Scores and labels of every clip."""
     plan = compile_graph(graph)
     scores, label = _watched(graph)
@@ -188,7 +192,7 @@ def _change(
     name: str,
     bits: int,
     base: Iterable[tuple[IntArray, IntArray | None]],
-    clips: Sequence[IntArray],
+    clips: Sequence[Words],
 ) -> Change:
     moved = power = 0.0
     others = labels = 0

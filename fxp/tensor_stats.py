@@ -18,6 +18,7 @@ from fxp.qformat import Cast, Overflow
 BINS_PER_OCTAVE = 8
 LEAST_OCTAVE = -80  # magnitudes below 2**-80 count as that
 OCTAVES = 160
+SAMPLE_WORDS = 1 << 18  # of one clip, for the histogram: logarithms cost more than all the rest
 INT64 = np.iinfo(np.int64)
 
 
@@ -26,8 +27,9 @@ class TensorStats:
     """Statistics so far of words `(T, C, V)` and of the numbers they should be.
 
     `lowest` and `highest` are in real units, `wanted_*` those of the reference; the channel ones
-    are raw words. `used_bits` is the bitwise or of all words, `histogram` counts the magnitudes of
-    the reference other than zero, `*_power` are sums of squares.
+    are raw words. `used_bits` is the bitwise or of all words, `*_power` are sums of squares.
+    `histogram` counts the magnitudes of the reference other than zero, in evenly spaced frames of
+    long clips.
     """
 
     channels: int
@@ -58,7 +60,7 @@ def stats_update(
     wanted: FloatArray,
     clipped: int = 0,
 ) -> None:
-    """Take in some frames.
+    """Take in a clip, or some frames of one.
 
     Args:
         into: updated in place.
@@ -82,7 +84,8 @@ def stats_update(
     into.error_power += float(np.square(numbers - wanted).sum())
     np.minimum(into.channel_low, words.min(axis=(0, 2)), out=into.channel_low)
     np.maximum(into.channel_high, words.max(axis=(0, 2)), out=into.channel_high)
-    into.histogram += np.bincount(_bins(wanted), minlength=len(into.histogram))
+    sample = wanted[:: -(-wanted.size // SAMPLE_WORDS)]  # whole frames, evenly spaced
+    into.histogram += np.bincount(_bins(sample), minlength=len(into.histogram))
 
 
 def percentile_log2(stats: TensorStats, percent: float) -> float | None:

@@ -125,4 +125,5 @@ def sensitivity_title(profile: Profile, changes: Sequence[Change]) -> str:
 
 def _data(profile: Profile, frames: int) -> str:
     """Synthetic data is called so."""
-    return f"{profile.graph}: {frames} frames{' of synthetic data' if profile.synthetic else ''}"
+    kind = "synthetic data " if profile.synthetic else ""
+    return f"{profile.graph} on {kind}{profile.data}, {frames} frames"

@@ -12,10 +12,12 @@ from stgcn_ref.commands.info import InfoSettings, info
 from stgcn_ref.commands.predict import PredictSettings, predict
 from stgcn_ref.commands.settings import add_command
 from stgcn_ref.commands.train import TrainSettings, train
+from stgcn_ref.profile_command import profile_command
 
 app = typer.Typer(add_completion=False, no_args_is_help=True, help=__doc__)
 data_app = typer.Typer(no_args_is_help=True, help="Recordings.")
 app.add_typer(data_app, name="data")
+app.command("profile")(profile_command)
 
 add_command(app, "train", TrainSettings, train)
 add_command(app, "evaluate", EvaluateSettings, evaluate)

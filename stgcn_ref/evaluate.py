@@ -102,11 +102,6 @@ def evaluate_clips(net: Net, ds: RecognitionSet) -> RecognitionScores:
     return score_clips(class_scores(net, ds), [clip.label for clip in ds.clips])
 
 
-def as_batch(words: npt.NDArray[np.int32]) -> Tensor:
-    """Words (T, C, V) or (T, C, V, M) as a batch of one, channels in front of time."""
-    return torch.from_numpy(words.swapaxes(0, 1).copy())[None]
-
-
 def device_of(net: nn.Module) -> torch.device:
     """Where a network's parameters are, and its input must be."""
     return next(net.parameters()).device
