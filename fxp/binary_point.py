@@ -6,6 +6,9 @@
 - `percentile`: the same for the values between the percentiles 0.01 and 99.99 of the sample.
 - `mse`: the least squared error of the sample among the format of `max` and those finer by up to
   five bits (they clip); a tie goes to the larger range.
+- `kl`: among the same formats the least Kullback-Leibler divergence from a histogram of the sample
+  to what the format makes of it: a word's share spread evenly over the bins that are cast to it
+  (Migacz, "8-bit inference with TensorRT", 2017). Coarse steps and clipping both blur the shape.
 
 A range below `2**-24` is never chosen, and all zeros get the range 1: finer steps would only widen
 accumulators.
@@ -21,10 +24,11 @@ import numpy as np
 from fxp.cast import FloatArray, IntArray, dequantise, quantise
 from fxp.qformat import Cast, Overflow, QFormat, Rounding
 
-Calibrator = Literal["max", "percentile", "mse"]
+Calibrator = Literal["max", "percentile", "mse", "kl"]
 
 PERCENTILE = 99.99
-MSE_BITS = 5  # how much finer than `max` the candidates of `mse` get
+MSE_BITS = 5  # how much finer than `max` the candidates of `mse` and `kl` get
+HISTOGRAM_BINS = 2048
 FINEST_RANGE_BITS = 24  # no format's range is below 2**-24
 _NEAREST = {
     Rounding.RND,
@@ -70,6 +74,8 @@ def choose_frac_bits(
             return finest_frac_bits(low, high, word)
         case "mse":
             return _least_error(sample, finest_frac_bits(lo, hi, word), word)
+        case "kl":
+            return _least_divergence(sample, finest_frac_bits(lo, hi, word), word)
         case _:
             assert_never(calibrator)
 
@@ -112,6 +118,31 @@ def _least_error(sample: FloatArray, coarsest: IntArray, word: Word) -> IntArray
     errors = [squared_error(sample, frac_bits, word) for frac_bits in candidates]
     best: IntArray = coarsest + np.argmin(errors, axis=0)
     return np.minimum(best, _finest_allowed(word))
+
+
+def _least_divergence(sample: FloatArray, coarsest: IntArray, word: Word) -> IntArray:
+    """The F of least divergence in coarsest..coarsest+MSE_BITS, the first of equals."""
+    best = coarsest.copy()
+    for group, values in enumerate(sample):
+        if values.min() == values.max():
+            continue
+        counts, edges = np.histogram(values, HISTOGRAM_BINS)
+        filled = counts > 0
+        centres, shares = (edges[:-1] + edges[1:])[filled] / 2, counts[filled] / counts.sum()
+        found = [
+            divergence(centres, shares, int(coarsest[group]) + extra, word)
+            for extra in range(MSE_BITS + 1)
+        ]
+        best[group] += int(np.argmin(found))
+    return np.minimum(best, _finest_allowed(word))
+
+
+def divergence(centres: FloatArray, shares: FloatArray, frac_bits: int, word: Word) -> float:
+    """Kullback-Leibler divergence, in nats, of a histogram's filled bins from its cast form."""
+    words = quantise(np.ldexp(centres, frac_bits), word.at(0))
+    _, group = np.unique(words, return_inverse=True)
+    spread = np.bincount(group, shares) / np.bincount(group)
+    return float((shares * np.log(shares / spread[group])).sum())
 
 
 def squared_error(sample: FloatArray, frac_bits: IntArray, word: Word) -> FloatArray:

@@ -208,8 +208,8 @@ def compile_graph(graph: Graph) -> Plan:
         GraphError: the graph breaks a rule of the IR, or an accumulator could exceed
             `graph.accumulator_bits` for some input.
     """
-    certify(graph)
     signals = analyse(graph)
+    certify(graph, signals)
     timing = timings(graph)
     last_reader = {name: node.name for node in graph.nodes for name in operands(node)}
     stages = {}

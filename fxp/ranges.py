@@ -7,7 +7,7 @@ and, node by node, tight: no accumulator of a certified graph overflows, whateve
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import accumulate
 from typing import Any, TypeAlias, assert_never
@@ -86,15 +86,19 @@ def analyse(graph: Graph) -> dict[str, Signal]:
     return signals
 
 
-def certify(graph: Graph) -> dict[str, int]:
+def certify(graph: Graph, signals: Mapping[str, Signal] | None = None) -> dict[str, int]:
     """The width in bits, sign included, that each value needs, by name.
+
+    Args:
+        graph: any graph.
+        signals: what `analyse` gave for it, where that is at hand.
 
     Raises:
         GraphError: the graph breaks a rule of the IR, an accumulator could exceed
             `graph.accumulator_bits` for some input, or a sum inside a node `MAX_INNER_BITS`.
     """
     widths: dict[str, int] = {}
-    signals = analyse(graph)
+    signals = analyse(graph) if signals is None else signals
     for node in graph.nodes:
         inside = inner_bits(node, [signals[name] for name in operands(node)])
         if inside > MAX_INNER_BITS:

@@ -149,6 +149,23 @@ class LayerBits(Spec):
     stream_bits: WordBits | None = None
 
 
+WeightRounding = Literal["nearest", "gptq", "adaround"]
+
+
+class Repair(Spec):
+    """What is done after calibration, on calibration recordings (`fxp.ptq`).
+
+    `equalise`: scale channels between pairs of layers; `search`: how often all binary points are
+    gone through, each chosen by what it does to the logits; `rounding`: how weights of convolutions
+    are rounded; `bias`: correct the mean of every accumulator with a bias.
+    """
+
+    equalise: bool = False
+    search: Annotated[int, Field(ge=0, le=8)] = 0
+    rounding: WeightRounding = "nearest"
+    bias: bool = False
+
+
 class QuantSpec(Spec):
     """Widths, rounding and calibration of the integer network; `frac_bits` come from calibration.
 
@@ -173,7 +190,8 @@ class QuantSpec(Spec):
     weight_granularity: Literal["tensor", "channel"] = "tensor"
     rounding: Rounding = Rounding.RND
     overflow: Overflow = Overflow.SAT
-    calibrator: Literal["max", "percentile", "mse"] = "mse"
+    calibrator: Literal["max", "percentile", "mse", "kl"] = "mse"
+    repair: Repair = Repair()
     fold: Literal["weights", "affine"] = "weights"
     unsigned_relu: bool = False
     accumulator_bits: Annotated[int, Field(ge=8, le=63)] = 48

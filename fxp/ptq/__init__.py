@@ -1,0 +1,1 @@
+"""Post-training repair: what can still be done for an integer network without training it."""

@@ -1,0 +1,58 @@
+"""From a float network to the best integer network that needs no training."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+
+from fxp.calibrate import calibrate
+from fxp.errors import InputError
+from fxp.floatnet import FloatNet
+from fxp.ir import Graph, IntArray
+from fxp.lower import lower
+from fxp.ptq.equalise import MOST_BITS, equalise
+from fxp.ptq.reference import observe, reference, widened
+from fxp.ptq.repair import mend
+from fxp.ptq.search import search_formats
+from fxp.ranges import certify
+from fxp.spec import QuantSpec, Repair
+
+
+def quantise(
+    net: FloatNet, quant: QuantSpec, clips: Sequence[IntArray] = (), name: str = ""
+) -> Graph:
+    """The integer network of `net`, repaired as `quant.repair` says; every accumulator certified.
+
+    In this order: equalisation (and observations taken anew), calibration, search of the formats,
+    rounding of the weights with correction of the biases.
+
+    Args:
+        net: the float network with its observations.
+        quant: widths, calibrator, repair.
+        clips: calibration words, int64 (T, C, V) each; needed for a repair.
+        name: of the graph.
+
+    Raises:
+        InputError: a repair without clips, or as `fxp.calibrate.calibrate`.
+        GraphError: an accumulator could exceed `quant.accumulator_bits`.
+    """
+    repair = quant.repair
+    if repair == Repair():
+        graph = lower(net, calibrate(net, quant), name)
+        certify(graph)
+        return graph
+    if not clips:
+        raise InputError("`repair` needs calibration recordings")
+    wide = reference(net, quant.input_bits)
+    if repair.equalise:
+        equal, changed = equalise(net)
+        if changed:
+            observed = observe(equal, reference(widened(equal, MOST_BITS), quant.input_bits), clips)
+            net = replace(equal, observations=observed)
+    formats = calibrate(net, quant)
+    if repair.search:
+        formats = search_formats(net, formats, wide, clips, repair.search).formats
+    net = mend(net, formats, wide, clips, repair.rounding, repair.bias)
+    graph = lower(net, formats, name)
+    certify(graph)
+    return graph
