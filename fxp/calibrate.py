@@ -24,6 +24,7 @@ from fxp.ir import (
     Argmax,
     ClipMean,
     Conv,
+    Flatten,
     Graph,
     GraphProduct,
     Input,
@@ -153,7 +154,7 @@ def _unit_scale_bits(
     """The k of a scale `2**k`: enough fractional bits for the bias, and no more."""
     nodes = {other.name: other for other in graph.nodes}
     source = nodes[node.x]
-    while isinstance(source, TemporalSum):
+    while isinstance(source, TemporalSum | Flatten):
         source = nodes[source.x]
     needed = max(casts[reader.name].to.frac_bits for reader in readers[node.name])
     most = QFormat(32, 0).word_bits - 2
@@ -189,6 +190,7 @@ def _constant_bits(node: Node, quant: QuantSpec) -> int:
             Input()
             | TemporalSum()
             | Add()
+            | Flatten()
             | JointMean()
             | ClipMean()
             | LayerNorm()
@@ -202,8 +204,12 @@ def _constant_bits(node: Node, quant: QuantSpec) -> int:
 
 
 def _readers(graph: Graph) -> dict[str, list[Node]]:
+    """What reads each value; what reads a flattened value reads the value itself."""
     readers: dict[str, list[Node]] = {node.name: [] for node in graph.nodes}
-    for node in graph.nodes:
+    for node in reversed(graph.nodes):
+        if isinstance(node, Flatten):
+            readers[node.x] += readers[node.name]
+            continue
         for name in operands(node):
             readers[name].append(node)
     return readers

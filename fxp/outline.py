@@ -27,6 +27,7 @@ from fxp.ir import (
     Argmax,
     ClipMean,
     Conv,
+    Flatten,
     Graph,
     GraphProduct,
     Input,
@@ -128,6 +129,7 @@ def parameter_shapes(graph: Graph) -> dict[str, tuple[int, ...]]:
                 Input()
                 | TemporalSum()
                 | Add()
+                | Flatten()
                 | JointMean()
                 | ClipMean()
                 | LayerNorm()
@@ -154,6 +156,7 @@ def constant_key(node: Node) -> str | None:
             Input()
             | TemporalSum()
             | Add()
+            | Flatten()
             | JointMean()
             | ClipMean()
             | LayerNorm()

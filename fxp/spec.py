@@ -115,8 +115,7 @@ class ArchSpec(Spec):
         for key, values, wanted in uniform:
             if set(values) != {wanted}:
                 raise ValueError(
-                    f"`{key}` of family {family} must be {wanted} in all layers, "
-                    f"got {list(values)}"
+                    f"`{key}` of family {family} must be {wanted} in all layers, got {list(values)}"
                 )
         return self
 
