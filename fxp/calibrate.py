@@ -24,6 +24,7 @@ from fxp.ir import (
     Argmax,
     ClipMean,
     Conv,
+    Flatten,
     Graph,
     GraphProduct,
     Input,
@@ -170,7 +171,7 @@ def _unit_scale_bits(node: Node, wiring: _Wiring, casts: Mapping[str, Cast]) -> 
     """The k of a scale `2**k`: enough fractional bits for the bias, and no more."""
     (operand,) = operands(node)
     source = wiring.nodes[operand]
-    while isinstance(source, TemporalSum):
+    while isinstance(source, TemporalSum | Flatten):
         source = wiring.nodes[source.x]
     needed = max(casts[reader.name].to.frac_bits for reader in wiring.readers[node.name])
     most = QFormat(32, 0).word_bits - 2
@@ -211,6 +212,7 @@ def _constant_bits(node: Node, quant: QuantSpec) -> int:
             Input()
             | TemporalSum()
             | Add()
+            | Flatten()
             | JointMean()
             | ClipMean()
             | LayerNorm()
@@ -224,8 +226,12 @@ def _constant_bits(node: Node, quant: QuantSpec) -> int:
 
 
 def _wiring(graph: Graph) -> _Wiring:
+    """What reads each value; what reads a flattened value reads the value itself."""
     readers: dict[str, list[Node]] = {node.name: [] for node in graph.nodes}
-    for node in graph.nodes:
+    for node in reversed(graph.nodes):
+        if isinstance(node, Flatten):
+            readers[node.x] += readers[node.name]
+            continue
         for name in operands(node):
             readers[name].append(node)
     return _Wiring({node.name: node for node in graph.nodes}, readers)

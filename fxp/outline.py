@@ -29,6 +29,7 @@ from fxp.ir import (
     Argmax,
     ClipMean,
     Conv,
+    Flatten,
     Graph,
     GraphProduct,
     Input,
@@ -108,6 +109,7 @@ def parameter_shapes(graph: Graph) -> dict[str, tuple[int, ...]]:
                 Input()
                 | TemporalSum()
                 | Add()
+                | Flatten()
                 | JointMean()
                 | ClipMean()
                 | LayerNorm()
@@ -134,6 +136,7 @@ def constant_key(node: Node) -> str | None:
             Input()
             | TemporalSum()
             | Add()
+            | Flatten()
             | JointMean()
             | ClipMean()
             | LayerNorm()
