@@ -16,6 +16,7 @@ import numpy as np
 
 from fxp.binary_point import Word, choose_frac_bits, finest_frac_bits
 from fxp.cast import FloatArray
+from fxp.draft import INPUT_NORM
 from fxp.errors import InputError
 from fxp.floatnet import FloatNet
 from fxp.ir import (
@@ -38,7 +39,7 @@ from fxp.ir import (
     layer_of,
     operands,
 )
-from fxp.outline import INPUT_NORM, constant_key, folding_norms, outline
+from fxp.outline import constant_key, folding_norms, outline
 from fxp.qformat import Cast, QFormat
 from fxp.spec import ArchSpec, QuantSpec
 

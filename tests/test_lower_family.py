@@ -87,7 +87,9 @@ def test_simulator_equals_the_oracle_in_every_word(arch: ArchSpec) -> None:
             assert np.array_equal(joined, found[name]), name
 
 
-@pytest.mark.parametrize("name", ["rtstgcn-layernorm", "costgcn-published", "stgcn", "msgcn"])
+@pytest.mark.parametrize(
+    "name", ["rtstgcn-layernorm", "costgcn-published", "stgcn", "tcn", "msgcn"]
+)
 def test_golden_bundle(name: str, tmp_path: Path) -> None:
     net, x = exported(VARIANTS[name])
     write_bundle(lowered(net, 6, 9), as_joints(x)[:4], tmp_path / "golden")
