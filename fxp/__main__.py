@@ -11,7 +11,7 @@ from fxp.clip_files import read_clip
 from fxp.console import run as run_app
 from fxp.errors import InputError
 from fxp.golden import file_sha256, write_bundle
-from fxp.ir import Argmax, Input, Node, Requantise, lookaheads, operands
+from fxp.ir import Argmax, Flatten, Input, Node, Requantise, lookaheads, operands
 from fxp.memories import Ground, ground_of, settings_for
 from fxp.node_fields import kind_of
 from fxp.profile_command import profile_command
@@ -139,7 +139,7 @@ def verify(
 def _row(node: Node, ground: Ground) -> tuple[object, ...]:
     signal, (word_bits, signed) = ground.signals[node.name], ground.formats[node.name]
     low, high = min(signal.frac_bits), max(signal.frac_bits)
-    is_sum = not isinstance(node, Input | Requantise | Argmax)
+    is_sum = not isinstance(node, Input | Flatten | Requantise | Argmax)
     return (
         node.name,
         kind_of(node),
