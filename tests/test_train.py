@@ -16,8 +16,6 @@ from stgcn_ref.recipe import Augmentation
 from stgcn_ref.train import Run, train
 from tests.training import ARCH, RECIPE, changed, cloned, same, toy
 
-torch.set_num_threads(1)
-
 
 def test_training_learns_and_reports() -> None:
     seen: list[tuple[int, int]] = []

@@ -11,6 +11,8 @@ from stgcn_ref.datasets.clips import Clip, Dataset
 from stgcn_ref.datasets.recognition import RecognitionSet
 from stgcn_ref.recipe import TrainRecipe
 
+torch.set_num_threads(1)
+
 _BASE: dict[str, object] = {"skeleton": "hugadb", "in_channels": 6, "classes": 3}
 
 ARCH = ArchSpec.model_validate({**_BASE, "embedding": 4, "channels": (6,), "window": (2,)})
