@@ -9,6 +9,7 @@ import typer
 
 from fxp.clip_files import read_clip
 from fxp.console import run as run_app
+from fxp.diff_command import diff_command
 from fxp.errors import InputError
 from fxp.golden import file_sha256, write_bundle
 from fxp.ir import Argmax, Flatten, Input, Node, Requantise, lookaheads, operands
@@ -25,6 +26,7 @@ OUTPUTS_KIND = "fxp-outputs"
 
 app = typer.Typer(add_completion=False, no_args_is_help=True, help=__doc__)
 app.command("profile")(profile_command)
+app.command("diff")(diff_command)
 
 Net = Annotated[Path, typer.Argument(metavar="NET", help="Model file of an integer network.")]
 Clip = Annotated[

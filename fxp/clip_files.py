@@ -8,8 +8,10 @@ from __future__ import annotations
 import zipfile
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 
 from fxp.bundle import open_bundle, read_value
 from fxp.errors import InputError
@@ -27,15 +29,20 @@ def read_clip(path: Path, graph: Graph) -> IntArray:
         InputError: the file is missing, truncated or no plain array, or the array cannot be the
             input of the graph; the line names the file.
     """
-    try:
-        words = np.lib.format.open_memmap(path, mode="r")  # checks the size before it reads
-        return check_clip(graph, words)
-    except FileNotFoundError:
-        raise InputError(f"{path}: no such file") from None
-    except InputError as error:
-        raise InputError(f"{path}: {error}") from None
-    except _DAMAGE as error:
-        raise InputError(f"{path}: not a readable .npy file ({_reason(error)})") from None
+    return _checked(_array(path), graph, str(path))
+
+
+def read_array(path: Path) -> IntArray:
+    """Integers of any shape in a `.npy` file, int64.
+
+    Raises:
+        InputError: the file is missing, truncated or no plain array, or does not hold integers that
+            fit 64 bits.
+    """
+    array = _array(path)
+    if array.dtype.kind not in "iu" or array.dtype == np.uint64:
+        raise InputError(f"{path}: integers of at most 64 bits are needed, got {array.dtype}")
+    return array.astype(np.int64)
 
 
 def read_clips(path: Path, graph: Graph) -> Iterator[tuple[str, IntArray]]:
@@ -52,6 +59,16 @@ def read_clips(path: Path, graph: Graph) -> Iterator[tuple[str, IntArray]]:
         yield from _archive(path, graph)
     else:
         yield path.name, read_clip(path, graph)
+
+
+def _array(path: Path) -> npt.NDArray[Any]:
+    try:
+        array = np.lib.format.open_memmap(path, mode="r")  # checks the size before it reads
+        return np.asarray(array)
+    except FileNotFoundError:
+        raise InputError(f"{path}: no such file") from None
+    except _DAMAGE as error:
+        raise InputError(f"{path}: not a readable .npy file ({_reason(error)})") from None
 
 
 def _archive(path: Path, graph: Graph) -> Iterator[tuple[str, IntArray]]:
@@ -72,7 +89,7 @@ def _archive(path: Path, graph: Graph) -> Iterator[tuple[str, IntArray]]:
         raise InputError(f"{path}: not a readable .npz file ({_reason(error)})") from None
 
 
-def _checked(words: IntArray, graph: Graph, where: str) -> IntArray:
+def _checked(words: npt.NDArray[Any], graph: Graph, where: str) -> IntArray:
     try:
         return check_clip(graph, words)
     except InputError as error:
