@@ -8,6 +8,7 @@ network itself gives (`fxp.causes`).
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import assert_never
 
 import numpy as np
 
@@ -18,6 +19,7 @@ from fxp.ir import (
     Argmax,
     ClipMean,
     Conv,
+    Flatten,
     GraphProduct,
     Input,
     IntArray,
@@ -176,8 +178,13 @@ def _operands(pair: Pair, node: Node, t: int, c: int, v: int) -> list[Operand]:
             return [_operand(node.x, f"[{t}, {c}, :]", x[0][t, c])]
         case ClipMean():
             return [_operand(node.x, f"[:, {c}, {v}]", x[0][:, c, v])]
+        case Flatten():  # joint-major
+            joint, channel = divmod(c, x[0].shape[1])
+            return [_operand(node.x, f"[{t}, {channel}, {joint}]", x[0][t, channel, joint])]
         case LayerNorm():
             return [_operand(node.x, f"[{t}, :, :]", x[0][t])]
+        case _:
+            assert_never(node)
 
 
 def _operand(name: str, place: str, words: IntArray | np.int64) -> Operand:

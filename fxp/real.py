@@ -22,6 +22,7 @@ from fxp.ir import (
     Argmax,
     ClipMean,
     Conv,
+    Flatten,
     Graph,
     GraphProduct,
     Input,
@@ -142,6 +143,8 @@ def _evaluate(
             return np.asarray(main * x[0] + bias)
         case Add():
             return x[0] + x[1]
+        case Flatten():  # joint-major: (T, C, V) -> (T, V * C, 1)
+            return x[0].transpose(0, 2, 1).reshape(len(x[0]), -1, 1)
         case JointMean():
             reciprocal = constants.get(f"{node.name}.reciprocal", 1 / x[0].shape[2])
             return np.asarray(x[0].sum(axis=2, keepdims=True) * reciprocal)

@@ -16,6 +16,7 @@ from fxp.ir import (
     Argmax,
     ClipMean,
     Conv,
+    Flatten,
     Graph,
     GraphProduct,
     Input,
@@ -182,6 +183,8 @@ def _kind(node: Node) -> str:
             return "temporal convolution"
         case Add():
             return "sum"
+        case Flatten():
+            return "joints to channels"
         case JointMean():
             return "mean over joints"
         case ClipMean():

@@ -18,8 +18,9 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from fxp.cast import FloatArray, IntArray
+from fxp.draft import INPUT_NORM
 from fxp.floatnet import FloatNet
-from fxp.outline import INPUT_NORM, outline
+from fxp.outline import outline
 
 MOST_BITS = 3  # of a factor: more would only chase channels that are next to dead
 
