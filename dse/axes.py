@@ -17,7 +17,7 @@ from dse.metrics import Metric, metrics_of
 from dse.space import HugadbData, NamedNetwork, NetworkSection, PerLayer, Space
 from fxp.calibrate import nominal_formats
 from fxp.errors import InputError
-from fxp.spec import ArchSpec, QuantSpec, SpecT, load_spec, parse_spec
+from fxp.spec import ArchSpec, QuantSpec, Repair, SpecT, load_spec, parse_spec
 from hw_model.accelerator import Accelerator, load_accelerator
 from stgcn_ref.datasets.clips import MERGES
 from stgcn_ref.recipe import TrainRecipe
@@ -270,15 +270,28 @@ def quant_label(spec: QuantSpec, base: QuantSpec) -> str:
     if stream != spec.activation_bits:
         label += f"s{stream}"
     for key in QuantSpec.model_fields:
-        if key in ("weight_bits", "activation_bits", "stream_bits", "layers"):
+        if key in ("weight_bits", "activation_bits", "stream_bits", "layers", "repair"):
             continue
         if (value := getattr(spec, key)) != getattr(base, key):
             name = "" if isinstance(value, str) else key.removesuffix("_bits")
             label += f" {name}{value}"
+    if spec.repair != base.repair:
+        label += f" {repair_label(spec.repair)}"
     for layer, over in spec.layers.items() if spec.layers != base.layers else ():
         given = over.model_dump(exclude_none=True)
         label += f" {layer}:" + "".join(f"{key[0]}{bits}" for key, bits in given.items())
     return label
+
+
+def repair_label(repair: Repair) -> str:
+    """`equalise+search1+gptq+bias` and the like, `plain` for none."""
+    parts = {
+        "equalise": repair.equalise,
+        f"search{repair.search}": repair.search > 0,
+        repair.rounding: repair.rounding != "nearest",
+        "bias": repair.bias,
+    }
+    return "+".join(name for name, there in parts.items() if there) or "plain"
 
 
 def _accelerators(space: Space, path: Path) -> tuple[Accelerator, ...]:

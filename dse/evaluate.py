@@ -17,20 +17,20 @@ import numpy as np
 from dse.executor import report_share
 from dse.metrics import REFUSED, cost_metrics
 from dse.points import Design, Topology
-from fxp.calibrate import calibrate
 from fxp.errors import InputError
 from fxp.floatnet import Fold, load_floatnet, save_floatnet
 from fxp.ir import Graph
-from fxp.lower import lower
+from fxp.ptq.quantise import quantise
 from fxp.ranges import certify
 from fxp.store import graph_hash, load_arrays, load_graph, save_arrays, save_graph
 from hw_model.accelerator import Accelerator
 from hw_model.blueprint import blueprint
 from hw_model.cost import estimate
-from stgcn_ref.datasets.clips import MERGES, Dataset, LabelArray, held, merged
+from stgcn_ref.datasets.clips import MERGES, Dataset, LabelArray, held, merged, spread
 from stgcn_ref.metrics import argmax_agreement, score
 from stgcn_ref.scoring import predict_integers
 
+CALIBRATION_CLIPS = 16
 LABELS_KIND = "float-labels"
 
 Metrics = dict[str, Any]
@@ -136,7 +136,7 @@ def evaluate_design(context: Context, design: Design) -> Metrics:
     gives its reason under `REFUSED`. Without data, weights are zero and nothing is measured.
     """
     try:
-        graph = build(context.directory, design)
+        graph = build(context, design)
     except InputError as error:
         return {REFUSED: " ".join(str(error).split())}
     metrics: Metrics = {}
@@ -152,8 +152,10 @@ def evaluate_design(context: Context, design: Design) -> Metrics:
     return {**metrics, "graph_hash": graph_hash(graph)}
 
 
-def build(directory: Path, design: Design) -> Graph:
+def build(context: Context, design: Design) -> Graph:
     """The integer network of a design, every accumulator certified.
+
+    What is repaired is so on `CALIBRATION_CLIPS` training recordings, spread evenly over all.
 
     Raises:
         InputError: it cannot be built (the line says why).
@@ -163,8 +165,10 @@ def build(directory: Path, design: Design) -> Graph:
     if design.topology.recipe is None:
         graph = blueprint(design.topology.arch, spec, name)
     else:
-        net = load_floatnet(float_file(directory, design.topology.key, spec.fold))
-        graph = lower(net, calibrate(net, spec), name)
+        assert context.data is not None
+        net = load_floatnet(float_file(context.directory, design.topology.key, spec.fold))
+        clips = spread(context.data[0].clips, CALIBRATION_CLIPS)
+        graph = quantise(net, spec, [clip.x.astype(np.int64) for clip in clips], name)
     certify(graph)
     return graph
 

@@ -27,6 +27,7 @@ from stgcn_ref.training_code import EXPORT_CODE
 INTEGER_CODE = (
     "fxp",
     "fxp.kernels",
+    "fxp.ptq",
     "stgcn_ref.datasets.clips",
     "stgcn_ref.metrics",
     "stgcn_ref.scoring",

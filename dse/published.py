@@ -25,7 +25,7 @@ from fxp.ranges import certify
 from fxp.spec import QuantSpec
 from hw_model.accelerator import Accelerator
 from hw_model.cost import estimate
-from stgcn_ref.datasets.clips import Dataset, LabelArray, dataset_hash
+from stgcn_ref.datasets.clips import Dataset, LabelArray, dataset_hash, spread
 from stgcn_ref.datasets.hugadb import load_hugadb
 from stgcn_ref.metrics import argmax_agreement
 from stgcn_ref.networks import Opened, open_network, standard_widths
@@ -120,8 +120,7 @@ def _lowered(opened: Opened, ds: Dataset, calibration: int, quant: QuantSpec) ->
     from stgcn_ref.export import export
 
     assert not isinstance(opened.net, Graph)
-    chosen = [ds.clips[i * len(ds.clips) // calibration] for i in range(calibration)]
-    clips = tuple({clip.name: clip for clip in chosen}.values())
+    clips = spread(ds.clips, calibration)
     net = export(opened.net, opened.arch, clips, {"data": ds.name}, quant.fold)
     graph = lower(net, calibrate(net, quant))
     certify(graph)

@@ -13,7 +13,7 @@ from fxp.ir import Graph
 from fxp.profile import profile
 from fxp.profile_command import Bits, Net, Out, SensitivityClips, measured, report, widths_of
 from fxp.spec import QuantSpec, parse_spec
-from stgcn_ref.datasets.clips import Dataset
+from stgcn_ref.datasets.clips import Dataset, spread
 from stgcn_ref.datasets.hugadb import load_hugadb
 from stgcn_ref.datasets.synthetic import generate_synthetic
 from stgcn_ref.networks import Family, Opened, open_network
@@ -55,8 +55,7 @@ def profile_command(
     widths = widths_of(sensitivity)
     floats = _floats(reference, family, skeleton, opened.net) if reference else None
     ds = _recordings(opened, data)
-    places = sorted({i * len(ds.clips) // clips for i in range(clips)})
-    chosen = [ds.clips[place].x for place in places]
+    chosen = [clip.x for clip in spread(ds.clips, clips)]
     found = profile(opened.net, chosen, floats, ds.name, ds.synthetic)
     report(found, measured(opened.net, chosen[:sensitivity_clips], widths), out)
 

@@ -11,6 +11,7 @@ import pytest
 from dse.axes import Quant, load_space
 from dse.data import data_hash, load_data
 from dse.evaluate import (
+    CALIBRATION_CLIPS,
     Context,
     build,
     evaluate_design,
@@ -26,8 +27,9 @@ from dse.metrics import COSTS, REFUSED
 from dse.points import Design, Point, expand
 from fxp.floatnet import load_floatnet
 from fxp.oracle import evaluate as define
+from fxp.ptq.quantise import quantise
 from fxp.simulate import compile_graph, predict
-from fxp.spec import QuantSpec
+from fxp.spec import QuantSpec, Repair
 from fxp.store import graph_hash, load_arrays, load_graph
 from hw_model.accelerator import load_accelerator
 from stgcn_ref.datasets.clips import Clip, Dataset
@@ -151,7 +153,7 @@ def test_wide_integers_agree_with_the_float_network(
     found = {}
     for bits in (3, 16):
         design = variant(points[0].design, weight_bits=bits, activation_bits=bits)
-        plan = compile_graph(build(context.directory, design))
+        plan = compile_graph(build(context, design))
         found[bits] = argmax_agreement([predict(plan, clip.x) for clip in train.clips], floats)
     assert found[16] >= 99
     assert found[3] < found[16]
@@ -171,10 +173,25 @@ def test_a_design_that_cannot_be_built_says_why(place: tuple[Context, tuple[Poin
 def test_folds_are_exported_and_built_apart(place: tuple[Context, tuple[Point, ...]]) -> None:
     context, points = place
     graphs = [
-        build(context.directory, variant(points[0].design, fold=fold))
-        for fold in ("weights", "affine")
+        build(context, variant(points[0].design, fold=fold)) for fold in ("weights", "affine")
     ]
     assert graph_hash(graphs[0]) != graph_hash(graphs[1])
+
+
+def test_a_repaired_design_is_mended_on_training_recordings(
+    place: tuple[Context, tuple[Point, ...]],
+) -> None:
+    context, points = place
+    assert context.data is not None
+    design = points[0].design
+    wanted = Repair(rounding="gptq", bias=True)
+    found = build(context, variant(design, weight_bits=4, repair=wanted))
+    spec = design.quant.spec.model_copy(update={"weight_bits": 4, "repair": wanted})
+    net = load_floatnet(float_file(context.directory, design.topology.key, spec.fold))
+    words = [clip.x.astype(np.int64) for clip in context.data[0].clips]
+    assert len(words) <= CALIBRATION_CLIPS
+    assert graph_hash(found) == graph_hash(quantise(net, spec, words))
+    assert graph_hash(found) != graph_hash(build(context, variant(design, weight_bits=4)))
 
 
 def test_prices_are_of_the_kept_network_and_need_its_speed(

@@ -111,6 +111,14 @@ def test_a_label_names_what_differs_from_the_base() -> None:
     assert quant_label(spec, base) == "w8a8 input18 unsigned_reluTrue classifier:w16a12"
 
 
+def test_a_label_names_the_repair() -> None:
+    base = QuantSpec()
+    mended = {"equalise": True, "search": 2, "rounding": "gptq", "bias": True}
+    spec = QuantSpec.model_validate({"weight_bits": 4, "repair": mended})
+    assert quant_label(spec, base) == "w4a8 equalise+search2+gptq+bias"
+    assert quant_label(base, spec) == "w8a8 plain"
+
+
 def test_random_sampling_is_seeded_and_without_repetition(tmp_path: Path) -> None:
     def keys(seed: int, count: int = 10) -> list[str]:
         sampling = {"kind": "random", "count": count, "seed": seed}

@@ -10,7 +10,7 @@ import pytest
 
 from fxp.console import run
 from fxp.spec import ArchSpec, QuantSpec, load_spec
-from fxp.store import save_graph
+from fxp.store import load_graph, save_graph
 from hw_model.blueprint import blueprint
 from stgcn_ref.__main__ import app
 from stgcn_ref.checkpoints import save_checkpoint
@@ -166,12 +166,22 @@ def test_export_and_evaluate_an_integer_network(
     )
     assert code == 0 and "weights 4 bits, operands 8 bits\nstreams 9 bits\n" in out
 
+    plain = load_graph(Path(net))
+    more = ("--bits", "8", "--repair", "gptq,bias", "--clips", "4")
+    code, out, _ = _call(monkeypatch, capsys, "export", files["out"], *more, "--out", net)
+    assert code == 0 and '"rounding": "gptq", "bias": true}\n' in out
+    mended = load_graph(Path(net)).meta["quant"]["repair"]
+    assert mended == {"equalise": False, "search": 0, "rounding": "gptq", "bias": True}
+    assert plain.meta["quant"]["repair"]["rounding"] == "nearest"
+
 
 @pytest.mark.parametrize(
     ("more", "message"),
     [
         (("--bits", "8", "--quant", "q.yaml"), "give --quant, or --bits and --stream-bits"),
         (("--bits", "1"), "--bits 1: key `weight_bits`"),
+        (("--bits", "8", "--repair", "gptq,glue"), "--repair: must be of equalise, search, gptq"),
+        (("--bits", "8", "--repair", "gptq,adaround"), "'adaround' does not go with what stands"),
         (("--family", "msgcn"), "net.fxp: not a torch file"),
         (("--skeleton", "hugadb"), "`--skeleton` is for published checkpoints"),
         ((), "net.fxp: an integer network already"),

@@ -3,26 +3,36 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, ClassVar, Literal
 
+import numpy as np
 import typer
 from pydantic import Field
 
-from fxp.calibrate import calibrate
 from fxp.errors import InputError
 from fxp.files import check_target
 from fxp.ir import Graph
-from fxp.lower import lower
+from fxp.ptq.quantise import quantise
 from fxp.ranges import certify
-from fxp.spec import QuantSpec
+from fxp.spec import QuantSpec, Repair, parse_spec
 from fxp.store import save_graph
 from stgcn_ref.commands.options import DataSettings, NetworkSettings, kind_of
-from stgcn_ref.commands.settings import Count, Integer
+from stgcn_ref.commands.settings import Count, Integer, Names
+from stgcn_ref.datasets.clips import spread
 from stgcn_ref.networks import Opened, standard_widths
 from stgcn_ref.recordings import AnySet
+from stgcn_ref.scoring import AnyClip, integer_input
 
-WIDTHS = ("bits", "stream_bits", "fold", "calibrator")
+WIDTHS = ("bits", "stream_bits", "fold", "calibrator", "repair")
+REPAIRS: dict[str, dict[str, Any]] = {
+    "equalise": {"equalise": True},
+    "search": {"search": 1},
+    "gptq": {"rounding": "gptq"},
+    "adaround": {"rounding": "adaround"},
+    "bias": {"bias": True},
+}
 
 
 class ExportSettings(NetworkSettings):
@@ -43,8 +53,13 @@ class ExportSettings(NetworkSettings):
     fold: Literal["weights", "affine"] | None = Field(
         None, description="Where the scales of the blocks' norms go. Default: weights."
     )
-    calibrator: Literal["max", "percentile", "mse"] | None = Field(
+    calibrator: Literal["max", "percentile", "mse", "kl"] | None = Field(
         None, description="How `frac_bits` are chosen. Default: mse."
+    )
+    repair: Names | None = Field(
+        None,
+        description="What is mended on the recordings: of equalise, search, gptq or adaround, "
+        "bias. Default: nothing.",
     )
     quant: QuantSpec | None = Field(
         None, description="Widths and calibration, in place of --bits and the like."
@@ -60,15 +75,15 @@ def export(given: ExportSettings) -> None:
         raise InputError(f"{given.network}: an integer network already")
     spec = _widths(given, opened)
     ds = given.recordings(opened, "train")
-    count = len(ds.clips)
-    chosen = [ds.clips[i * count // given.clips] for i in range(given.clips)]
-    calibration = tuple({clip.name: clip for clip in chosen}.values())
+    clips: Sequence[AnyClip] = ds.clips
+    calibration = spread(clips, given.clips)
 
     from stgcn_ref.export import export as export_floats
 
     about = _about(given, opened, ds)
     net = export_floats(opened.net, opened.arch, calibration, about, spec.fold)
-    graph = lower(net, calibrate(net, spec), given.network.stem)
+    words = [integer_input(clip).astype(np.int64) for clip in calibration]
+    graph = quantise(net, spec, words, given.network.stem)
     widths = certify(graph)
     save_graph(graph, given.out)
     typer.echo(f"calibrated on {len(calibration)} recordings of {kind_of(ds)}")
@@ -76,6 +91,8 @@ def export(given: ExportSettings) -> None:
     typer.echo(f"streams {spec.stream_bits or spec.activation_bits} bits")
     for layers, over in spec.layers.items():
         typer.echo(f"layers {layers} {json.dumps(over.model_dump(exclude_none=True))}")
+    if spec.repair != Repair():
+        typer.echo(f"repair {json.dumps(spec.repair.model_dump())}")
     typer.echo(f"accumulators {max(widths.values())} bits")
     typer.echo(f"network {given.out}")
 
@@ -99,5 +116,18 @@ def _widths(given: ExportSettings, opened: Opened) -> QuantSpec:
     if given.quant is not None:
         return given.quant
     spec = standard_widths(opened, 8 if given.bits is None else given.bits, given.stream_bits)
-    more = {"fold": given.fold, "calibrator": given.calibrator}
+    repair = _repair(given.repair) if given.repair else None
+    more = {"fold": given.fold, "calibrator": given.calibrator, "repair": repair}
     return spec.model_copy(update={key: value for key, value in more.items() if value})
+
+
+def _repair(names: tuple[str, ...]) -> Repair:
+    """`gptq,bias` and the like as what is meant."""
+    chosen: dict[str, Any] = {}
+    for name in names:
+        if name not in REPAIRS:
+            raise InputError(f"--repair: must be of {', '.join(REPAIRS)}, got {name!r}")
+        if REPAIRS[name].keys() & chosen.keys():
+            raise InputError(f"--repair: {name!r} does not go with what stands before it")
+        chosen |= REPAIRS[name]
+    return parse_spec(Repair, chosen, "--repair")

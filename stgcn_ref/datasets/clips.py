@@ -20,6 +20,7 @@ from fxp.errors import InputError
 if TYPE_CHECKING:
     from stgcn_ref.datasets.recognition import RecognitionSet
 
+Item = TypeVar("Item")
 SetT = TypeVar("SetT", "Dataset", "RecognitionSet")
 WordArray = npt.NDArray[np.int32]
 LabelArray = npt.NDArray[np.int64]
@@ -148,6 +149,12 @@ def split(ds: SetT, train: Iterable[int], valid: Iterable[int]) -> tuple[SetT, S
     if both:
         raise InputError(f"data set {ds.name}: participant {both} is in both train and valid")
     return select(ds, train), select(ds, valid)
+
+
+def spread(items: Sequence[Item], count: int) -> tuple[Item, ...]:
+    """`count` of the items, spread evenly over their order, each once (all, if there are fewer)."""
+    places = sorted({i * len(items) // count for i in range(count)})
+    return tuple(items[place] for place in places)
 
 
 def held(clip: Clip, predictions: npt.ArrayLike) -> LabelArray:
