@@ -270,7 +270,7 @@ def vector(rng: np.random.Generator) -> Graph:
     nodes: list[Node] = [
         Input("input", 3, 4, QFormat(10, 6)),
         Affine(
-            "input_norm", "input", constants(rng, (3, 5), 8, 6), rng.integers(-999, 999, (3, 4))
+            "input_norm", "input", constants(rng, (3, 4), 8, 6), rng.integers(-999, 999, (3, 4))
         ),
         Requantise("input_norm.q", "input_norm", cast(8, 5)),
         Flatten("vector", "input_norm.q"),
