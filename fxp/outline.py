@@ -46,7 +46,7 @@ from fxp.outline_tcn import tcn
 from fxp.skeleton import load_skeleton, partitions
 from fxp.spec import ArchSpec, Residual
 
-RECIPROCAL_SHIFT = 16  # fractional bits of the joint mean's reciprocal
+RECIPROCAL_SHIFT = 16  # fractional bits of the joint mean's reciprocal, of one person
 CLIP_SHIFT = 8  # a clip's mean keeps this many bits below the lsb of the frames'
 # Frames of the input that a clip with one label may have: those of Kinetics and NTU have 300. It
 # decides the width of a clip's sum alone, one bit for each doubling.
@@ -240,7 +240,8 @@ def _residual(draft: Draft, block: _Block) -> str:
 
 def _classifier(draft: Draft, arch: ArchSpec, x: str) -> str:
     """Mean over joints, of ST-GCN over the clip too, and linear classifier."""
-    x = draft.cast(draft.add(JointMean("pool", x, *reciprocal(draft.joints, RECIPROCAL_SHIFT))))
+    shift = RECIPROCAL_SHIFT + (arch.persons - 1).bit_length()  # as exact for several persons
+    x = draft.cast(draft.add(JointMean("pool", x, *reciprocal(draft.joints, shift))))
     if arch.family == "stgcn":
         frames = -(-CLIP_FRAMES // math.prod(arch.stride))
         x = draft.cast(draft.add(ClipMean("clip_pool", x, CLIP_SHIFT, frames)))

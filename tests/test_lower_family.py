@@ -20,7 +20,7 @@ from fxp.node_tables import exp_tables
 from fxp.oracle import evaluate
 from fxp.outline import outline, parameter_shapes
 from fxp.ranges import certify
-from fxp.simulate import compile_graph, run
+from fxp.simulate import compile_graph, initial_state, run, snapshot
 from fxp.spec import ArchSpec, QuantSpec, load_spec
 from fxp.verify import verify_bundle
 from hw_model.accelerator import load_accelerator
@@ -105,6 +105,33 @@ def test_cost(arch: ArchSpec) -> None:
     assert found.macs_dense == trained.macs_dense > 0
 
 
+@every_variant
+def test_shapes_of_the_state(arch: ArchSpec) -> None:
+    """What is kept between frames, from the architecture alone."""
+    graph = blueprint(arch, QuantSpec())
+    found = snapshot(plan := compile_graph(graph), initial_state(plan))
+    joints = (1 if arch.family == "tcn" else arch.persons * 6,)
+    for i, channels in enumerate(arch.channels):
+        window, dilation, name = arch.window[i], arch.dilation[i], f"block{i}"
+        span = (window - 1) * dilation + 1
+        match arch.family:
+            case "rtstgcn":
+                assert found[f"{name}.sum.fifo"].shape == (window * dilation, channels, *joints)
+                assert found[f"{name}.sum.accumulator"].shape == (dilation, channels, *joints)
+            case "tcn":
+                entering = (arch.embedding, *arch.channels)[i]
+                assert found[f"{name}.tconv.history"].shape == (span, entering, 1)
+            case _:
+                assert found[f"{name}.tconv.history"].shape == (span, channels, *joints)
+        lines = [key for key in found if key.startswith(f"{name}.add.delay_")]
+        ahead = {"rtstgcn": 0, "tcn": window // 2 * dilation}.get(arch.family, (span - 1) // 2)
+        assert bool(lines) == (arch.residuals[i] != "none" and ahead > 0)
+    if arch.family == "stgcn":
+        assert found["clip_pool.accumulator"].shape == (1, arch.channels[-1], 1)
+    if arch.family == "tcn":
+        assert found["stem.history"].shape == (arch.window[0], 6 * 6, 1)
+
+
 def test_tables_are_those_of_the_operands_format() -> None:
     net, _ = exported(small_msgcn())
     graph = lowered(net, 8, 12)
@@ -161,6 +188,18 @@ def test_cost_of_published_stgcn() -> None:
     assert found.fits
 
 
+def test_cost_of_published_tcn() -> None:
+    arch = load_spec(ArchSpec, EXAMPLES / "ntu_tcn.yaml")
+    found = estimate(blueprint(arch, QuantSpec()), load_accelerator("pynq-z2"))
+    inputs, outputs = (64, *arch.channels), arch.channels
+    pairs = list(zip(inputs, outputs, strict=False))
+    expected = 8 * 75 * 64 + 256 * 60 + sum(8 * a * b + (a * b if a != b else 0) for a, b in pairs)
+    assert found.macs_dense == expected == 1_831_424
+    # 4 of 8 taps lie ahead: the stem's, and nine layers' at their dilations
+    assert max(lookaheads(outline(arch)).values()) == 4 * (1 + sum(arch.dilation))
+    assert found.fits
+
+
 def test_cost_of_the_released_network() -> None:
     arch = load_spec(ArchSpec, EXAMPLES / "hugadb_msgcn.yaml")
     graph = outline(arch)
@@ -172,18 +211,6 @@ def test_cost_of_the_released_network() -> None:
     found = estimate(blueprint(arch, QuantSpec(stream_bits=12)), load_accelerator("pynq-z2"))
     static = 6 * (6 * 64 + 10 * 192 * 64) + 10 * 3 * 36 * 64 + 64 * 12 + 3 * 2 * 12 * 64
     assert found.macs_dense == static + (60 + 30) * 64 * 64 * 3
-
-
-def test_rules_of_an_architecture() -> None:
-    assert small_msgcn(window=(3, 3)) == small_msgcn()
-    for over, message in (
-        ({"channels": (4, 8)}, "`channels` of family msgcn must be 4 in all layers"),
-        ({"window": (3, 5)}, "`window` of family msgcn must be 3 in all layers"),
-        ({"refinements": -1}, "refinements"),
-        ({"family": "costgcn"}, "`refinements` is of family msgcn alone, not of costgcn"),
-    ):
-        with pytest.raises(ValueError, match=message):
-            small_msgcn(**over)
 
 
 def test_widths_of_layer_norm() -> None:

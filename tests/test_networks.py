@@ -19,14 +19,15 @@ from fxp.spec import ArchSpec, QuantSpec
 from fxp.store import save_graph
 from stgcn_ref.checkpoints import save_checkpoint
 from stgcn_ref.datasets.clips import Dataset
+from stgcn_ref.datasets.recognition import RecognitionSet
 from stgcn_ref.export import export
 from stgcn_ref.models.msgcn import MSGCN
-from stgcn_ref.networks import open_network, standard_widths
+from stgcn_ref.networks import Told, open_network, standard_widths
 from stgcn_ref.preparation import PreparationSpec
 from stgcn_ref.scoring import check_fit, score_steps
 from tests.families import graph
-from tests.networks import clip, random_model, small_arch, small_msgcn
-from tests.published_states import msgcn_state
+from tests.networks import as_read, clip, random_model, small_arch, small_msgcn
+from tests.published_states import msgcn_state, rtstgcn_state, stgcn_reference, stgcn_state
 
 ARCH = small_msgcn(skeleton="hugadb-msgcn", normalisation="column")
 
@@ -139,3 +140,55 @@ def test_last_frames_are_dropped_on_demand() -> None:
         labels[-1] = 1
     assert score_steps(ds, wrong_at_the_end).frame_accuracy == pytest.approx(100 * 152 / 155)
     assert score_steps(ds, wrong_at_the_end, drop_last=True).frame_accuracy == 100
+
+
+def test_published_network_of_clips(tmp_path: Path) -> None:
+    """From the authors' tensors to one integer label a clip."""
+    state = stgcn_state(graph("ntu"), (4, 6), (1, 2))
+    torch.save(state, tmp_path / "net.pt")
+    opened = open_network(tmp_path / "net.pt", "stgcn", told=Told(frac_bits=(10, 10, 10)))
+    assert (opened.arch.skeleton, opened.arch.persons, opened.ids) == ("ntu", 2, "dense")
+    clips = tuple(
+        clip(opened.arch, frames, seed, f"c{seed}") for seed, frames in enumerate((40, 33))
+    )
+    ds = RecognitionSet("words", "ntu", tuple("abcde"), 30.0, clips, synthetic=True)
+    labels = opened.predict(opened.fitted(ds))
+    for recording, label in zip(clips, labels, strict=True):
+        measured = as_read(recording.x).float() / 1024
+        assert label.tolist() == stgcn_reference(state, measured, (1, 2)).argmax(dim=1).tolist()
+    assert not isinstance(opened.net, Graph)
+    floats = export(opened.net, opened.arch, clips)
+    widths = standard_widths(opened, 16)
+    save_graph(lower(floats, calibrate(floats, widths)), tmp_path / "net.fxp")
+    again = open_network(tmp_path / "net.fxp")
+    assert [x.tolist() for x in again.predict(again.fitted(ds))] == [x.tolist() for x in labels]
+    with pytest.raises(
+        InputError, match=r"\(stgcn\) gives one label a clip of 2 persons, it has on"
+    ):
+        again.fitted(dataset(ARCH))
+    three = open_network(tmp_path / "net.pt", "stgcn", told=Told(persons=3))
+    with pytest.raises(
+        InputError, match="a clip of 3 persons, it has one label a clip of 2 persons"
+    ):
+        three.fitted(ds)
+
+
+def test_published_network_of_frames_with_layer_norm(tmp_path: Path) -> None:
+    torch.save(rtstgcn_state(graph(), (4, 6), (1, 2)), tmp_path / "net.pt")
+    told = Told(window=(3, 4), dilations=(1, 2))
+    opened = open_network(tmp_path / "net.pt", "rtstgcn", told=told)
+    assert (opened.arch.norm, opened.arch.window) == ("layer", (3, 4))
+    assert opened.arch.dilation == (1, 2) and not isinstance(opened.net, Graph)
+    clips = dataset(opened.arch).clips
+    floats = export(opened.net, opened.arch, clips)
+    made = lower(floats, calibrate(floats, standard_widths(opened, 16)))
+    found = replace(opened, net=made).predict(dataset(opened.arch))
+    wanted = opened.predict(dataset(opened.arch))
+    assert np.mean(np.concatenate(found) == np.concatenate(wanted)) > 0.97
+    for other, keys, message in (
+        ("rtstgcn", {}, "`window` is needed: no tensor tells it"),
+        ("rtstgcn", {"strides": (1, 1)}, "keyword `strides` is none of family rtstgcn"),
+        ("rtstgcn", {"persons": 2}, "keyword `persons` is none of family rtstgcn"),
+    ):
+        with pytest.raises(InputError, match=message):
+            open_network(tmp_path / "net.pt", other, told=Told(**keys))

@@ -137,7 +137,7 @@ def test_chain_of_stgcn() -> None:
         node = nodes[name]  # the frame rate does
         assert isinstance(node, TemporalConv) and node.weight.raw.shape == shape
         assert (node.stride, node.lookahead) == (2, 0)
-    assert nodes["pool"] == JointMean("pool", "block3.add.q", 5461, 16)  # 2**16 / 12
+    assert nodes["pool"] == JointMean("pool", "block3.add.q", 10923, 17)  # 2**17 / 12
     assert nodes["clip_pool"] == ClipMean("clip_pool", "pool.q", 8, 256)  # 1024 frames / 4
     values = describe(graph)
     assert (values["input"].joints, values["block3.add"].period) == (12, 4)
