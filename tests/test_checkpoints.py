@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any, Literal
 
 import numpy as np
 import pytest
@@ -14,6 +15,7 @@ from stgcn_ref import checkpoints
 from stgcn_ref.checkpoints import (
     KIND,
     Watch,
+    load,
     load_checkpoint,
     read_header,
     save_checkpoint,
@@ -22,9 +24,15 @@ from stgcn_ref.checkpoints import (
 )
 from stgcn_ref.datasets.clips import Dataset, split
 from stgcn_ref.datasets.synthetic import generate_synthetic
+from stgcn_ref.datasets.synthetic_recognition import generate_synthetic_recognition
+from stgcn_ref.models.build import build
+from stgcn_ref.models.stgcn import STGCN
 from stgcn_ref.recipe import TrainRecipe
 from stgcn_ref.train import Epoch
+from tests.families import graph
 from tests.networks import random_model, small_arch
+from tests.published_states import msgcn_state, rtstgcn_state, stgcn_state
+from tests.training import AHEAD, CLIP_ARCH, of_subjects, same
 
 RECIPE = TrainRecipe(epochs=3, batch=4, segment=64)
 
@@ -117,6 +125,80 @@ def test_tensors_must_be_the_architectures(change, reason: str, tmp_path: Path) 
     save_arrays(path, kept, arrays)
     with pytest.raises(InputError, match=f"n.ckpt: {reason}"):
         load_checkpoint(path)
+
+
+def test_one_function_loads_own_and_published_networks(tmp_path: Path) -> None:
+    arch, path = small_arch(), tmp_path / "n.ckpt"
+    net = random_model(arch, seed=2)
+    save_checkpoint(net, arch, path, {})
+    x = torch.randn(2, 6, 15, 6)
+    for found in (load(path), load(str(path), "own"), load(path, skeleton="hugadb")):
+        assert not found.training
+        with torch.no_grad():
+            assert torch.equal(found(x), net(x))
+    with pytest.raises(InputError, match=r"n\.ckpt: `skeleton` is hugadb, not ntu"):
+        load(path, skeleton="ntu")
+    with pytest.raises(InputError, match=r"n\.ckpt: keyword `window` is for published networks"):
+        load(path, window=3)
+    with pytest.raises(InputError, match=r"n\.ckpt"):  # no state dict
+        load(path, "msgcn")
+
+
+@pytest.mark.parametrize(
+    ("family", "state", "hyper", "shape", "expected"),
+    [
+        ("stgcn", stgcn_state(graph(), (4, 6), (1, 2)), {}, (2, 3, 12, 6, 2), (2, 5)),
+        ("msgcn", msgcn_state(graph(), 2, 1), {}, (2, 3, 12, 6), (2, 5, 12)),
+        (
+            "rtstgcn",
+            rtstgcn_state(graph(), (4, 6), (1, 1)),
+            {"window": 3, "dilations": 1},
+            (2, 3, 12, 6),
+            (2, 5, 12),
+        ),
+    ],
+)
+def test_published_networks_give_labels_of_clips_or_frames(
+    family: Literal["stgcn", "msgcn", "rtstgcn"],
+    state: dict[str, torch.Tensor],
+    hyper: dict[str, Any],
+    shape: tuple[int, ...],
+    expected: tuple[int, ...],
+    tmp_path: Path,
+) -> None:
+    torch.save(state, tmp_path / "n.pt")
+    net = load(tmp_path / "n.pt", family, **hyper)
+    assert not net.training
+    with torch.no_grad():
+        assert net(torch.randn(shape)).shape == expected
+
+
+@pytest.mark.parametrize("name", AHEAD)
+def test_every_family_has_checkpoints(name: str, tmp_path: Path) -> None:
+    torch.manual_seed(0)
+    net = build(AHEAD[name]).eval()
+    save_checkpoint(net, AHEAD[name], tmp_path / "n.ckpt", {})
+    found = load_checkpoint(tmp_path / "n.ckpt")
+    assert same(found.state_dict(), net.state_dict())
+
+
+def test_clip_labels_are_trained_once_too(tmp_path: Path) -> None:
+    ds = generate_synthetic_recognition(0, 2, 6, 20)
+    sets = of_subjects(ds, 1), of_subjects(ds, 2)
+    recipe = TrainRecipe(epochs=1, batch=4)
+    path = train_cached(CLIP_ARCH, *sets, recipe, 0, tmp_path)
+    assert train_cached(CLIP_ARCH, *sets, recipe, 0, tmp_path) == path
+    arch, about = read_header(path)
+    assert arch == CLIP_ARCH and set(about["scores"]) == {"top_1", "top_5", "mcc"}
+    assert about["data"]["train"]["synthetic"]
+    assert isinstance(load(path), STGCN)
+    assert training_key(CLIP_ARCH, sets[0], sets[0], recipe, 0) != path.stem
+
+
+def test_another_device_is_another_training(data, arch, monkeypatch) -> None:  # type: ignore[no-untyped-def]
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    keys = {key: training_key(arch, *data, RECIPE, 0, key) for key in ("auto", "cpu", "cuda")}
+    assert keys["auto"] == keys["cuda"] != keys["cpu"]
 
 
 def test_foreign_and_truncated_files_are_refused(tmp_path: Path) -> None:

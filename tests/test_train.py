@@ -9,12 +9,13 @@ import torch
 from fxp.errors import InputError
 from fxp.spec import ArchSpec
 from stgcn_ref.datasets.clips import held
+from stgcn_ref.datasets.synthetic_recognition import generate_synthetic_recognition
 from stgcn_ref.evaluate import evaluate, predict
 from stgcn_ref.metrics import score
 from stgcn_ref.models.build import build
-from stgcn_ref.recipe import Augmentation
-from stgcn_ref.train import Run, train
-from tests.training import ARCH, RECIPE, changed, cloned, same, toy
+from stgcn_ref.recipe import Augmentation, TrainRecipe
+from stgcn_ref.train import AnySet, Run, train, training_device
+from tests.training import AHEAD, ARCH, CLIP_ARCH, RECIPE, changed, cloned, of_subjects, same, toy
 
 
 def test_training_learns_and_reports() -> None:
@@ -53,12 +54,25 @@ def test_the_same_seed_gives_the_same_weights_and_another_one_others() -> None:
     assert not same(first, trained(1))
 
 
-@pytest.mark.parametrize("stop", [1, 2])
-@pytest.mark.parametrize("ema", [0.0, 0.9])
-def test_a_resumed_training_ends_as_an_undisturbed_one(stop: int, ema: float) -> None:
-    recipe = changed(RECIPE, ema=ema)
-    data = toy(1), toy(2)
+@pytest.mark.parametrize(
+    ("arch", "stop", "ema"),
+    [(ARCH, 1, 0.9), (ARCH, 2, 0.0), *[(arch, 1, 0.9) for arch in AHEAD.values()]],
+)
+def test_a_resumed_training_ends_as_an_undisturbed_one(
+    arch: ArchSpec, stop: int, ema: float
+) -> None:
+    _check_resumed(arch, (toy(1), toy(2)), changed(RECIPE, ema=ema, accumulate=2), stop)
 
+
+def test_a_resumed_training_of_clips_ends_as_an_undisturbed_one() -> None:
+    ds = generate_synthetic_recognition(0, 2, 6, 20)
+    recipe = changed(RECIPE, ema=0.5, accumulate=2)
+    _check_resumed(CLIP_ARCH, (of_subjects(ds, 1), of_subjects(ds, 2)), recipe, 1)
+
+
+def _check_resumed(
+    arch: ArchSpec, data: tuple[AnySet, AnySet], recipe: TrainRecipe, stop: int
+) -> None:
     states = []
 
     def kill(run: Run) -> None:
@@ -67,11 +81,21 @@ def test_a_resumed_training_ends_as_an_undisturbed_one(stop: int, ema: float) ->
             raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
-        train(ARCH, *data, recipe, seed=3, on_epoch=kill)
-    resumed = train(ARCH, *data, recipe, seed=3, state=states[-1])
-    whole = train(ARCH, *data, recipe, seed=3)
+        train(arch, *data, recipe, seed=3, on_epoch=kill)
+    resumed = train(arch, *data, recipe, seed=3, state=states[-1])
+    whole = train(arch, *data, recipe, seed=3)
     assert resumed.history == whole.history
     assert same(resumed.kept().state_dict(), whole.kept().state_dict())
+
+
+def test_the_device_is_what_is_asked_for_or_what_is_there(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    assert training_device("auto").type == training_device("cpu").type == "cpu"
+    with pytest.raises(InputError, match="`device` is cuda, but torch finds no CUDA device"):
+        train(ARCH, toy(1), toy(2), RECIPE, seed=0, device="cuda")
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    assert training_device("auto").type == training_device("cuda").type == "cuda"
+    assert training_device("cpu").type == "cpu"
 
 
 def test_training_stops_once_nothing_gets_better() -> None:
