@@ -23,7 +23,7 @@ from fxp.errors import InputError
 from fxp.files import replacing
 from fxp.spec import ArchSpec, parse_spec
 from stgcn_ref.datasets.clips import Dataset, dataset_hash
-from stgcn_ref.models.build import FrameNet, build
+from stgcn_ref.models.build import Net, build
 from stgcn_ref.recipe import TrainRecipe
 from stgcn_ref.train import Epoch, Run, train
 from stgcn_ref.training_code import TRAINING_CODE
@@ -118,14 +118,14 @@ def train_cached(
     return path
 
 
-def save_checkpoint(net: FrameNet, arch: ArchSpec, path: Path, about: dict[str, Any]) -> None:
+def save_checkpoint(net: Net, arch: ArchSpec, path: Path, about: dict[str, Any]) -> None:
     """Write a network; `about` is JSON data kept in the header."""
     header = {"kind": KIND, "arch": arch.model_dump(mode="json"), "about": about}
     arrays = {key: value.detach().cpu().numpy() for key, value in net.state_dict().items()}
     save_arrays(path, header, arrays)
 
 
-def load_checkpoint(path: Path) -> FrameNet:
+def load_checkpoint(path: Path) -> Net:
     """The network of a checkpoint, in inference mode.
 
     Raises:

@@ -5,11 +5,15 @@ from __future__ import annotations
 from collections.abc import Callable
 
 import numpy as np
+import numpy.typing as npt
 import torch
+from torch import Tensor
 
 from stgcn_ref.datasets.clips import Dataset, LabelArray
+from stgcn_ref.datasets.recognition import RecognitionSet
 from stgcn_ref.metrics import Scores
 from stgcn_ref.models.build import FrameNet
+from stgcn_ref.models.stgcn import STGCN
 from stgcn_ref.scoring import score_steps
 
 _BATCH_FRAMES = 8192  # padded frames evaluated at once: bounds memory, little is padded
@@ -41,6 +45,21 @@ def predict(
                 on_clip()
     net.train(was_training)
     return found
+
+
+@torch.inference_mode()
+def predict_clips(net: STGCN, ds: RecognitionSet) -> list[LabelArray]:
+    """The label of every clip, int64 (1,) each."""
+    was_training = net.training
+    net.eval()
+    found = [net(as_batch(clip.x)).argmax(dim=1).numpy() for clip in ds.clips]
+    net.train(was_training)
+    return found
+
+
+def as_batch(words: npt.NDArray[np.int32]) -> Tensor:
+    """Words (T, C, V) or (T, C, V, M) as a batch of one, channels in front of time."""
+    return torch.from_numpy(words.swapaxes(0, 1).copy())[None]
 
 
 def evaluate(net: FrameNet, ds: Dataset) -> Scores:

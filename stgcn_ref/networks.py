@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, Literal, TypeVar
 
 from fxp.archive import load_arrays
 from fxp.errors import InputError
@@ -14,15 +14,17 @@ from fxp.spec import ArchSpec, QuantSpec, parse_spec
 from fxp.store import GRAPH_KIND, load_graph
 from stgcn_ref.datasets.clips import Dataset, LabelArray
 from stgcn_ref.datasets.hugadb import Ids
+from stgcn_ref.datasets.recognition import RecognitionSet
 from stgcn_ref.features import FeatureSpec
 from stgcn_ref.preparation import PreparationSpec, word_bits
 from stgcn_ref.recordings import Reading
 from stgcn_ref.scoring import check_fit, predict_integers
 
 if TYPE_CHECKING:  # torch takes seconds to load, and an integer network needs none
-    from stgcn_ref.models.build import FrameNet
+    from stgcn_ref.models.build import Net
 
 Family = Literal["msgcn"]  # published families that have an architecture
+AnySet = TypeVar("AnySet", Dataset, RecognitionSet)
 
 
 # The sums of MS-GCN grow through ten layers, and eight bits there make its labels flicker; so do
@@ -38,7 +40,7 @@ class Opened:
     number (published networks). `data` is what the file says of the training data.
     """
 
-    net: FrameNet | Graph
+    net: Net | Graph
     arch: ArchSpec
     preparation: PreparationSpec
     ids: Ids
@@ -54,7 +56,7 @@ class Opened:
             ids=self.ids,
         )
 
-    def fitted(self, ds: Dataset) -> Dataset:
+    def fitted(self, ds: AnySet) -> AnySet:
         """The data set with the network's classes.
 
         Raises:
@@ -66,17 +68,25 @@ class Opened:
         return ds
 
     def predict(
-        self, ds: Dataset, threads: int = 1, on_clip: Callable[[], None] | None = None
+        self,
+        ds: Dataset | RecognitionSet,
+        threads: int = 1,
+        on_clip: Callable[[], None] | None = None,
     ) -> list[LabelArray]:
-        """The label of every network step, int64 (T,) per clip.
+        """The label of every network step, int64 (T,) per clip; one of a recognition clip, (1,).
 
         `threads` clips at once (integer networks; no word depends on it); `on_clip` is called
         after each clip.
         """
         if isinstance(self.net, Graph):
             return predict_integers(self.net, ds, threads, on_clip)
-        from stgcn_ref.evaluate import predict
+        from stgcn_ref.evaluate import predict, predict_clips
+        from stgcn_ref.models.stgcn import STGCN
 
+        if isinstance(self.net, STGCN):
+            assert isinstance(ds, RecognitionSet)  # see `check_fit`
+            return predict_clips(self.net, ds)
+        assert isinstance(ds, Dataset)
         return predict(self.net, ds, on_clip)
 
 
@@ -136,7 +146,7 @@ def _published(path: Path, family: Family, skeleton: str | None) -> Opened:
     return Opened(net, arch_of(net, str(path), skeleton), PreparationSpec(), "original")
 
 
-def _opened(path: Path, net: FrameNet | Graph, arch: Any, about: Mapping[str, Any]) -> Opened:
+def _opened(path: Path, net: Net | Graph, arch: Any, about: Mapping[str, Any]) -> Opened:
     steps = about.get("preparation") or {}  # none was recorded where none was done
     return Opened(
         net,

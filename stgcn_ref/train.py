@@ -20,6 +20,7 @@ from stgcn_ref.evaluate import evaluate
 from stgcn_ref.loss import class_weight, segment_loss
 from stgcn_ref.metrics import Scores
 from stgcn_ref.models.build import FrameNet, build
+from stgcn_ref.models.stgcn import STGCN
 from stgcn_ref.recipe import TrainRecipe
 from stgcn_ref.scoring import check_fit
 from stgcn_ref.segments import Batch, batches, cut
@@ -167,6 +168,7 @@ class _Sampler:
 def _start(arch: ArchSpec, ds: Dataset, recipe: TrainRecipe, seed: int) -> tuple[Run, _Sampler]:
     torch.manual_seed(seed)
     net = build(arch, recipe.dropout)
+    assert not isinstance(net, STGCN)  # its clips are none of these, see `check_fit`
     mean, deviation = input_statistics(ds)
     net.set_input_statistics(torch.from_numpy(mean), torch.from_numpy(deviation).square())
     warmup = recipe.warmup

@@ -7,9 +7,11 @@ from __future__ import annotations
 
 # What decides the weights besides architecture, data, recipe and seed.
 TRAINING_CODE = (
+    "fxp.persons",
     "fxp.skeleton",
     "stgcn_ref.augment",
     "stgcn_ref.datasets.clips",
+    "stgcn_ref.datasets.recognition",
     "stgcn_ref.evaluate",
     "stgcn_ref.loss",
     "stgcn_ref.metrics",
@@ -23,6 +25,7 @@ TRAINING_CODE = (
 # And what decides the float network that a training is exported to.
 EXPORT_CODE = (
     *TRAINING_CODE,
+    "fxp.draft",
     "fxp.floatnet",
     "fxp.observe",
     "fxp.outline",

@@ -134,7 +134,10 @@ def test_another_refinement_is_refused() -> None:
     model, recording = random_model(small_msgcn()), clip(small_msgcn(), 20, 0)
     with pytest.raises(InputError, match=r"parameter `stage2\.classifier\.bias` is unknown"):
         export(model, small_msgcn(refinements=1), [recording])
-    with pytest.raises(InputError, match=r"\(window, dilation, stride\) of the model are \(\(3, 1, 1\), "):
+    told = (
+        r"\(window, dilation, stride\) of the model are \(\(3, 1, 1\), \(3, 2, 1\)\), of the arch"
+    )
+    with pytest.raises(InputError, match=told):
         export(model, small_msgcn(dilation=(1, 3)), [recording])
 
 
