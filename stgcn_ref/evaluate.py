@@ -47,14 +47,25 @@ def predict(
     return found
 
 
-@torch.inference_mode()
 def predict_clips(net: STGCN, ds: RecognitionSet) -> list[LabelArray]:
     """The label of every clip, int64 (1,) each."""
+    return list(class_scores(net, ds).argmax(axis=1)[:, None])
+
+
+@torch.inference_mode()
+def class_scores(
+    net: STGCN, ds: RecognitionSet, on_clip: Callable[[], None] | None = None
+) -> npt.NDArray[np.float32]:
+    """The logits of every clip, (N, classes); `on_clip` is called after each clip."""
     was_training = net.training
     net.eval()
-    found = [net(as_batch(clip.x)).argmax(dim=1).numpy() for clip in ds.clips]
+    found = []
+    for clip in ds.clips:
+        found.append(net(as_batch(clip.x))[0].numpy())
+        if on_clip is not None:
+            on_clip()
     net.train(was_training)
-    return found
+    return np.stack(found)
 
 
 def as_batch(words: npt.NDArray[np.int32]) -> Tensor:

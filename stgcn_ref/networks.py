@@ -7,6 +7,9 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, TypeVar
 
+import numpy as np
+import numpy.typing as npt
+
 from fxp.archive import load_arrays
 from fxp.errors import InputError
 from fxp.ir import Graph
@@ -18,7 +21,7 @@ from stgcn_ref.datasets.recognition import RecognitionSet
 from stgcn_ref.features import FeatureSpec
 from stgcn_ref.preparation import PreparationSpec, word_bits
 from stgcn_ref.recordings import Reading
-from stgcn_ref.scoring import check_fit, predict_integers
+from stgcn_ref.scoring import check_fit, class_scores_integers, predict_integers
 
 if TYPE_CHECKING:  # torch takes seconds to load, and an integer network needs none
     from stgcn_ref.models.build import Net
@@ -88,6 +91,18 @@ class Opened:
             return predict_clips(self.net, ds)
         assert isinstance(ds, Dataset)
         return predict(self.net, ds, on_clip)
+
+    def class_scores(
+        self, ds: RecognitionSet, threads: int = 1, on_clip: Callable[[], None] | None = None
+    ) -> npt.NDArray[np.generic]:
+        """The scores of the classes for every clip, (N, classes); arguments as `predict`."""
+        if isinstance(self.net, Graph):
+            return class_scores_integers(self.net, ds, threads, on_clip)
+        from stgcn_ref.evaluate import class_scores
+        from stgcn_ref.models.stgcn import STGCN
+
+        assert isinstance(self.net, STGCN)  # see `check_fit`
+        return class_scores(self.net, ds, on_clip)
 
 
 def open_network(path: Path, family: Family | None = None, skeleton: str | None = None) -> Opened:

@@ -5,16 +5,21 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 
+import numpy as np
+
 from fxp.errors import InputError
 from fxp.ir import Graph
 from fxp.persons import persons_as_joints
-from fxp.simulate import compile_graph
+from fxp.simulate import compile_graph, run
 from fxp.simulate import predict as simulate
 from fxp.skeleton import load_skeleton, skeleton_names
 from fxp.spec import ArchSpec
 from stgcn_ref.datasets.clips import Clip, Dataset, LabelArray, WordArray, held
 from stgcn_ref.datasets.recognition import RecognitionClip, RecognitionSet
 from stgcn_ref.metrics import Scores, score
+
+AnyClip = Clip | RecognitionClip
+LOGITS = "logits"
 
 
 def check_fit(arch: ArchSpec, ds: Dataset | RecognitionSet) -> None:
@@ -77,9 +82,40 @@ def predict_integers(
         InputError: the words do not fit the graph's input, or it gives no labels.
     """
     plan = compile_graph(graph)
+    return _of_clips(lambda clip: simulate(plan, integer_input(clip)), ds, threads, on_clip)
+
+
+def class_scores_integers(
+    graph: Graph,
+    ds: RecognitionSet,
+    threads: int = 1,
+    on_clip: Callable[[], None] | None = None,
+) -> LabelArray:
+    """The raw logits of every clip, int64 (N, classes); they share one `frac_bits`.
+
+    Raises:
+        InputError: the words do not fit the graph's input, or it has no output `logits`.
+    """
+    if LOGITS not in graph.outputs:
+        raise InputError(f"graph `{graph.name}`: no output `{LOGITS}`")
+    plan = compile_graph(graph)
+
+    def logits(clip: AnyClip) -> LabelArray:
+        return np.asarray(run(plan, integer_input(clip))[0][LOGITS][0, :, 0])
+
+    return np.stack(_of_clips(logits, ds, threads, on_clip))
+
+
+def _of_clips(
+    find: Callable[[AnyClip], LabelArray],
+    ds: Dataset | RecognitionSet,
+    threads: int,
+    on_clip: Callable[[], None] | None,
+) -> list[LabelArray]:
+    """What `find` makes of each clip, in their order."""
     found = []
     with ThreadPoolExecutor(threads) as pool:
-        for labels in pool.map(lambda clip: simulate(plan, integer_input(clip)), ds.clips):
+        for labels in pool.map(find, ds.clips):
             found.append(labels)
             if on_clip is not None:
                 on_clip()

@@ -8,7 +8,6 @@ from typing import Annotated, ClassVar
 
 from pydantic import ConfigDict, Field
 
-from fxp.errors import InputError
 from fxp.spec import Spec
 from stgcn_ref.commands.settings import Flag, Participants, Positional, Settings
 from stgcn_ref.datasets.clips import Dataset
@@ -58,14 +57,15 @@ class NetworkSettings(DataSettings):
         """The network in the file."""
         return open_network(self.network, self.family, self.skeleton)
 
-    def recordings(self, opened: Opened, side: Side) -> Dataset:
+    def recordings(self, opened: Opened, side: Side) -> AnySet:
         """The recordings as this network reads and names them; of a split, `side` by default."""
         how = replace(opened.reading(), reader=self.reader.model_extra or {}, labels=self.labels)
         part = self.part or (side if self.split else None)
-        ds = read(self.data, how, self.subjects, self.split, part)
-        if not isinstance(ds, Dataset):
-            raise InputError(f"data set {ds.name}: single actions, and long recordings are needed")
-        return opened.fitted(ds)
+        match read(self.data, how, self.subjects, self.split, part):
+            case Dataset() as long:
+                return opened.fitted(long)
+            case actions:
+                return opened.fitted(actions)
 
 
 class JsonSettings(Settings):
