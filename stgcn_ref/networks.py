@@ -26,13 +26,35 @@ from stgcn_ref.scoring import check_fit, class_scores_integers, predict_integers
 if TYPE_CHECKING:  # torch takes seconds to load, and an integer network needs none
     from stgcn_ref.models.build import Net
 
-Family = Literal["msgcn"]  # published families that have an architecture
+Family = Literal["stgcn", "msgcn", "rtstgcn"]  # published families
 AnySet = TypeVar("AnySet", Dataset, RecognitionSet)
 
 
 # The sums of MS-GCN grow through ten layers, and eight bits there make its labels flicker; so do
 # eight-bit operands in the refinements, which are to remove just that.
 MSGCN_STREAM_BITS = 12
+
+
+@dataclass(frozen=True)
+class Told:
+    """What the tensors of a published checkpoint do not tell.
+
+    All but the last two as the keywords of `stgcn_ref.published.load`, each for the families that
+    have it. `persons` are those of a clip (ST-GCN). `frac_bits`, one entry a channel, is for a
+    network that was trained on measurements: it is to read words of `2**-frac_bits` units.
+    """
+
+    window: tuple[int, ...] | None = None
+    dilations: tuple[int, ...] | None = None
+    strides: tuple[int, ...] | None = None
+    residual: tuple[bool, ...] | None = None
+    importance: bool | None = None
+    config: Path | None = None
+    persons: int | None = None
+    frac_bits: tuple[int, ...] | None = None
+
+
+NOTHING = Told()
 
 
 @dataclass(frozen=True, eq=False)
@@ -105,15 +127,20 @@ class Opened:
         return class_scores(self.net, ds, on_clip)
 
 
-def open_network(path: Path, family: Family | None = None, skeleton: str | None = None) -> Opened:
+def open_network(
+    path: Path,
+    family: Family | None = None,
+    skeleton: str | None = None,
+    told: Told = NOTHING,
+) -> Opened:
     """The network in `path`; `family` says that it is a published state dict.
 
     Raises:
         InputError: the file is missing, foreign or damaged, or tells no architecture; `skeleton`
-            without `family`.
+            without `family`, or something told that is none of the family's.
     """
     if family is not None:
-        return _published(path, family, skeleton)
+        return _published(path, family, skeleton, told)
     if skeleton is not None:
         raise InputError("`--skeleton` is for published checkpoints: give `--family` too")
     if load_arrays(path)[0].get("kind") == GRAPH_KIND:
@@ -151,14 +178,20 @@ def standard_widths(opened: Opened, bits: int, stream_bits: int | None = None) -
     return parse_spec(QuantSpec, widths, f"--bits {bits}")
 
 
-def _published(path: Path, family: Family, skeleton: str | None) -> Opened:
-    from stgcn_ref.models.msgcn import MSGCN
+def _published(path: Path, family: Family, skeleton: str | None, told: Told) -> Opened:
     from stgcn_ref.published import load
-    from stgcn_ref.published_msgcn import arch_of
+    from stgcn_ref.published_arch import PERSONS, arch_of, read_words
 
-    net = load(path, family, skeleton)
-    assert isinstance(net, MSGCN)
-    return Opened(net, arch_of(net, str(path), skeleton), PreparationSpec(), "original")
+    given = {key: value for key, value in vars(told).items() if value is not None}
+    persons, frac_bits = given.pop("persons", PERSONS), given.pop("frac_bits", None)
+    if told.persons is not None and family != "stgcn":
+        raise InputError(f"{path}: keyword `persons` is none of family {family}")
+    net = load(path, family, skeleton, **given)
+    if frac_bits is not None:
+        read_words(net, frac_bits, str(path))
+    arch = arch_of(net, str(path), skeleton, persons)
+    # the released MS-GCN was trained on HuGaDB, the others on no data set of numbered activities
+    return Opened(net, arch, PreparationSpec(), "original" if family == "msgcn" else "dense")
 
 
 def _opened(path: Path, net: Net | Graph, arch: Any, about: Mapping[str, Any]) -> Opened:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import numpy as np
+import numpy.typing as npt
 import torch
 from hypothesis import strategies as st
 
@@ -19,6 +20,8 @@ from stgcn_ref.models.blocks import ChannelNorm
 from stgcn_ref.models.build import Net, build
 
 torch.set_num_threads(1)
+
+FloatArray = npt.NDArray[np.float64]
 
 
 def small_arch(**over: object) -> ArchSpec:
