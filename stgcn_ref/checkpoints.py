@@ -22,10 +22,11 @@ from fxp.code_version import code_version
 from fxp.errors import InputError
 from fxp.files import replacing
 from fxp.spec import ArchSpec, parse_spec
-from stgcn_ref.datasets.clips import Dataset, dataset_hash
+from stgcn_ref.datasets.clips import dataset_hash
+from stgcn_ref.datasets.recognition import RecognitionSet, recognition_hash
 from stgcn_ref.models.build import Net, build
 from stgcn_ref.recipe import TrainRecipe
-from stgcn_ref.train import Epoch, Run, train
+from stgcn_ref.train import AnySet, Device, Epoch, Run, train, training_device
 from stgcn_ref.training_code import TRAINING_CODE
 
 KIND = "checkpoint"
@@ -40,34 +41,41 @@ class Watch:
 
 
 def training_key(
-    arch: ArchSpec, train_set: Dataset, valid_set: Dataset, recipe: TrainRecipe, seed: int
+    arch: ArchSpec,
+    train_set: AnySet,
+    valid_set: AnySet,
+    recipe: TrainRecipe,
+    seed: int,
+    device: Device = "auto",
 ) -> str:
     """sha256 (hex) of everything that decides the trained weights on a given machine."""
     content = {
         "arch": arch.model_dump(mode="json"),
-        "train": dataset_hash(train_set),
-        "valid": dataset_hash(valid_set),
+        "train": _hash(train_set),
+        "valid": _hash(valid_set),
         "recipe": recipe.model_dump(mode="json"),
         "seed": seed,
         "code": code_version(TRAINING_CODE),
         "torch": torch.__version__,
+        "device": training_device(device).type,
     }
     return hashlib.sha256(canonical_json(content)).hexdigest()
 
 
 def train_cached(
     arch: ArchSpec,
-    train_set: Dataset,
-    valid_set: Dataset,
+    train_set: AnySet,
+    valid_set: AnySet,
     recipe: TrainRecipe,
     seed: int,
     cache: Path,
     watch: Watch | None = None,
+    device: Device = "auto",
 ) -> Path:
     """The checkpoint of a training: found in `cache`, or trained (or trained on) and kept there.
 
     Args:
-        arch, train_set, valid_set, recipe, seed: as `stgcn_ref.train.train` takes them.
+        arch, train_set, valid_set, recipe, seed, device: as `stgcn_ref.train.train` takes them.
         cache: folder of checkpoints, made if missing.
         watch: told of the progress; nothing is told of a training that was cached.
 
@@ -77,7 +85,7 @@ def train_cached(
     Raises:
         InputError: as `train`; or a file there cannot be read or written.
     """
-    key = training_key(arch, train_set, valid_set, recipe, seed)
+    key = training_key(arch, train_set, valid_set, recipe, seed, device)
     path = cache / f"{key}.ckpt"
     if path.is_file():
         return path
@@ -100,6 +108,7 @@ def train_cached(
         valid_set,
         recipe,
         seed,
+        device=device,
         state=_read_partial(partial),
         on_epoch=keep,
         on_step=watch.on_step,
@@ -165,18 +174,22 @@ def _read_partial(path: Path) -> dict[str, Any] | None:
     if not path.is_file():
         return None
     try:
-        state: dict[str, Any] = torch.load(path, weights_only=True)
+        state: dict[str, Any] = torch.load(path, map_location="cpu", weights_only=True)
     except (OSError, RuntimeError, EOFError, ValueError, pickle.UnpicklingError):
         path.unlink(missing_ok=True)
         return None
     return state
 
 
-def _about(ds: Dataset) -> dict[str, Any]:
+def _hash(ds: AnySet) -> str:
+    return recognition_hash(ds) if isinstance(ds, RecognitionSet) else dataset_hash(ds)
+
+
+def _about(ds: AnySet) -> dict[str, Any]:
     return {
         "name": ds.name,
         "synthetic": ds.synthetic,
-        "hash": dataset_hash(ds),
+        "hash": _hash(ds),
         "classes": list(ds.classes),
         "clips": len(ds.clips),
         "preparation": ds.meta.get("preparation"),

@@ -79,6 +79,7 @@ class Opened:
             parse_spec(FeatureSpec, features, "features") if features else None,
             known_reader=self.data.get("reader") or {},
             ids=self.ids,
+            actions=self.arch.family == "stgcn",
         )
 
     def fitted(self, ds: AnySet) -> AnySet:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -19,8 +18,9 @@ from stgcn_ref.evaluate import evaluate, predict
 from stgcn_ref.loss import class_weight, segment_loss
 from stgcn_ref.metrics import score
 from stgcn_ref.models.build import build
+from stgcn_ref.optimiser import learning_rate
 from stgcn_ref.recipe import Augmentation, TrainRecipe
-from stgcn_ref.segments import IGNORE, batches, cut
+from stgcn_ref.segments import IGNORE, batches, cut, grouped
 from stgcn_ref.train import Run, train
 
 torch.set_num_threads(1)
@@ -57,7 +57,7 @@ def _same(a: dict[str, torch.Tensor], b: dict[str, torch.Tensor]) -> bool:
 )
 def test_every_frame_counts_once(lengths: list[int], segment: int, warmup: int, seed: int) -> None:
     counts = [np.zeros(length, dtype=int) for length in lengths]
-    for s in cut(lengths, segment, warmup, np.random.default_rng(seed)):
+    for s in cut(lengths, segment, warmup, 0, np.random.default_rng(seed)):
         counts[s.clip][s.counted : s.stop] += 1
         assert 0 <= s.start <= s.counted < s.stop <= lengths[s.clip]
         assert s.stop - s.start <= segment + warmup
@@ -70,9 +70,10 @@ def test_batches_hold_every_segment_and_pad_with_the_last_frame() -> None:
     ds = _toy(1)
     features = [np.ascontiguousarray(c.x.transpose(0, 2, 1), dtype=np.float32) for c in ds.clips]
     rng = np.random.default_rng(0)
-    segments = cut([len(f) for f in features], 40, 7, rng)
+    segments = cut([len(f) for f in features], 40, 7, 0, rng)
     still = (features[0][0], features[0][1])
-    todo = list(batches(ds.clips, features, segments, 2, Augmentation(), still, rng))
+    groups = grouped(segments, 2, rng)
+    todo = list(batches(ds.clips, features, groups, Augmentation(), still, rng))
     found = np.sort(np.concatenate([batch.target.ravel() for batch in todo]))
     truth = np.sort(np.concatenate([clip.labels for clip in ds.clips]))
     assert (found[found != IGNORE] == truth).all()
@@ -95,9 +96,9 @@ def test_segments_meet_in_random_order() -> None:
 
     def first(seed: int) -> Features:
         rng = np.random.default_rng(seed)
-        segments = cut([len(f) for f in features], 20, 0, rng)
+        groups = grouped(cut([len(f) for f in features], 20, 0, 0, rng), 2, rng)
         spread = (features[0][0], features[0][1])
-        return next(batches(ds.clips, features, segments, 2, Augmentation(), spread, rng)).x
+        return next(batches(ds.clips, features, groups, Augmentation(), spread, rng)).x
 
     assert np.array_equal(first(0), first(0))
     assert not np.array_equal(first(0)[:, :5], first(1)[:, :5])
@@ -238,15 +239,15 @@ def test_smoothing_detaches_the_earlier_frame() -> None:
 
 def test_class_weights_average_to_one() -> None:
     ds = _toy(1)
-    assert class_weight(ds, 0.0) is None
-    weight = class_weight(ds, 1.0)
+    labels = np.concatenate([c.labels for c in ds.clips])
+    assert class_weight(labels, 3, 0.0) is None
+    weight = class_weight(labels, 3, 1.0)
     assert weight is not None
-    counts = np.bincount(np.concatenate([c.labels for c in ds.clips]), minlength=3)
+    counts = np.bincount(labels, minlength=3)
     share = weight.numpy() * counts
     np.testing.assert_allclose(share, share[0], rtol=1e-5)
     assert share.sum() == pytest.approx(counts.sum(), rel=1e-5)
-    lone = replace(ds, classes=("a", "b", "c", "never"))
-    weights = class_weight(lone, 0.5)
+    weights = class_weight(labels, 4, 0.5)
     assert weights is not None and weights[3] == 0
 
 
@@ -386,11 +387,9 @@ def test_divergence_is_named() -> None:
 
 
 def test_learning_rate_rises_and_falls() -> None:
-    from stgcn_ref.train import _rate
-
     recipe = TrainRecipe(lr=1.0, lr_rise=0.1)
-    assert _rate(recipe, 0.05) == pytest.approx(0.5)
-    assert _rate(recipe, 0.1) == pytest.approx(1.0)
-    assert _rate(recipe, 0.55) == pytest.approx(0.5)
-    assert _rate(recipe, 1.0) == pytest.approx(0.0, abs=1e-12)
-    assert math.isclose(_rate(replace_recipe(recipe, lr_rise=0.0), 0.0), 1.0)
+    assert learning_rate(recipe, 0.05) == pytest.approx(0.5)
+    assert learning_rate(recipe, 0.1) == pytest.approx(1.0)
+    assert learning_rate(recipe, 0.55) == pytest.approx(0.5)
+    assert learning_rate(recipe, 1.0) == pytest.approx(0.0, abs=1e-12)
+    assert math.isclose(learning_rate(replace_recipe(recipe, lr_rise=0.0), 0.0), 1.0)
