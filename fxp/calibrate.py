@@ -174,14 +174,17 @@ def _unit_scale_bits(node: Node, wiring: _Wiring, casts: Mapping[str, Cast]) -> 
 
 
 def _word(node: Requantise, wiring: _Wiring, quant: QuantSpec) -> Word:
-    """Width and modes of a cast, by what reads it: scores, only sums (a stream), or multipliers."""
+    """Width and modes of a cast, by what reads it: scores, only sums, or multipliers.
+
+    A stream is as wide as what enters a sum, even where a norm reads it too (in a TCN).
+    """
     _, activation_bits, stream_bits = quant.bits(layer_of(node.name))
     reading = wiring.readers[node.name]
     if any(isinstance(reader, Argmax | Softmax) for reader in reading):
         bits = quant.logit_bits
     elif any(isinstance(other, LayerNorm) for other in (wiring.nodes[node.x], *reading)):
         bits = quant.layer_norm_bits
-    elif all(isinstance(reader, Add) for reader in reading):
+    elif node.name.endswith(".stream") or all(isinstance(reader, Add) for reader in reading):
         bits = stream_bits
     else:
         bits = activation_bits

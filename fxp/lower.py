@@ -150,6 +150,8 @@ def _without_twins(nodes: list[Node]) -> tuple[Node, ...]:
                 if original != node.name:
                     twin_of[node.name] = original
                     continue
+            case Affine():  # of a stream
+                node = replace(node, x=twin_of.get(node.x, node.x))
             case Add():
                 node = replace(node, a=twin_of.get(node.a, node.a), b=twin_of.get(node.b, node.b))
             case _:

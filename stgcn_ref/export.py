@@ -22,11 +22,11 @@ from fxp.spec import ArchSpec
 from stgcn_ref.datasets.clips import Clip
 from stgcn_ref.datasets.recognition import RecognitionClip
 from stgcn_ref.evaluate import as_batch
-from stgcn_ref.folding import blocks_of, folded_parameters, layers_of, rebuild, stages_of
+from stgcn_ref.folding import folded_parameters, layers_of, rebuild, stages_of
 from stgcn_ref.models.blocks import Block
 from stgcn_ref.models.build import Net
 from stgcn_ref.models.stgcn import STGCN
-from stgcn_ref.models.temporal import TemporalConv
+from stgcn_ref.models.temporal import ResidualLayer
 from stgcn_ref.scoring import check_clip
 
 AnyClip = Clip | RecognitionClip
@@ -106,10 +106,8 @@ def _pieces(clip: AnyClip, net: Net) -> Iterator[tuple[Tensor, slice]]:
 
 def _check_times(model: Net, arch: ArchSpec) -> None:
     """What no parameter's shape tells: windows, dilations and strides."""
-    blocks = [
-        _times(block if isinstance(block, Block) else block.tconv) for block in blocks_of(model)
-    ]
-    stages = [[_times(layer.tconv) for layer in layers_of(stage)] for stage in stages_of(model)]
+    blocks = [_times(block) for block in model.blocks if isinstance(block, Block | ResidualLayer)]
+    stages = [[_times(layer) for layer in layers_of(stage)] for stage in stages_of(model)]
     asked = list(zip(arch.window, arch.dilation, arch.stride, strict=True))
     for found in (blocks, *stages):
         if found != asked:
@@ -119,10 +117,10 @@ def _check_times(model: Net, arch: ArchSpec) -> None:
             )
 
 
-def _times(layer: Block | TemporalConv) -> tuple[int, int, int]:
+def _times(layer: Block | ResidualLayer) -> tuple[int, int, int]:
     if isinstance(layer, Block):
         return layer.window, layer.dilation, 1
-    return layer.taps, layer.dilation, layer.stride
+    return layer.tconv.taps, layer.tconv.dilation, layer.tconv.stride
 
 
 def _check_equal(model: Net, folded: Net, clip: AnyClip) -> None:
