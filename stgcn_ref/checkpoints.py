@@ -13,7 +13,7 @@ import pickle
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import torch
 
@@ -21,7 +21,9 @@ from fxp.archive import canonical_json, load_arrays, save_arrays
 from fxp.code_version import code_version
 from fxp.errors import InputError
 from fxp.files import replacing
+from fxp.skeleton import Skeleton
 from fxp.spec import ArchSpec, parse_spec
+from stgcn_ref import published
 from stgcn_ref.datasets.clips import dataset_hash
 from stgcn_ref.datasets.recognition import RecognitionSet, recognition_hash
 from stgcn_ref.models.build import Net, build
@@ -132,6 +134,40 @@ def save_checkpoint(net: Net, arch: ArchSpec, path: Path, about: dict[str, Any])
     header = {"kind": KIND, "arch": arch.model_dump(mode="json"), "about": about}
     arrays = {key: value.detach().cpu().numpy() for key, value in net.state_dict().items()}
     save_arrays(path, header, arrays)
+
+
+def load(
+    path: Path | str,
+    family: Literal["own", "stgcn", "msgcn", "rtstgcn"] | None = None,
+    skeleton: str | Skeleton | None = None,
+    **hyper: Any,
+) -> Net:
+    """The network in `path`, in eval mode on the CPU: a checkpoint of this toolkit, or a published
+    state dict.
+
+    Args:
+        path: the file.
+        family: whose state dict it is, see `stgcn_ref.published.load`; `own` or left out for a
+            checkpoint of this toolkit.
+        skeleton: the graph that is expected. A checkpoint must have been trained on it; for
+            published ones see `stgcn_ref.published.load`.
+        hyper: keywords of a published family, see there. A checkpoint has none.
+
+    Raises:
+        InputError: the file is missing, foreign or damaged; unknown family or keyword; another
+            skeleton than expected.
+    """
+    if family not in (None, "own"):
+        return published.load(path, family, skeleton, **hyper)
+    path = Path(path)
+    for key in hyper:
+        raise InputError(f"{path}: keyword `{key}` is for published networks: give `family` too")
+    if skeleton is not None:
+        wanted = skeleton if isinstance(skeleton, str) else skeleton.name
+        found = read_header(path)[0].skeleton
+        if found != wanted:
+            raise InputError(f"{path}: `skeleton` is {found}, not {wanted}")
+    return load_checkpoint(path)
 
 
 def load_checkpoint(path: Path) -> Net:

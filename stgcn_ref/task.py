@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Protocol, assert_never
 
 import numpy as np
 from torch import Tensor
@@ -42,3 +42,14 @@ class Task(Protocol):
 
     def merit(self, scores: AnyScores) -> float:
         """By what the best epoch is chosen, higher is better."""
+
+
+def brief(scores: AnyScores) -> str:
+    """The scores that tell most, in a few words."""
+    match scores:
+        case Scores():
+            return f"acc {scores.frame_accuracy:.1f} F1@50 {scores.f1_50:.1f}"
+        case RecognitionScores():
+            return f"top-1 {scores.top_1:.1f} top-5 {scores.top_5:.1f}"
+        case _:
+            assert_never(scores)
