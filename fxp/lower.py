@@ -19,6 +19,7 @@ from fxp.ir import (
     Argmax,
     ClipMean,
     Conv,
+    Flatten,
     Graph,
     GraphProduct,
     Input,
@@ -79,7 +80,7 @@ def lower(net: FloatNet, formats: Formats, name: str = "") -> Graph:
                 node = replace(blank, scale=scale, bias=bias)
             case GraphProduct():
                 node = replace(blank, adjacency=_weights(net, formats, f"{blank.name}.adjacency"))
-            case TemporalSum():
+            case TemporalSum() | Flatten():
                 node = blank
                 frac_bits[blank.name] = frac_bits[blank.x]
             case Add() | JointMean() | ClipMean() | Argmax():

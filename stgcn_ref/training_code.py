@@ -34,6 +34,7 @@ EXPORT_CODE = (
     "fxp.floatnet",
     "fxp.observe",
     "fxp.outline",
+    "fxp.outline_tcn",
     "stgcn_ref.checkpoints",
     "stgcn_ref.export",
     "stgcn_ref.folding",

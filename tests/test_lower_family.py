@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from itertools import pairwise
 from pathlib import Path
 
@@ -13,7 +14,7 @@ from fxp.calibrate import calibrate, nominal_formats
 from fxp.errors import InputError
 from fxp.floatnet import FloatNet, load_floatnet, save_floatnet
 from fxp.golden import write_bundle
-from fxp.ir import Graph, Requantise, Softmax, lookaheads
+from fxp.ir import Graph, LayerNorm, Requantise, Softmax, lookaheads
 from fxp.lower import lower
 from fxp.node_tables import exp_tables
 from fxp.oracle import evaluate
@@ -86,10 +87,12 @@ def test_simulator_equals_the_oracle_in_every_word(arch: ArchSpec) -> None:
             assert np.array_equal(joined, found[name]), name
 
 
-@every_variant
-def test_golden_bundle(arch: ArchSpec, tmp_path: Path) -> None:
-    net, x = exported(arch)
-    write_bundle(lowered(net, 6, 9), as_joints(x)[:6], tmp_path / "golden")
+@pytest.mark.parametrize(
+    "name", ["rtstgcn-layernorm", "costgcn-published", "stgcn", "tcn", "msgcn"]
+)
+def test_golden_bundle(name: str, tmp_path: Path) -> None:
+    net, x = exported(VARIANTS[name])
+    write_bundle(lowered(net, 6, 9), as_joints(x)[:4], tmp_path / "golden")
     verify_bundle(tmp_path / "golden")
 
 
@@ -181,3 +184,71 @@ def test_rules_of_an_architecture() -> None:
     ):
         with pytest.raises(ValueError, match=message):
             small_msgcn(**over)
+
+
+def test_widths_of_layer_norm() -> None:
+    arch = VARIANTS["rtstgcn-layernorm"]
+
+    def widths(**over: int) -> set[tuple[str, int]]:
+        casts = nominal_formats(arch, QuantSpec.model_validate(over)).casts
+        return {
+            (name.partition(".")[2], cast.to.word_bits)
+            for name, cast in casts.items()
+            if name.startswith("block1.")
+        }
+
+    wide = {"sum.q", "norm.unit.q", "residual.q", "residual_norm.unit.q"}
+    for over, bits in (
+        ({}, 12),
+        ({"activation_bits": 16}, 16),
+        ({"layer_norm_bits": 9}, 9),
+    ):
+        narrow = over.get("activation_bits", 8)
+        found = widths(**over)
+        assert {name for name, width in found if width == bits} >= wide
+        assert {name for name, width in found if width == narrow} >= {"conv.q", "norm.q", "add.q"}
+
+
+def test_a_layer_norm_of_quiet_words_keeps_its_epsilon_in_bounds() -> None:
+    """Words near zero do not ask for an epsilon beyond 62 bits."""
+    net, _ = exported(VARIANTS["rtstgcn-layernorm"])
+    quiet = {
+        name: replace(seen, lo=seen.lo * 1e-6, hi=seen.hi * 1e-6, sample=seen.sample * 1e-6)
+        if name.endswith(".sum")
+        else seen
+        for name, seen in net.observations.items()
+    }
+    graph = lowered(replace(net, observations=quiet), 16, 16)
+    casts = {node.name: node.cast.to for node in graph.nodes if isinstance(node, Requantise)}
+    norms = {node.name: node for node in graph.nodes if isinstance(node, LayerNorm)}
+    assert casts["block0.sum.q"].frac_bits == 20
+    (epsilon,) = norms["block0.norm.unit"].epsilon  # 24 words, unbiased
+    assert epsilon == round(1e-5 * 24 * 23 * 2**40)
+
+
+def test_layer_norms_of_another_epsilon_are_refused() -> None:
+    arch = VARIANTS["rtstgcn-layernorm"]
+    model = random_model(arch)
+    model.blocks[1].norm.eps = 1e-3
+    with pytest.raises(InputError, match=r"block1\.norm: epsilon must be 1e-05, got 0\.001"):
+        export(model, arch, [clip(arch, 20, 0)])
+
+
+def test_clips_of_another_kind_are_refused() -> None:
+    stgcn, frames = VARIANTS["stgcn"], VARIANTS["rtstgcn"]
+    for arch, other, message in (
+        (stgcn, frames, r"\(stgcn\) gives one label a clip of 2 persons, it has one label a frame"),
+        (frames, stgcn, r"\(rtstgcn\) gives one label a frame, it has one label a clip of 2 pers"),
+        (VARIANTS["stgcn-one"], stgcn, r"a clip of 1 persons, it has one label a clip of 2 pers"),
+    ):
+        with pytest.raises(InputError, match=message):
+            export(random_model(arch), arch, [clip(other, 20, 0)])
+
+
+def test_a_clip_that_is_too_long() -> None:
+    net, x = exported(VARIANTS["stgcn"])
+    plan = compile_graph(lowered(net, 8, 8))
+    longest = np.zeros((1024, *as_joints(x).shape[1:]), np.int64)
+    run(plan, longest)
+    with pytest.raises(InputError, match="at most 1024 frames"):
+        run(plan, np.concatenate([longest, longest[:1]]))

@@ -16,7 +16,8 @@ from hw_model.blueprint import blueprint
 from stgcn_ref.models.blocks import Block, ChannelNorm, FrameNorm, GraphConv
 from stgcn_ref.models.build import build
 from stgcn_ref.models.stgcn import CHANNELS, STRIDES
-from stgcn_ref.models.temporal import TemporalConv, stream
+from stgcn_ref.models.tcn import STRIDES as TCN_STRIDES
+from stgcn_ref.models.temporal import TemporalConv, stream, undecimated
 
 torch.set_num_threads(1)
 
@@ -44,6 +45,7 @@ FRAMEWISE = {
         refinements=1,
     ),
 }
+FRAMEWISE["tcn"] = _arch(family="tcn", embedding=64, window=3, dilation=undecimated(TCN_STRIDES))
 STGCN = _arch(family="stgcn", channels=CHANNELS, stride=STRIDES, persons=2)
 
 

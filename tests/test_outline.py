@@ -23,7 +23,7 @@ from fxp.ir import (
 from fxp.outline import constant_key, folding_norms, outline, parameter_shapes
 from fxp.spec import ArchSpec, load_spec
 from fxp.validate import describe
-from tests.networks import VARIANTS, archs, small_arch, small_msgcn, small_stgcn
+from tests.networks import VARIANTS, archs, small_arch, small_msgcn, small_stgcn, small_tcn
 
 EXAMPLES = Path(__file__).parents[1] / "examples"
 
@@ -164,6 +164,30 @@ def test_chain_of_layernorm() -> None:
     shapes = parameter_shapes(graph)
     assert shapes["block1.norm.scale"] == shapes["block1.residual_norm.bias"] == (8, 6)
     assert folding_norms(small_arch(norm="layer")) == ()
+
+
+def test_chain_of_tcn() -> None:
+    graph = outline(small_tcn())
+    nodes = {node.name: node for node in graph.nodes}
+    assert list(nodes) == [
+        *("input", "input_norm", "input_norm.q", "flatten", "stem", "stem.stream"),
+        *chain("block0.norm*", "block0.tconv*", "block0.add*"),
+        "block0.add.stream",
+        *chain("block1.norm*", "block1.tconv*", "block1.residual*"),
+        *("block1.add", "block1.add.stream"),
+        *chain("block2.norm*", "block2.tconv*"),
+        *("block2.add", "block2.add.stream"),
+        *chain("norm*", "classifier"),
+        *("logits", "label"),
+    ]
+    assert nodes["block0.add"] == Add("block0.add", "block0.tconv.q", "stem.stream")
+    assert nodes["block1.add"] == Add("block1.add", "block1.tconv.q", "block1.residual.q")
+    assert operands(nodes["block1.norm"]) == ("block0.add.stream",)
+    assert operands(nodes["block1.residual"]) == ("block0.add.q",)
+    relu = {name for name, n in nodes.items() if isinstance(n, Requantise) and n.relu}
+    assert relu == {"block0.norm.q", "block1.norm.q", "block2.norm.q", "norm.q"}
+    assert lookaheads(graph)["label"] == 2 + 2 * (1 + 2 + 1)
+    assert parameter_shapes(graph)["stem.weight"] == (4, 36, 4)
 
 
 def test_residuals_on_demand() -> None:
