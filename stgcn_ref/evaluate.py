@@ -62,6 +62,11 @@ def evaluate(net: Net, ds: Dataset) -> Scores:
     return score_steps(ds, predict(net, ds))
 
 
+def predict_clips(net: Net, ds: RecognitionSet) -> list[LabelArray]:
+    """The label of every clip, int64 (1,) each."""
+    return list(class_scores(net, ds).argmax(axis=1)[:, None])
+
+
 @torch.inference_mode()
 def class_scores(
     net: Net, ds: RecognitionSet, on_clip: Callable[[], None] | None = None
@@ -100,6 +105,11 @@ def as_batch(words: npt.NDArray[np.int32]) -> Tensor:
 def evaluate_clips(net: Net, ds: RecognitionSet) -> RecognitionScores:
     """Scores of a network of whole clips (family `stgcn`)."""
     return score_clips(class_scores(net, ds), [clip.label for clip in ds.clips])
+
+
+def as_batch(words: npt.NDArray[np.int32]) -> Tensor:
+    """Words (T, C, V) or (T, C, V, M) as a batch of one, channels in front of time."""
+    return torch.from_numpy(words.swapaxes(0, 1).copy())[None]
 
 
 def device_of(net: nn.Module) -> torch.device:

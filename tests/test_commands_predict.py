@@ -12,6 +12,7 @@ import torch
 from matplotlib.image import imread
 
 from stgcn_ref.checkpoints import save_checkpoint
+from stgcn_ref.datasets.lara import SEGMENTS
 from stgcn_ref.datasets.ntu import NtuSpec, load_ntu
 from stgcn_ref.datasets.synthetic import generate_synthetic
 from stgcn_ref.metrics import score
@@ -20,7 +21,9 @@ from stgcn_ref.networks import open_network
 from stgcn_ref.predictions import CLIP_COLUMNS, FRAME_COLUMNS
 from stgcn_ref.preparation import PreparationSpec, prepare
 from tests.commands import ARCH, arch_of, call
-from tests.originals import places, write_ntu
+from tests.families import graph
+from tests.originals import places, write_lara, write_ntu
+from tests.published_states import rtstgcn_state
 
 STGCN = (
     "family: stgcn\nskeleton: ntu\nin_channels: 3\nchannels: [4, 8]\nwindow: 3\nstride: [1, 2]\n"
@@ -213,3 +216,60 @@ def test_clips_of_single_actions(actions: tuple[Path, Path, Path], tmp_path: Pat
         assert done.code == 2 and "--drop-last: ntu60 has one label a clip" in done.err
         done = call("evaluate", str(network))
         assert done.code == 2 and done.err.count("\n") == 1
+
+
+def test_a_published_network_with_what_its_tensors_do_not_tell(tmp_path: Path) -> None:
+    path = tmp_path / "net.pt"
+    torch.save(rtstgcn_state(graph(), (4, 6), (1, 1), "batch"), path)
+    command = ("info", str(path), "--family", "rtstgcn", "--skeleton", "hugadb", "--json")
+    done = call(*command)
+    assert done.code == 2 and "`window` is needed: no tensor tells it" in done.err
+    config = tmp_path / "told.yaml"
+    config.write_text("window: 9\ndilations: [1, 1]\n")
+    facts = json.loads(call(*command, "--config", str(config)).out)
+    assert (facts["arch"]["window"], facts["arch"]["dilation"]) == ([9, 9], [1, 1])
+    facts = json.loads(call(*command, "--config", str(config), "--window", "5,7").out)
+    assert facts["arch"]["window"] == [5, 7] and facts["receptive_field_steps"] == 1 + 4 + 6
+
+
+def test_training_on_single_actions(tmp_path: Path) -> None:
+    config = tmp_path / "train.yaml"
+    arch = STGCN.replace("skeleton: ntu", "skeleton: hugadb").replace("classes: 60", "classes: 8")
+    arch = arch.replace("in_channels: 3", "in_channels: 6").strip().replace("\n", ", ")
+    config.write_text(
+        f"arch: {{{arch}}}\nrecipe: {{epochs: 1, segment: 32}}\ntrain: [1, 2]\nvalid: 3\n"
+        "out: net.ckpt\ndevice: cpu\n"
+    )
+    done = call("train", "--config", str(config))
+    assert (done.code, done.err) == (0, "") and (tmp_path / "net.ckpt").is_file()
+    assert done.out.startswith("data synthetic-gait-clips (synthetic), valid on participants 3\n")
+    found = call("evaluate", str(tmp_path / "net.ckpt"), "--subjects", "3").out
+    for line in done.out.splitlines():
+        if line.startswith("top_"):
+            assert line in found.splitlines()
+
+
+def test_features_and_reader_are_repeated(tmp_path: Path) -> None:
+    """A network remembers how its recordings were read: nothing is to be said again."""
+    data, out = tmp_path / "lara", str(tmp_path / "net.fxp")
+    for number in (7, 14):
+        table = np.random.default_rng(number).normal(0.0, 50.0, (64, 22, 6))
+        write_lara(data, f"L01_S{number:02d}_R02", SEGMENTS, table, [number % 8] * 64)
+    config = tmp_path / "train.yaml"
+    config.write_text(
+        "arch: {skeleton: lara, in_channels: 12, embedding: 4, channels: [4], window: 3, "
+        "classes: 8}\nrecipe: {epochs: 1, segment: 8}\nfeatures: {reference: 9}\n"
+        "reader: {every: 4}\npreparation: {frames_per_step: 2}\ntrain: 7\nvalid: 14\n"
+        "data: lara\nout: net.ckpt\n"
+    )
+    assert call("train", "--config", str(config)).code == 0
+    floats = str(tmp_path / "net.ckpt")
+    assert call("export", floats, "--data", str(data), "--subjects", "7", "--out", out).code == 0
+    for network in (floats, out):
+        facts = json.loads(call("info", network, "--json").out)
+        assert facts["rate_hz"] == 25.0 and facts["arch"]["in_channels"] == 12
+        command = ("evaluate", network, "--data", str(data), "--json")
+        assert json.loads(call(*command).out)["frames"] == 2 * 16
+        reader = tmp_path / "reader.yaml"
+        reader.write_text("every: 2\n")
+        assert json.loads(call(*command, "--reader", str(reader)).out)["frames"] == 2 * 32

@@ -5,17 +5,13 @@ from __future__ import annotations
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, assert_never
+from typing import TYPE_CHECKING
 
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
-from stgcn_ref.metrics import Scores
-from stgcn_ref.recognition_metrics import RecognitionScores
-
 if TYPE_CHECKING:
     from stgcn_ref.checkpoints import Watch
-    from stgcn_ref.task import AnyScores
     from stgcn_ref.train import Epoch
 
 
@@ -31,6 +27,7 @@ def counting(what: str, total: int) -> Iterator[Callable[[], None]]:
 def watching(epochs: int) -> Iterator[Watch]:
     """A bar of the epochs of a training, with loss and scores."""
     from stgcn_ref.checkpoints import Watch
+    from stgcn_ref.task import brief
 
     with _bar() as bar:
         task = bar.add_task("training", total=epochs)
@@ -42,22 +39,12 @@ def watching(epochs: int) -> Iterator[Watch]:
         def on_epoch(epoch: Epoch) -> None:
             nonlocal done
             done = epoch.number + 1
-            text = f"epoch {done} loss {epoch.loss:.3f}{_scored(epoch.scores)}"
-            bar.update(task, completed=done, description=text)
+            scored = f" {brief(epoch.scores)}" if epoch.scores else ""
+            bar.update(
+                task, completed=done, description=f"epoch {done} loss {epoch.loss:.3f}{scored}"
+            )
 
         yield Watch(on_step=on_step, on_epoch=on_epoch)
-
-
-def _scored(scores: AnyScores | None) -> str:
-    match scores:
-        case None:
-            return ""
-        case Scores(frame_accuracy=accuracy, f1_50=f1_50):
-            return f" acc {accuracy:.1f} F1@50 {f1_50:.1f}"
-        case RecognitionScores(top_1=top_1):
-            return f" top-1 {top_1:.1f}"
-        case _:
-            assert_never(scores)
 
 
 def _bar(*more: MofNCompleteColumn) -> Progress:
