@@ -129,20 +129,22 @@ def panels(figure: Figure) -> list[list[str]]:
 def test_long_networks_take_several_panels() -> None:
     names = [f"layer{i}.q" for i in range(MOST_ROWS + 3)]
     drawn = panels(draw_formats(format_rows([tensor(name, "operand") for name in names]), "net"))
-    assert [len(rows) for rows in drawn] == [MOST_ROWS, 3]
-    assert drawn[1][0] == f"layer{MOST_ROWS}.q s8"
+    sizes = [(MOST_ROWS + 4) // 2, (MOST_ROWS + 2) // 2]  # as even as they can be
+    assert [len(rows) for rows in drawn] == sizes
+    assert drawn[1][0] == f"layer{sizes[0]}.q s8"
     values = tuple((float(i), None) for i in range(len(names)))
     heat = HeatMap("labels", tuple(names), (4, 6), values)
     drawn = panels(draw_sensitivity([heat, heat], "net"))
-    assert [len(rows) for rows in drawn] == [MOST_ROWS, 3] * 2
+    assert [len(rows) for rows in drawn] == sizes * 2
 
 
-def test_texts_of_the_error_drawing() -> None:
-    points = error_points(whole((tensor("a.q", "operand"), tensor("b.q", "stream"))))
-    figure = draw_error(points, "net")
-    axes = figure.axes[0]
-    assert [label.get_text() for label in axes.get_xticklabels()] == ["a.q", "b.q"]
-    assert "%" in axes.get_ylabel()
+def test_the_error_goes_on_in_the_next_line() -> None:
+    tensors = tuple(tensor(f"layer{i}.q", "stream" if i % 3 else "operand") for i in range(100))
+    figure = draw_error(error_points(whole(tensors)), "net")
+    names = [[label.get_text() for label in axes.get_xticklabels()] for axes in figure.axes]
+    assert [len(line) for line in names] == [50, 50]
+    assert [name for line in names for name in line] == [tensor.name for tensor in tensors]
+    assert all("%" in axes.get_ylabel() for axes in figure.axes)
 
 
 def test_the_command_writes_every_figure(tmp_path: Path) -> None:
