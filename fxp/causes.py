@@ -32,7 +32,7 @@ from fxp.qformat import Cast, Overflow, Rounding
 from fxp.ranges import signed_bits
 from fxp.validate import Value, describe
 
-PLACES = 1024  # at which a guess is tried, of each sort
+PLACES = 512  # at which a guess is tried, of each sort
 SHIFTS = tuple(k for i in range(1, 17) for k in (i, -i))
 DELAYS = tuple(d for i in range(1, 9) for d in (i, -i))
 
@@ -117,6 +117,8 @@ def explain(
         tried = _tried(guess, words, right, at.differing)
         if tried.explained and (best is None or _rank(tried) > _rank(best)):
             best = tried
+        if tried.differing and tried.explained == tried.differing and not tried.moved:
+            break  # nothing later can do better
     if best is None or 2 * best.explained < best.differing or 10 * best.moved > best.equal:
         return Explanation(Cause.UNKNOWN, "no guess predicts these words")
     return best

@@ -73,10 +73,10 @@ def _array(path: Path) -> npt.NDArray[Any]:
 
 def _archive(path: Path, graph: Graph) -> Iterator[tuple[str, IntArray]]:
     try:
-        loaded = np.load(path, allow_pickle=False)
-        if not isinstance(loaded, np.lib.npyio.NpzFile):
-            raise InputError(f"{path}: not an .npz file (an array of its own)")
-        with loaded as archive:
+        with path.open("rb") as file:  # numpy would leave a file that is no archive open
+            archive = np.load(file, allow_pickle=False)
+            if not isinstance(archive, np.lib.npyio.NpzFile):
+                raise InputError(f"{path}: not an .npz file (an array of its own)")
             if not archive.files:
                 raise InputError(f"{path}: holds no array")
             for name in archive.files:

@@ -88,8 +88,12 @@ class Count:
 
 @dataclass(frozen=True)
 class Comparison:
-    """All values that both sides have, and the first difference if there is any."""
+    """All values that both sides have, and the first difference if there is any.
 
+    `nodes` is how many nodes the network has.
+    """
+
+    nodes: int
     counts: tuple[Count, ...]
     first: Difference | None
 
@@ -107,7 +111,7 @@ def compare(pair: Pair) -> Comparison:
         counts.append(Count(node.name, differs.size, differing, frame))
         if differing and first is None:
             first = _difference(pair, node, differs)
-    return Comparison(tuple(counts), first)
+    return Comparison(len(pair.ground.graph.nodes), tuple(counts), first)
 
 
 def _difference(pair: Pair, node: Node, differs: IntArray) -> Difference:

@@ -47,7 +47,8 @@ def diff_command(
 def _print(result: Comparison) -> None:
     words = sum(count.words for count in result.counts)
     if result.first is None:
-        typer.echo(f"equal: {words} words of {len(result.counts)} nodes")
+        nodes = f"{len(result.counts)} of {result.nodes} nodes"
+        typer.echo(f"equal: {words} words of {nodes}")
         return
     for line in _lines(result.first):
         typer.echo(line)

@@ -12,8 +12,6 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-import numpy as np
-
 from fxp.bundle import open_bundle, read_value
 from fxp.clip_files import read_array, read_clips
 from fxp.errors import InputError
@@ -52,7 +50,7 @@ def read_pair(a: Path, b: Path, data: Path | None = None, lanes: int | None = No
 
     Raises:
         InputError: a side is missing, damaged or no side; none tells the network or the stimulus;
-            a value has another shape than the network gives it.
+            a value has another shape than the network gives it, or none is there on both sides.
     """
     opened = [_open(path) for path in (a, b)]
     ground = next((side for side in opened if side is not None), None)
@@ -71,6 +69,8 @@ def read_pair(a: Path, b: Path, data: Path | None = None, lanes: int | None = No
             values = exact if own else _simulated(side.graph, clip)
         _check_shapes(path, values, exact)
         sides.append(values)
+    if not sides[0].keys() & sides[1].keys() & exact.keys():
+        raise InputError(f"{a}, {b}: there is no value that both have")
     return Pair(ground, exact, *sides)
 
 
@@ -143,5 +143,3 @@ def _check_shapes(path: Path, values: Values, exact: Values) -> None:
                 f"{path}: value `{name}` must be of shape {exact[name].shape} "
                 f"(frames, channels, joints), is {words.shape}"
             )
-        if not np.issubdtype(words.dtype, np.signedinteger):
-            raise InputError(f"{path}: value `{name}` must hold signed integers, got {words.dtype}")

@@ -49,6 +49,8 @@ ROLE_NAMES = {
     "sum": "accumulator",
 }
 FORMAT_COLOUR = "#d3dde9"
+MOST_PLACES = 90  # of the error in one line
+PLACE_INCHES = 0.135
 LEAST_HEAT = 0.1  # percent: what is below has the palest colour
 
 
@@ -81,7 +83,7 @@ def write_profile_figures(path: Path, out: Path) -> list[Path]:
 def draw_formats(rows: Sequence[FormatRow], title: str) -> Figure:
     """Box plots of magnitudes over the span that each format holds, lsb to largest word."""
     with mpl.rc_context(STYLE):
-        panels = [rows[i : i + MOST_ROWS] for i in range(0, len(rows), MOST_ROWS)]
+        panels = [rows[part] for part in _parts(len(rows), MOST_ROWS)]
         figure = page(8.0 * len(panels), 1.7 + 0.21 * len(panels[0]), title)
         grid = figure.subplots(1, len(panels), squeeze=False)[0]
         for axes, panel in zip(grid, panels, strict=True):
@@ -116,45 +118,55 @@ def _format_panel(axes: Axes, rows: Sequence[FormatRow]) -> None:
 
 
 def draw_error(points: Sequence[ErrorPoint], title: str) -> Figure:
-    """Error relative to the signal, tensor by tensor along the network."""
+    """Error relative to the signal, tensor by tensor along the network, in lines like a text."""
     with mpl.rc_context(STYLE):
-        named = [point for point in points if point.role != "sum"]
-        figure = page(max(6.0, 1.6 + 0.19 * len(named)), 5.2, title)
-        axes = figure.subplots()
-        main = [point for point in named if point.role != "stream"]
-        axes.plot([p.place for p in main], [p.percent for p in main], color="#9db7d9", lw=1.0)
-        streams = [point for point in named if point.role == "stream"]
-        axes.plot([p.place for p in streams], [p.percent for p in streams], color="#f0c99b", lw=1.0)
-        for role, colour in COLOURS.items():
-            own = [point for point in points if point.role == role]
-            if own:
-                size = 2.5 if role == "sum" else 4.5
-                places, errors = [p.place for p in own], [p.percent for p in own]
-                axes.plot(places, errors, "o", color=colour, ms=size, label=ROLE_NAMES[role])
-        axes.set_xticks(
-            [point.place for point in named],
-            [point.label for point in named],
-            rotation=70,
-            ha="right",
-            rotation_mode="anchor",
-            fontsize=7,
-        )
-        axes.set_yscale("log")
-        axes.yaxis.set_major_locator(LogLocator(subs=(1.0, 2.0, 5.0)))
-        axes.yaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
-        axes.yaxis.set_minor_formatter(NullFormatter())
-        axes.set_ylabel("rms error (% of the rms of the reference)")
-        figure.legend(loc="outside lower left", ncols=3, frameon=False, fontsize=8)
+        first, last = points[0].place, points[-1].place
+        parts = [
+            range(first + p.start, first + p.stop) for p in _parts(last - first + 1, MOST_PLACES)
+        ]
+        width = max(6.0, 1.6 + PLACE_INCHES * len(parts[0]))
+        figure = page(width, 1.1 + 3.6 * len(parts), title)
+        grid = figure.subplots(len(parts), 1, squeeze=False, sharey=True)[:, 0]
+        for axes, part in zip(grid, parts, strict=True):
+            _error_panel(axes, [point for point in points if point.place in part])
+            axes.set_xlim(part.start - 1, part.start + len(parts[0]))
+        roles = [role for role in ROLE_NAMES if any(point.role == role for point in points)]
+        handles = [
+            Line2D([], [], marker="o", ls="", ms=4.5, color=COLOURS[role], label=ROLE_NAMES[role])
+            for role in roles
+        ]
+        figure.legend(handles=handles, loc="outside lower left", ncols=3, frameon=False, fontsize=8)
         return figure
+
+
+def _error_panel(axes: Axes, points: Sequence[ErrorPoint]) -> None:
+    named = [point for point in points if point.role != "sum"]
+    for lines, colour in (
+        ([point for point in named if point.role != "stream"], "#9db7d9"),
+        ([point for point in named if point.role == "stream"], "#f0c99b"),
+    ):
+        axes.plot([p.place for p in lines], [p.percent for p in lines], color=colour, lw=1.0)
+    for point in points:
+        size = 2.5 if point.role == "sum" else 4.5
+        axes.plot(point.place, point.percent, "o", color=COLOURS[point.role], ms=size)
+    names = [point.label for point in named]
+    axes.set_xticks([point.place for point in named], names, rotation=90, fontsize=7)
+    axes.set_yscale("log")
+    axes.yaxis.set_major_locator(LogLocator(subs=(1.0, 2.0, 5.0)))
+    axes.yaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
+    axes.yaxis.set_minor_formatter(NullFormatter())
+    axes.set_ylabel("rms error (% of reference rms)")
 
 
 def draw_sensitivity(maps: Sequence[HeatMap], title: str) -> Figure:
     """Heat maps side by side: what each tensor costs alone at fewer bits."""
     with mpl.rc_context(STYLE):
         rows, columns = len(maps[0].rows), len(maps[0].columns)
-        parts = [slice(i, i + MOST_ROWS) for i in range(0, rows, MOST_ROWS)]
+        parts = _parts(rows, MOST_ROWS)
         width = 2.4 + 0.62 * columns
-        figure = page(width * len(maps) * len(parts), 1.4 + 0.2 * min(rows, MOST_ROWS), title)
+        figure = page(
+            width * len(maps) * len(parts), 1.4 + 0.2 * (parts[0].stop - parts[0].start), title
+        )
         grid = figure.subplots(1, len(maps) * len(parts), squeeze=False)[0]
         shown = [(heat, part) for heat in maps for part in parts]
         for axes, (heat, part) in zip(grid, shown, strict=True):
@@ -186,3 +198,9 @@ def _heat_panel(axes: Axes, heat: HeatMap, part: slice) -> None:
     axes.set_yticks(range(len(names)), names, fontsize=7)
     axes.grid(visible=False)
     axes.set_title(heat.title, fontsize=9)
+
+
+def _parts(count: int, most: int) -> list[slice]:
+    """Consecutive parts of at most so many each, as even as they can be."""
+    size = -(-count // -(-count // most))
+    return [slice(start, min(start + size, count)) for start in range(0, count, size)]
