@@ -48,15 +48,19 @@ Exact = npt.NDArray[Any]
 def needed_bits(graph: Graph, signals: Mapping[str, Signal]) -> dict[str, int]:
     """Mantissa bits with which floats compute each value exactly, by name.
 
-    For a value that is cast it is also enough for the cast: its rounding and its overflow.
+    What happens inside a cast is `cast_bits`'s.
     """
-    found: dict[str, int] = {}
-    for node in graph.nodes:
-        x = [signals[name] for name in operands(node)]
-        found[node.name] = _most(node, x, signals[node.name]).bit_length()
-        if isinstance(node, Requantise):
-            found[node.x] = max(found[node.x], _cast_most(node, x[0]).bit_length())
-    return found
+    return {
+        node.name: _most(
+            node, [signals[name] for name in operands(node)], signals[node.name]
+        ).bit_length()
+        for node in graph.nodes
+    }
+
+
+def cast_bits(node: Requantise, x: Signal) -> int:
+    """Mantissa bits with which a cast rounds and overflows exactly, its operand's included."""
+    return max(_cast_most(node, x), int(max(magnitudes(x)))).bit_length()
 
 
 def magnitudes(signal: Signal) -> Exact:

@@ -109,16 +109,18 @@ class OnnxBuilder:
         power = x  # the sum of `size` frames
         while taken < window:
             if window & size:
-                late = self.shifted(power, taken * dilation, place, name) if taken else power
+                at = f"{name}/first{taken + size}"
+                late = self.shifted(power, taken * dilation, place, at) if taken else power
                 taken += size
-                last = name if taken == window else f"{name}/first{taken}"
+                last = name if taken == window else at
                 if total:
                     total = self.add("Add", [total, late], last)
                 else:
                     total = late if taken < window else self.add("Identity", [late], name)
             if taken < window:
-                late = self.shifted(power, size * dilation, place, name)
-                power = self.add("Add", [power, late], f"{name}/of{2 * size}")
+                at = f"{name}/of{2 * size}"
+                late = self.shifted(power, size * dilation, place, at)
+                power = self.add("Add", [power, late], at)
                 size *= 2
         return total
 

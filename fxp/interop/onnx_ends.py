@@ -12,10 +12,10 @@ import numpy.typing as npt
 
 from fxp.cast import dequantise
 from fxp.errors import InputError
-from fxp.interop.magnitude import fracs
+from fxp.interop.magnitude import FLOAT32_BITS, fracs
 from fxp.interop.onnx_builder import OnnxBuilder
 from fxp.interop.onnx_float import Network
-from fxp.ir import Argmax, Graph, IntArray, timings
+from fxp.ir import Argmax, Graph, Input, IntArray, timings
 from fxp.validate import describe
 
 
@@ -58,7 +58,7 @@ def save_float(
         outputs.append(b.info(name, dtype, shape))
     signal = net.signals[source]
     shape = (1, signal.channels, frames, signal.joints)
-    inputs = [b.info(f"{source}/numbers", np.float32, shape)]
+    inputs = [b.info(f"{source}/numbers", net.carriers[source], shape)]
     b.save(graph, (inputs, outputs), {"frac_bits": _frac_bits(net, [source, *names])}, path)
 
 
@@ -66,11 +66,14 @@ def _frac_bits(net: Network, names: Sequence[str]) -> str:
     return json.dumps({name: list(net.signals[name].frac_bits) for name in names})
 
 
-def numbers_of(graph: Graph, clip: IntArray) -> dict[str, npt.NDArray[np.float32]]:
+def numbers_of(graph: Graph, clip: IntArray) -> dict[str, npt.NDArray[Any]]:
     """The feed of a float model for a clip of input words (T, C, V)."""
-    source = graph.nodes[0].name
-    numbers = dequantise(clip, describe(graph)[source].frac_bits[0]).astype(np.float32)
-    return {f"{source}/numbers": numbers.transpose(1, 0, 2)[None]}
+    node = graph.nodes[0]
+    assert isinstance(node, Input)
+    most = max(-node.fmt.raw_min, node.fmt.raw_max)
+    dtype = np.float32 if most.bit_length() <= FLOAT32_BITS else np.float64
+    numbers = dequantise(clip, node.fmt.frac_bits).astype(dtype)
+    return {f"{node.name}/numbers": numbers.transpose(1, 0, 2)[None]}
 
 
 def words_of(graph: Graph, name: str, numbers: npt.NDArray[Any]) -> IntArray:

@@ -15,8 +15,9 @@ from typing import Protocol, assert_never
 import numpy as np
 import numpy.typing as npt
 
+from fxp.cast import dequantise
 from fxp.errors import InputError
-from fxp.interop.magnitude import FLOAT32_BITS, FLOAT64_BITS, fracs, needed_bits
+from fxp.interop.magnitude import FLOAT32_BITS, FLOAT64_BITS, cast_bits, fracs, needed_bits
 from fxp.interop.onnx_builder import OnnxBuilder
 from fxp.ir import (
     Add,
@@ -48,11 +49,15 @@ MAX_EXPONENT = 100  # magnitude of every `frac_bits`: float32 then has neither o
 
 @dataclass(frozen=True, eq=False)
 class Network:
-    """A certified graph, the ranges of its values, and the float type that carries each."""
+    """A certified graph and the ranges of its values.
+
+    `carriers` is the float type that holds each value, `within` the one that each cast works in.
+    """
 
     graph: Graph
     signals: Mapping[str, Signal]
     carriers: Mapping[str, Floating]
+    within: Mapping[str, Floating]
 
 
 class Dialect(Protocol):
@@ -64,12 +69,16 @@ class Dialect(Protocol):
         """A quantised constant of `shape`, its `frac_bits` along the first axis."""
         ...
 
+    def matrix(self, name: str, weights: Weights, carrier: Floating) -> str:
+        """The right operand of a MatMul, `(V, V)`."""
+        ...
+
     def source(self, node: Input) -> str:
         """The input's words in their format."""
         ...
 
-    def cast(self, node: Requantise) -> str:
-        """The result of a cast, in the carrier of the node's value."""
+    def cast(self, node: Requantise, x: str) -> str:
+        """The result of a cast of x (in `within`), in the carrier of the node's value."""
         ...
 
     def ratio(self, node: LayerNorm | Softmax) -> str:
@@ -86,20 +95,32 @@ def network(graph: Graph, approximate: bool) -> Network:
     """
     certify(graph)
     signals = analyse(graph)
+    bits = needed_bits(graph, signals)
     carriers: dict[str, Floating] = {}
-    for name, bits in needed_bits(graph, signals).items():
+    within: dict[str, Floating] = {}
+    for node in graph.nodes:
+        name = node.name
         if max(map(abs, signals[name].frac_bits)) > MAX_EXPONENT:
             raise InputError(
                 f"node `{name}`: floats hold `frac_bits` within {MAX_EXPONENT}, "
                 f"got {max(signals[name].frac_bits, key=abs)}"
             )
-        if bits > FLOAT64_BITS and not approximate:
-            raise InputError(
-                f"node `{name}`: exact sums need {bits} bits, a float64 has {FLOAT64_BITS}; "
-                "`--form integer` holds them"
-            )
-        carriers[name] = np.float32 if bits <= FLOAT32_BITS or approximate else np.float64
-    return Network(graph, signals, carriers)
+        carriers[name] = _carrier(name, bits[name], approximate)
+        if isinstance(node, Requantise):
+            inside = cast_bits(node, signals[node.x])
+            within[name] = _carrier(name, max(inside, bits[node.x]), approximate)
+    return Network(graph, signals, carriers, within)
+
+
+def _carrier(name: str, bits: int, approximate: bool) -> Floating:
+    if bits <= FLOAT32_BITS or approximate:
+        return np.float32
+    if bits > FLOAT64_BITS:
+        raise InputError(
+            f"node `{name}`: exact sums need {bits} bits, a float64 has {FLOAT64_BITS}; "
+            "`--form integer` holds them"
+        )
+    return np.float64
 
 
 def emit(b: OnnxBuilder, net: Network, dialect: Dialect) -> None:
@@ -114,8 +135,8 @@ def _carried(b: OnnxBuilder, net: Network, name: str, node: Node) -> str:
 
     A node that counts fewer bits than its operand's carrier has is one whose operand fits them.
     """
-    carrier = net.carriers[node.name]
-    own = isinstance(node, Requantise | Argmax | LayerNorm | Softmax)  # read their operand as it is
+    carrier = net.within.get(node.name, net.carriers[node.name])
+    own = isinstance(node, Argmax | LayerNorm | Softmax)  # read their operand as it is
     if own or net.carriers[name] is carrier:
         return name
     return carried(b, name, carrier, f"{name}/{carrier.__name__}")
@@ -137,7 +158,7 @@ def _emit_node(
         case Input():
             dialect.source(node)
         case Requantise():
-            dialect.cast(node)
+            dialect.cast(node, x[0])
         case LayerNorm() | Softmax():
             dialect.ratio(node)
         case Conv():
@@ -168,6 +189,13 @@ def _emit_node(
             b.add("ArgMax", x, name, {"axis": 1, "keepdims": 1, "select_last_index": 0})
         case _:
             assert_never(node)
+
+
+def numbers(weights: Weights, shape: Sequence[int]) -> npt.NDArray[np.float64]:
+    """What the words of a constant stand for, its `frac_bits` along the first axis of `shape`."""
+    tall = np.array(weights.frac_bits, np.int64).reshape(-1, *[1] * (len(shape) - 1))
+    found: npt.NDArray[np.float64] = dequantise(weights.raw.reshape(shape), tall)
+    return found
 
 
 def _conv(
@@ -236,7 +264,7 @@ def _graph_product(
     total = ""
     for p, part in enumerate(parts):
         own = Weights(raw[p], node.adjacency.word_bits, (frac_bits[p if len(frac_bits) > 1 else 0],))
-        matrix = dialect.constant(f"{name}/adjacency{p}", own, raw[p].shape, carrier)
+        matrix = dialect.matrix(f"{name}/adjacency{p}", own, carrier)
         product = b.add("MatMul", [part, matrix], name if partitions == 1 else f"{name}/product{p}")
         if p:
             last = name if p == partitions - 1 else f"{name}/sum{p}"

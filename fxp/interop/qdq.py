@@ -19,12 +19,15 @@ from fxp.errors import InputError
 from fxp.interop.float_cast import overflowed, rounded
 from fxp.interop.magnitude import drops_bits, overflows
 from fxp.interop.onnx_builder import OnnxBuilder
-from fxp.interop.onnx_float import RANK, TIME, Dialect, Floating, Network, carried, emit, network
+from fxp.interop.onnx_float import RANK, TIME, Dialect, Floating, Network, carried, emit, network, numbers
 from fxp.interop.onnx_ends import save_float
 from fxp.ir import Graph, Input, LayerNorm, Requantise, Softmax, Weights
 from fxp.qformat import Overflow, QFormat, Rounding
 
 MAX_QUANTIZED_BITS = 16  # of the integer types of QuantizeLinear
+# onnxruntime drops a Clip in front of a QuantizeLinear whose bounds are less than 1.2e-7 within its
+# range; up to here an lsb is more
+MAX_CLIP_FRAC_BITS = 22
 
 
 def export_qdq(
@@ -64,8 +67,7 @@ class _Qdq(Dialect):
         raw = weights.raw.reshape(shape)
         frac_bits = np.array(weights.frac_bits, np.int64)
         if weights.word_bits > MAX_QUANTIZED_BITS:
-            tall = frac_bits.reshape(-1, *[1] * (len(shape) - 1))
-            return self.b.constant(name, np.ldexp(raw.astype(np.float64), -tall), carrier)
+            return self.b.constant(name, numbers(weights, shape), carrier)
         words = self.b.constant(f"{name}/words", raw, _holder(QFormat(weights.word_bits, 0)))
         axis = {} if len(frac_bits) == 1 else {"axis": 0}
         steps = np.ldexp(1.0, -(frac_bits if axis else frac_bits[0]))
@@ -73,42 +75,51 @@ class _Qdq(Dialect):
         self.b.add("DequantizeLinear", [words, scale], name, axis)
         return name if carrier is np.float32 else carried(self.b, name, carrier, f"{name}/float64")
 
+    def matrix(self, name: str, weights: Weights, carrier: Floating) -> str:
+        """Plain floats: onnxruntime makes a DequantizeLinear and its MatMul one `MatMulNBits`.
+
+        That one quantises its other operand once more; what it gives are other numbers.
+        """
+        shape = weights.raw.shape
+        if self.approximate:
+            return self.constant(name, weights, shape, carrier)
+        return self.b.constant(name, numbers(weights, shape), carrier)
+
     def source(self, node: Input) -> str:
         """Quantised on the way in: no change of numbers that are words already."""
-        numbers = f"{node.name}/numbers"
+        given = f"{node.name}/numbers"
         if node.fmt.word_bits > MAX_QUANTIZED_BITS:
-            return self.b.add("Identity", [numbers], node.name)
-        held = self._clipped(numbers, node.fmt, f"{node.name}/clipped")
-        return self._quantised(held, node.fmt, node.name)
+            return self.b.add("Identity", [given], node.name)
+        return self._quantised(given, node.fmt, node.name)
 
-    def cast(self, node: Requantise) -> str:
+    def cast(self, node: Requantise, x: str) -> str:
         """Rounding and overflow in operators where they are not QuantizeLinear's own."""
-        b, fmt, signal = self.b, node.cast.to, self.net.signals[node.x]
-        kind = self.net.carriers[node.x]
-        target = self.net.carriers[node.name]
+        b, name, fmt, signal = self.b, node.name, node.cast.to, self.net.signals[node.x]
+        kind, target = self.net.within[node.name], self.net.carriers[node.name]
         # a float64 would be rounded twice, to a float32 in front of the QuantizeLinear
         even = node.cast.rounding == Rounding.RND_CONV and kind is np.float32
         rounds = drops_bits(node, signal) and not even
         saturates = node.cast.overflow in (Overflow.SAT, Overflow.SAT_SYM)
-        special = overflows(node, signal) and not saturates
         fits = fmt.word_bits <= MAX_QUANTIZED_BITS
-        held = node.x
-        if special or not fits or (rounds and not self.approximate):
-            words = b.add(
-                "Mul", [held, b.scalar(2.0**fmt.frac_bits, kind)], f"{node.name}/scaled"
-            )
+        ends = _ends(node)
+        held = np.iinfo(_holder(fmt))
+        # what QuantizeLinear does not do by itself: other bounds than its type's, other overflows
+        bounds = overflows(node, signal) and (not saturates or ends != (held.min, held.max))
+        clips = bounds and saturates and fmt.frac_bits <= MAX_CLIP_FRAC_BITS and self.approximate
+        if (rounds and not self.approximate) or (bounds and not clips) or not fits:
+            words = b.add("Mul", [x, b.scalar(2.0**fmt.frac_bits, kind)], f"{name}/scaled")
             if drops_bits(node, signal):
-                words = rounded(b, words, node.cast.rounding, kind, f"{node.name}/rounded")
-            words = overflowed(b, words, node, kind, f"{node.name}/bounded")
-            held = b.add("Mul", [words, b.scalar(2.0**-fmt.frac_bits, kind)], f"{node.name}/held")
+                words = rounded(b, words, node.cast.rounding, kind, f"{name}/rounded")
+            words = overflowed(b, words, node, kind, f"{name}/bounded")
+            x = b.add("Mul", [words, b.scalar(2.0**-fmt.frac_bits, kind)], f"{name}/held")
+        elif clips:
+            scaled = [float(np.ldexp(end, -fmt.frac_bits)) for end in ends]
+            x = b.add("Clip", [x, *(b.scalar(end, np.float32) for end in scaled)], f"{name}/clip")
         elif node.relu and fmt.signed:
-            held = b.add("Relu", [held], f"{node.name}/relu")
+            x = b.add("Relu", [x], f"{name}/relu")
         if kind is not target:
-            held = carried(b, held, target, f"{node.name}/{target.__name__}")
-        if not fits:
-            return b.add("Identity", [held], node.name)
-        held = self._clipped(held, fmt, f"{node.name}/clipped", node.cast.overflow)
-        return self._quantised(held, fmt, node.name)
+            x = carried(b, x, target, f"{name}/{target.__name__}")
+        return self._quantised(x, fmt, name) if fits else b.add("Identity", [x], name)
 
     def ratio(self, node: LayerNorm | Softmax) -> str:
         """The runtime's own operator, or a refusal."""
@@ -131,23 +142,20 @@ class _Qdq(Dialect):
         )
         return b.add("Transpose", [normed], name, {"perm": [0, TIME, 1, RANK - 1]})
 
-    def _clipped(
-        self, x: str, fmt: QFormat, name: str, overflow: Overflow = Overflow.SAT
-    ) -> str:
-        """Numbers kept within a format that is narrower than its integer type."""
-        low = max(fmt.raw_min, -fmt.raw_max) if overflow == Overflow.SAT_SYM else fmt.raw_min
-        held = np.iinfo(_holder(fmt))
-        if (low, fmt.raw_max) == (held.min, held.max):
-            return x
-        ends = (float(np.ldexp(end, -fmt.frac_bits)) for end in (low, fmt.raw_max))
-        return self.b.add("Clip", [x, *(self.b.scalar(end, np.float32) for end in ends)], name)
-
     def _quantised(self, x: str, fmt: QFormat, name: str) -> str:
         b, kind = self.b, _holder(fmt)
         scale = b.scalar(2.0**-fmt.frac_bits, np.float32)
         zero = b.scalar(0, kind)
         words = b.add("QuantizeLinear", [x, scale, zero], f"{name}/words")
         return b.add("DequantizeLinear", [words, scale, zero], name)
+
+
+def _ends(node: Requantise) -> tuple[int, int]:
+    """The words that a saturating cast can give."""
+    fmt, low = node.cast.to, node.cast.to.raw_min
+    if node.cast.overflow == Overflow.SAT_SYM:
+        low = max(low, -fmt.raw_max)
+    return max(low, 0) if node.relu else low, fmt.raw_max
 
 
 def _holder(fmt: QFormat) -> type[np.integer]:
