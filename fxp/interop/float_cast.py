@@ -14,9 +14,7 @@ from fxp.ir import Requantise
 from fxp.qformat import Overflow, Rounding
 
 
-def rounded(
-    b: OnnxBuilder, x: str, rounding: Rounding, kind: npt.DTypeLike, name: str
-) -> str:
+def rounded(b: OnnxBuilder, x: str, rounding: Rounding, kind: npt.DTypeLike, name: str) -> str:
     """x rounded to integers as the mode says (docs/arithmetic.md, section 2.1)."""
     match rounding:
         case Rounding.TRN:
@@ -72,9 +70,7 @@ def _moved(b: OnnxBuilder, x: str, by: float, kind: npt.DTypeLike, name: str) ->
     return b.add("Add", [x, b.scalar(by, kind)], f"{name}/moved") if by else x
 
 
-def _mirrored(
-    b: OnnxBuilder, x: str, op: str, by: float, kind: npt.DTypeLike, name: str
-) -> str:
+def _mirrored(b: OnnxBuilder, x: str, op: str, by: float, kind: npt.DTypeLike, name: str) -> str:
     """`sign(x) * op(|x| + by)`: roundings that treat both signs alike."""
     size = b.add("Abs", [x], f"{name}/size")
     whole = b.add(op, [_moved(b, size, by, kind, name)], f"{name}/whole")

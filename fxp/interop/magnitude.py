@@ -157,4 +157,5 @@ def _cast_most(node: Requantise, x: Signal) -> int:
 
 
 def _abs(raw: npt.NDArray[np.int64]) -> Exact:
-    return np.abs(raw.astype(object))
+    found: Exact = np.abs(raw.astype(object))
+    return found

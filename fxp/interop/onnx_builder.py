@@ -22,7 +22,7 @@ IR_VERSION = 10  # that of opset 21: older runtimes refuse newer ones
 QONNX_DOMAIN = "qonnx.custom_op.general"
 
 Array = npt.NDArray[Any]
-Attributes = Mapping[str, int | float | str | Sequence[int]]
+Attributes = Mapping[str, Any]  # int, float, str, or a sequence of int
 
 
 def load_onnx() -> ModuleType:
@@ -48,6 +48,11 @@ class OnnxBuilder:
     """
 
     def __init__(self) -> None:
+        """An empty graph.
+
+        Raises:
+            InputError: the package `onnx` is missing.
+        """
         self.onnx = load_onnx()
         self.nodes: list[Any] = []
         self.constants: dict[str, Any] = {}

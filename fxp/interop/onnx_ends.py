@@ -12,7 +12,7 @@ import numpy.typing as npt
 
 from fxp.cast import dequantise
 from fxp.errors import InputError
-from fxp.interop.magnitude import FLOAT32_BITS, fracs
+from fxp.interop.magnitude import FLOAT32_BITS
 from fxp.interop.onnx_builder import OnnxBuilder
 from fxp.interop.onnx_float import Network
 from fxp.ir import Argmax, Graph, Input, IntArray, timings
@@ -28,7 +28,9 @@ def output_names(graph: Graph, taps: Sequence[str]) -> list[str]:
     names = {node.name for node in graph.nodes[1:]}
     for name in taps:
         if name not in names:
-            raise InputError(f"`--tap` {name!r} is no node of graph `{graph.name}` behind its input")
+            raise InputError(
+                f"`--tap` {name!r} is no node of graph `{graph.name}` behind its input"
+            )
     return list(dict.fromkeys((*graph.outputs, *taps)))
 
 

@@ -44,7 +44,9 @@ from fxp.ranges import Signal, analyse, certify
 Floating = type[np.float32] | type[np.float64]
 
 TIME, RANK = 2, 4  # of (1, C, T, V)
-MAX_EXPONENT = 100  # magnitude of every `frac_bits`: float32 then has neither overflow nor subnormal
+MAX_EXPONENT = (
+    100  # magnitude of every `frac_bits`: float32 then has neither overflow nor subnormal
+)
 
 
 @dataclass(frozen=True, eq=False)
@@ -63,9 +65,7 @@ class Network:
 class Dialect(Protocol):
     """How one format writes what is special to it; each method returns the value's name."""
 
-    def constant(
-        self, name: str, weights: Weights, shape: Sequence[int], carrier: Floating
-    ) -> str:
+    def constant(self, name: str, weights: Weights, shape: Sequence[int], carrier: Floating) -> str:
         """A quantised constant of `shape`, its `frac_bits` along the first axis."""
         ...
 
@@ -222,9 +222,7 @@ def _temporal_conv(
     taps = node.weight.raw.shape[2]
     reach = (taps - 1) * node.dilation
     name, carrier = node.name, net.carriers[node.name]
-    weight = dialect.constant(
-        f"{name}/weight", node.weight, (*node.weight.raw.shape, 1), carrier
-    )
+    weight = dialect.constant(f"{name}/weight", node.weight, (*node.weight.raw.shape, 1), carrier)
     if carrier is np.float32:
         attributes = {
             "dilations": [node.dilation, 1],
@@ -263,7 +261,9 @@ def _graph_product(
         b.split(x, 1, parts)
     total = ""
     for p, part in enumerate(parts):
-        own = Weights(raw[p], node.adjacency.word_bits, (frac_bits[p if len(frac_bits) > 1 else 0],))
+        own = Weights(
+            raw[p], node.adjacency.word_bits, (frac_bits[p if len(frac_bits) > 1 else 0],)
+        )
         matrix = dialect.matrix(f"{name}/adjacency{p}", own, carrier)
         product = b.add("MatMul", [part, matrix], name if partitions == 1 else f"{name}/product{p}")
         if p:

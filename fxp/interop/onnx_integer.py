@@ -15,8 +15,8 @@ from typing import assert_never
 import numpy as np
 
 from fxp.errors import InputError
-from fxp.interop.integer_division import normed, shared
 from fxp.interop.integer_cast import cast
+from fxp.interop.integer_division import normed, shared
 from fxp.interop.integer_steps import floor_div, sum_last
 from fxp.interop.magnitude import fracs
 from fxp.interop.onnx_builder import OnnxBuilder
@@ -65,9 +65,7 @@ def export_integer(graph: Graph, path: Path, taps: Sequence[str] = ()) -> None:
     b.save(graph, (infos[:1], infos[1:]), {}, path)
 
 
-def _emit_node(
-    b: OnnxBuilder, signals: Mapping[str, Signal], node: Node, x: Sequence[str]
-) -> None:
+def _emit_node(b: OnnxBuilder, signals: Mapping[str, Signal], node: Node, x: Sequence[str]) -> None:
     name = node.name
     match node:
         case Input():
@@ -123,7 +121,7 @@ def _graph_product(
 
 
 def _temporal_conv(b: OnnxBuilder, node: TemporalConv, x: str) -> None:
-    """A product per tap: tap k reads frames k * dilation, k * dilation + stride, ... of x padded."""
+    """A product per tap: tap k reads x padded, from frame k * dilation on, every stride-th."""
     name, taps = node.name, node.weight.raw.shape[2]
     reach = (taps - 1) * node.dilation
     pads = b.ints([reach - node.lookahead, 0, 0, node.lookahead, 0, 0])

@@ -19,8 +19,18 @@ from fxp.errors import InputError
 from fxp.interop.float_cast import overflowed, rounded
 from fxp.interop.magnitude import drops_bits, overflows
 from fxp.interop.onnx_builder import OnnxBuilder
-from fxp.interop.onnx_float import RANK, TIME, Dialect, Floating, Network, carried, emit, network, numbers
 from fxp.interop.onnx_ends import save_float
+from fxp.interop.onnx_float import (
+    RANK,
+    TIME,
+    Dialect,
+    Floating,
+    Network,
+    carried,
+    emit,
+    network,
+    numbers,
+)
 from fxp.ir import Graph, Input, LayerNorm, Requantise, Softmax, Weights
 from fxp.qformat import Overflow, QFormat, Rounding
 
@@ -60,9 +70,7 @@ class _Qdq(Dialect):
     net: Network
     approximate: bool
 
-    def constant(
-        self, name: str, weights: Weights, shape: Sequence[int], carrier: Floating
-    ) -> str:
+    def constant(self, name: str, weights: Weights, shape: Sequence[int], carrier: Floating) -> str:
         """Words of 8, 16 or 32 bits and a DequantizeLinear behind them."""
         raw = weights.raw.reshape(shape)
         frac_bits = np.array(weights.frac_bits, np.int64)

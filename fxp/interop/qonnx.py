@@ -48,9 +48,7 @@ class _Qonnx(Dialect):
     b: OnnxBuilder
     net: Network
 
-    def constant(
-        self, name: str, weights: Weights, shape: Sequence[int], carrier: Floating
-    ) -> str:
+    def constant(self, name: str, weights: Weights, shape: Sequence[int], carrier: Floating) -> str:
         """Numbers, and a Quant that says of which format they are."""
         steps = np.ldexp(1.0, -np.array(weights.frac_bits).reshape(-1, *[1] * (len(shape) - 1)))
         steps = steps if len(weights.frac_bits) > 1 else steps.reshape(())
@@ -114,9 +112,7 @@ class _Qonnx(Dialect):
     def _lsb(self, fmt: QFormat) -> str:
         return self.b.scalar(2.0**-fmt.frac_bits, np.float32)
 
-    def _quant(
-        self, x: str, scale: str, fmt: QFormat, mode: str, narrow: bool, name: str
-    ) -> str:
+    def _quant(self, x: str, scale: str, fmt: QFormat, mode: str, narrow: bool, name: str) -> str:
         zero = self.b.scalar(0.0, np.float32)
         width = self.b.scalar(float(fmt.word_bits), np.float32)
         attributes = {"signed": int(fmt.signed), "narrow": int(narrow), "rounding_mode": mode}
@@ -124,7 +120,7 @@ class _Qonnx(Dialect):
 
 
 def _expressible(fmt: QFormat) -> bool:
-    """Whether a Quant can have the format: a float32 holds its words; one signed bit is ±1 there."""
+    """Whether a Quant can have the format: float32 holds its words; one signed bit is ±1 there."""
     return fmt.word_bits <= FLOAT32_BITS and not (fmt.signed and fmt.word_bits == 1)
 
 
