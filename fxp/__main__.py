@@ -5,25 +5,27 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Annotated
 
-import numpy as np
 import typer
 
+from fxp.clip_file import read_clip
 from fxp.console import run as run_app
 from fxp.errors import InputError
 from fxp.golden import file_sha256, write_bundle
-from fxp.ir import Argmax, Graph, Input, IntArray, Node, Requantise, lookaheads, operands
+from fxp.interop.command import export, portability
+from fxp.ir import Argmax, Input, Node, Requantise, lookaheads, operands
 from fxp.memories import Ground, ground_of, settings_for
 from fxp.node_fields import kind_of
 from fxp.simulate import compile_graph
 from fxp.simulate import run as simulate
 from fxp.store import graph_hash, load_graph, node_hash, save_arrays
 from fxp.tables import print_table
-from fxp.validate import check_clip
 from fxp.verify import verify_bundle
 
 OUTPUTS_KIND = "fxp-outputs"
 
 app = typer.Typer(add_completion=False, no_args_is_help=True, help=__doc__)
+app.command()(export)
+app.command()(portability)
 
 Net = Annotated[Path, typer.Argument(metavar="NET", help="Model file of an integer network.")]
 Clip = Annotated[
@@ -133,25 +135,6 @@ def verify(
         raise typer.Exit(1)
     engines = " and the ".join(result.engines)
     typer.echo(f"{bundle}: {result.files} files, {result.words} words: all right by the {engines}")
-
-
-def read_clip(path: Path, graph: Graph) -> IntArray:
-    """The clip in a `.npy` file, int64 `(T, C, V)`.
-
-    Raises:
-        InputError: the file is missing, truncated or no plain array, or the array cannot be the
-            input of the graph; the line names the file.
-    """
-    try:
-        words = np.lib.format.open_memmap(path, mode="r")  # checks the size before it reads
-        return check_clip(graph, words)
-    except FileNotFoundError:
-        raise InputError(f"{path}: no such file") from None
-    except InputError as error:
-        raise InputError(f"{path}: {error}") from None
-    except (OSError, ValueError, EOFError, SyntaxError) as error:
-        reason = " ".join(str(error).split())[:120]
-        raise InputError(f"{path}: not a readable .npy file ({reason})") from None
 
 
 def _row(node: Node, ground: Ground) -> tuple[object, ...]:
