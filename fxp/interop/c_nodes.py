@@ -6,15 +6,15 @@ which is harmless: what the ranges have certified fits 63 bits at its end.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass, field
 from typing import assert_never
 
 import numpy as np
 
-from fxp.elementary import LEAST_MANTISSA
 from fxp.interop.c_casts import cast_call, cast_table
-from fxp.interop.c_text import array, fill
+from fxp.interop.c_divisions import clip_mean, layer_norm, softmax
+from fxp.interop.c_piece import Piece, Place
+from fxp.interop.c_temporal import temporal_conv, temporal_sum
+from fxp.interop.c_text import fill
 from fxp.interop.magnitude import fracs
 from fxp.ir import (
     Add,
@@ -24,7 +24,6 @@ from fxp.ir import (
     Conv,
     GraphProduct,
     Input,
-    IntArray,
     JointMean,
     LayerNorm,
     Node,
@@ -33,34 +32,6 @@ from fxp.ir import (
     TemporalConv,
     TemporalSum,
 )
-from fxp.ranges import Signal
-
-
-@dataclass(frozen=True)
-class Place:
-    """What the C of a node names: identifiers, types and numbers of the node and its operands."""
-
-    name: str
-    type: str
-    index: int
-    y: Signal
-    operands: Sequence[str]
-    types: Sequence[str]
-    reads: Sequence[int]
-    x: Sequence[Signal]
-
-
-@dataclass
-class Piece:
-    """C of one node: constants, and the statements that make a frame of it."""
-
-    constants: list[str] = field(default_factory=list)
-    body: str = ""
-
-    def constant(self, name: str, values: IntArray, axes: str) -> str:
-        """Add a constant array; gives its name."""
-        self.constants.append(array(name, values, axes))
-        return name
 
 
 def piece_of(node: Node, at: Place, delays: tuple[int, int]) -> Piece:
@@ -74,9 +45,9 @@ def piece_of(node: Node, at: Place, delays: tuple[int, int]) -> Piece:
         case GraphProduct():
             piece.body = _graph_product(node, at, piece)
         case TemporalSum():
-            piece.body = _temporal_sum(node, at)
+            piece.body = temporal_sum(node, at)
         case TemporalConv():
-            piece.body = _temporal_conv(node, at, piece)
+            piece.body = temporal_conv(node, at, piece)
         case Affine():
             piece.body = _affine(node, at, piece)
         case Add():
@@ -84,11 +55,11 @@ def piece_of(node: Node, at: Place, delays: tuple[int, int]) -> Piece:
         case JointMean():
             piece.body = _joint_mean(node, at)
         case ClipMean():
-            piece.body = _clip_mean(node, at)
+            piece.body = clip_mean(node, at)
         case LayerNorm():
-            piece.body = _layer_norm(node, at, piece)
+            piece.body = layer_norm(node, at, piece)
         case Softmax():
-            piece.body = _softmax(node, at, piece)
+            piece.body = softmax(node, at, piece)
         case Requantise():
             piece.constants.append(cast_table(node, at.name, at.x[0]))
             piece.body = _requantise(node, at)
@@ -156,65 +127,6 @@ def _graph_product(node: GraphProduct, at: Place, piece: Piece) -> str:
     )
 
 
-def _temporal_sum(node: TemporalSum, at: Place) -> str:
-    return fill(
-        """
-        const int64_t t = net->seen[$read] - 1;
-        $xtype *old = net->${y}_fifo[t % $depth];
-        $type *sum = net->${y}_sum[t % $dilation];
-        for (int i = 0; i < $size; i++) {
-            sum[i] = ($type)to_signed(product(1, sum[i]) + product(1, net->$x[i])
-                                      - product(1, old[i]));
-            old[i] = net->$x[i];
-            net->$y[i] = sum[i];
-        }
-        """,
-        read=at.reads[0],
-        depth=node.window * node.dilation,
-        dilation=node.dilation,
-        size=at.y.channels * at.y.joints,
-        x=at.operands[0],
-        y=at.name,
-        type=at.type,
-        xtype=at.types[0],
-    )
-
-
-def _temporal_conv(node: TemporalConv, at: Place, piece: Piece) -> str:
-    taps = node.weight.raw.shape[2]
-    return fill(
-        """
-        const int64_t newest = net->seen[$index] * $stride + $lookahead;
-        for (int o = 0; o < $out; o++)
-            for (int v = 0; v < $joints; v++) {
-                uint64_t sum = (uint64_t)(int64_t)$bias[o];
-                for (int k = 0; k < $taps; k++) {
-                    const int64_t s = newest - ($taps - 1 - k) * $dilation;
-                    if (s < 0 || s >= net->seen[$read]) continue;
-                    for (int i = 0; i < $in; i++)
-                        sum += product($weight[(o * $in + i) * $taps + k],
-                                       net->${y}_history[s % $depth][i * $joints + v]);
-                }
-                net->$y[o * $joints + v] = ($type)to_signed(sum);
-            }
-        """,
-        index=at.index,
-        read=at.reads[0],
-        stride=node.stride,
-        lookahead=node.lookahead,
-        dilation=node.dilation,
-        taps=taps,
-        depth=(taps - 1) * node.dilation + 1,
-        out=at.y.channels,
-        joints=at.y.joints,
-        weight=piece.constant(f"{at.name}_weight", node.weight.raw, "(out, in, tap)"),
-        bias=piece.constant(f"{at.name}_bias", node.bias, "(out)"),
-        y=at.name,
-        type=at.type,
-        **{"in": at.x[0].channels},
-    )
-
-
 def _affine(node: Affine, at: Place, piece: Piece) -> str:
     shape = (at.y.channels, at.y.joints)
     wide = [np.broadcast_to(values, shape) for values in (node.scale.raw, node.bias)]
@@ -270,84 +182,6 @@ def _joint_mean(node: JointMean, at: Place) -> str:
         channels=at.y.channels,
         joints=at.x[0].joints,
         multiplier=node.multiplier,
-        x=at.operands[0],
-        y=at.name,
-        type=at.type,
-    )
-
-
-def _clip_mean(node: ClipMean, at: Place) -> str:
-    return fill(
-        """
-        const int64_t frames = net->seen[$read];
-        for (int i = 0; i < $size; i++)
-            net->$y[i] = ($type)floor_div(
-                2 * (net->${y}_total[i] * $scale) + frames, 2 * frames);
-        """,
-        read=at.reads[0],
-        size=at.y.channels * at.y.joints,
-        scale=1 << node.shift,
-        y=at.name,
-        type=at.type,
-    )
-
-
-def _layer_norm(node: LayerNorm, at: Place, piece: Piece) -> str:
-    return fill(
-        """
-        int64_t total = 0, squares = 0;
-        for (int i = 0; i < $size; i++) {
-            total += net->$x[i];
-            squares += (int64_t)net->$x[i] * net->$x[i];
-        }
-        const int64_t variance = $size * squares - total * total + $epsilon;
-        int k = 0;
-        const int64_t root = variance
-            ? reciprocal_root(variance, $seeds, $width, $steps, &k) : 0;
-        const int drop = 18 + (variance ? k : 1) - $frac;
-        for (int i = 0; i < $size; i++)
-            net->$y[i] = ($type)shift_right(
-                ($size * (int64_t)net->$x[i] - total) * root + (INT64_C(1) << (drop - 1)), drop);
-        """,
-        size=at.y.channels * at.y.joints,
-        epsilon=int(node.epsilon[0]),
-        seeds=piece.constant(f"{at.name}_seeds", node.seeds, "(entry)"),
-        width=3 * LEAST_MANTISSA // len(node.seeds),
-        steps=node.newton_steps,
-        frac=node.frac_bits,
-        x=at.operands[0],
-        y=at.name,
-        type=at.type,
-    )
-
-
-def _softmax(node: Softmax, at: Place, piece: Piece) -> str:
-    return fill(
-        """
-        for (int v = 0; v < $joints; v++) {
-            int64_t power[$channels], sum = 0, top = net->$x[v];
-            for (int c = 1; c < $channels; c++)
-                if (net->$x[c * $joints + v] > top) top = net->$x[c * $joints + v];
-            for (int c = 0; c < $channels; c++) {
-                const int64_t below = top - net->$x[c * $joints + v];
-                const int64_t block = below / $fine_size;
-                const int64_t high = $coarse[block < $last ? block : $last];
-                power[c] = (high * $fine[below % $fine_size] + $half) >> $exp_bits;
-                sum += power[c];
-            }
-            for (int c = 0; c < $channels; c++)
-                net->$y[c * $joints + v] = ($type)(power[c] * $one / sum);
-        }
-        """,
-        joints=at.y.joints,
-        channels=at.y.channels,
-        coarse=piece.constant(f"{at.name}_coarse", node.coarse, "(entry)"),
-        fine=piece.constant(f"{at.name}_fine", node.fine, "(entry)"),
-        fine_size=len(node.fine),
-        last=len(node.coarse) - 1,
-        half=1 << (node.exp_bits - 1),
-        exp_bits=node.exp_bits,
-        one=f"(INT64_C(1) << {node.frac_bits})",
         x=at.operands[0],
         y=at.name,
         type=at.type,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from fxp.interop.c_nodes import Place
+from fxp.interop.c_piece import Place
 from fxp.interop.c_text import fill
 from fxp.ir import Add, ClipMean, Node, TemporalConv, TemporalSum, delay_frames
 from fxp.memories import Ground

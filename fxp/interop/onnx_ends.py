@@ -12,9 +12,9 @@ import numpy.typing as npt
 
 from fxp.cast import dequantise
 from fxp.errors import InputError
+from fxp.interop.carriers import Network
 from fxp.interop.magnitude import FLOAT32_BITS
 from fxp.interop.onnx_builder import OnnxBuilder
-from fxp.interop.onnx_float import Network
 from fxp.ir import Argmax, Graph, Input, IntArray, timings
 from fxp.validate import describe
 

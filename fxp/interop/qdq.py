@@ -16,21 +16,12 @@ from pathlib import Path
 import numpy as np
 
 from fxp.errors import InputError
+from fxp.interop.carriers import Floating, Network, network
 from fxp.interop.float_cast import overflowed, rounded
 from fxp.interop.magnitude import drops_bits, overflows
 from fxp.interop.onnx_builder import OnnxBuilder
 from fxp.interop.onnx_ends import save_float
-from fxp.interop.onnx_float import (
-    RANK,
-    TIME,
-    Dialect,
-    Floating,
-    Network,
-    carried,
-    emit,
-    network,
-    numbers,
-)
+from fxp.interop.onnx_float import RANK, TIME, Dialect, carried, emit, numbers
 from fxp.ir import Graph, Input, LayerNorm, Requantise, Softmax, Weights
 from fxp.qformat import Overflow, QFormat, Rounding
 

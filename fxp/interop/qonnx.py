@@ -17,11 +17,12 @@ from typing import assert_never
 import numpy as np
 
 from fxp.errors import InputError
+from fxp.interop.carriers import Floating, Network, network
 from fxp.interop.float_cast import overflowed, rounded
 from fxp.interop.magnitude import FLOAT32_BITS, drops_bits, overflows
 from fxp.interop.onnx_builder import QONNX_DOMAIN, OnnxBuilder
 from fxp.interop.onnx_ends import save_float
-from fxp.interop.onnx_float import Dialect, Floating, Network, carried, emit, network, numbers
+from fxp.interop.onnx_float import Dialect, carried, emit, numbers
 from fxp.ir import Graph, Input, LayerNorm, Requantise, Softmax, Weights
 from fxp.qformat import Overflow, QFormat, Rounding
 
