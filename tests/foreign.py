@@ -5,6 +5,8 @@ from __future__ import annotations
 import shutil
 import subprocess
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -21,7 +23,20 @@ from tests.golden.networks import CASES, make
 from tests.networks import random_floatnet, small_arch, small_msgcn
 from tests.strategies import random_clip, random_graph
 
-Case = tuple[str, Graph, IntArray]
+
+@dataclass(frozen=True, eq=False)
+class Case:
+    """A network and a clip for it, and what the definition makes of it."""
+
+    name: str
+    graph: Graph
+    clip: IntArray
+
+    @cached_property
+    def expected(self) -> Mapping[str, Any]:
+        return evaluate(self.graph, self.clip)
+
+
 FAMILIES: Mapping[str, ArchSpec] = {
     "rtstgcn": small_arch(),
     "costgcn": small_arch(family="costgcn"),
@@ -37,14 +52,14 @@ def lowered(arch: ArchSpec, seed: int, **quant: object) -> Graph:
 
 
 def golden_cases(names: Sequence[str] = tuple(CASES)) -> list[Case]:
-    return [(name, *make(CASES[name])) for name in names]
+    return [Case(name, *make(CASES[name])) for name in names]
 
 
-def family_cases(names: Sequence[str] = tuple(FAMILIES), frames: int = 40) -> list[Case]:
+def family_cases(names: Sequence[str] = tuple(FAMILIES), frames: int = 20) -> list[Case]:
     found = []
     for i, name in enumerate(names):
         graph = lowered(FAMILIES[name], i)
-        found.append((name, graph, random_clip(np.random.default_rng(i), graph, frames)))
+        found.append(Case(name, graph, random_clip(np.random.default_rng(i), graph, frames)))
     return found
 
 
@@ -53,7 +68,8 @@ def random_cases(count: int, seed: int) -> list[Case]:
     for i in range(count):
         rng = np.random.default_rng([seed, i])
         graph = random_graph(rng)
-        found.append((f"random {i}", graph, random_clip(rng, graph, int(rng.integers(1, 30)))))
+        clip = random_clip(rng, graph, int(rng.integers(1, 30)))
+        found.append(Case(f"random {i}", graph, clip))
     return found
 
 
@@ -67,9 +83,7 @@ def differing(case: Case, found: Mapping[str, IntArray]) -> dict[str, int]:
 
     Values without a difference are left out.
     """
-    _, graph, clip = case
-    expected = evaluate(graph, clip)
-    counts = {}
+    expected, counts = case.expected, {}
     for name, words in found.items():
         if words.shape != expected[name].shape:
             counts[name] = expected[name].size
@@ -90,19 +104,18 @@ def onnxruntime_session(path: Path, optimised: bool) -> Any:
 
 def run_integer(path: Path, case: Case, optimised: bool = True) -> dict[str, IntArray]:
     """Words (T, C, V) of the outputs of an int64 model."""
-    _, graph, clip = case
     session = onnxruntime_session(path, optimised)
     names = [output.name for output in session.get_outputs()]
-    return dict(zip(names, session.run(None, {graph.nodes[0].name: clip}), strict=True))
+    feed = {case.graph.nodes[0].name: case.clip}
+    return dict(zip(names, session.run(None, feed), strict=True))
 
 
 def run_float(path: Path, case: Case, optimised: bool = True) -> dict[str, IntArray]:
     """Words (T, C, V) of the outputs of a model of numbers."""
-    _, graph, clip = case
     session = onnxruntime_session(path, optimised)
     names = [output.name for output in session.get_outputs()]
-    numbers = dict(zip(names, session.run(None, numbers_of(graph, clip)), strict=True))
-    return as_words(graph, numbers)
+    feed = numbers_of(case.graph, case.clip)
+    return as_words(case.graph, dict(zip(names, session.run(None, feed), strict=True)))
 
 
 def as_words(graph: Graph, numbers: Mapping[str, Any]) -> dict[str, IntArray]:
@@ -126,19 +139,17 @@ def compiler() -> str:
 
 def run_c(folder: Path, case: Case, *flags: str) -> dict[str, IntArray]:
     """Compile the C files in `folder` without a warning, run the clip, read every value."""
-    _, graph, clip = case
     program = folder / "network"
     strict = ["-std=c99", "-pedantic", "-Wall", "-Wextra", "-Wno-unused-function", "-Werror"]
     command = [compiler(), *strict, *flags, "network.c", "main.c", "-o", program.name]
     subprocess.run(command, cwd=folder, check=True)
-    words = np.ascontiguousarray(clip, np.int64).tobytes()
+    words = np.ascontiguousarray(case.clip, np.int64).tobytes()
     done = subprocess.run([program, "all"], input=words, capture_output=True, check=True)
     frames: dict[str, list[list[int]]] = {}
     for line in done.stdout.decode().splitlines():
         name, *numbers = line.split()
         frames.setdefault(name, []).append([int(number) for number in numbers])
-    expected = evaluate(graph, clip)
     return {
-        name: np.array(frames.get(name, []), np.int64).reshape(-1, *expected[name].shape[1:])
-        for name in expected
+        name: np.array(frames.get(name, []), np.int64).reshape(-1, *expected.shape[1:])
+        for name, expected in case.expected.items()
     }

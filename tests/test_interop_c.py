@@ -24,16 +24,16 @@ from tests.foreign import (
 )
 
 
-@pytest.mark.parametrize("case", golden_cases() + family_cases(frames=25), ids=lambda c: c[0])
+@pytest.mark.parametrize("case", golden_cases() + family_cases(frames=25), ids=lambda c: c.name)
 def test_every_word(case: Case, tmp_path: Path) -> None:
-    export_c(case[1], tmp_path / "c")
+    export_c(case.graph, tmp_path / "c")
     assert differing(case, run_c(tmp_path / "c", case, "-O0")) == {}
 
 
 def test_every_word_of_random_graphs(tmp_path: Path) -> None:
     for case in random_cases(6, seed=21):
-        export_c(case[1], tmp_path / "c")
-        assert differing(case, run_c(tmp_path / "c", case, "-O0")) == {}, case[0]
+        export_c(case.graph, tmp_path / "c")
+        assert differing(case, run_c(tmp_path / "c", case, "-O0")) == {}, case.name
         (tmp_path / "c" / "network").unlink()  # no C file: it would keep the folder
 
 
@@ -41,19 +41,19 @@ def test_every_word_of_random_graphs(tmp_path: Path) -> None:
 def test_every_word_of_many_random_graphs_without_undefined_behaviour(tmp_path: Path) -> None:
     flags = ("-O1", "-fsanitize=undefined,address", "-fno-sanitize-recover=all")
     for case in random_cases(200, seed=22):
-        export_c(case[1], tmp_path / "c")
-        assert differing(case, run_c(tmp_path / "c", case, *flags)) == {}, case[0]
+        export_c(case.graph, tmp_path / "c")
+        assert differing(case, run_c(tmp_path / "c", case, *flags)) == {}, case.name
         (tmp_path / "c" / "network").unlink()
 
 
 def test_a_clip_that_is_too_long_is_refused(tmp_path: Path) -> None:
     case = golden_cases(["clip"])[0]
-    export_c(case[1], tmp_path / "c")
+    export_c(case.graph, tmp_path / "c")
     run_c(tmp_path / "c", case)
     program = tmp_path / "c" / "network"
     longest = 600  # a mean of at most 300 frames behind a stride of 2
     for frames, code in ((longest, 0), (longest + 1, 1)):
-        words = np.zeros((frames, *case[2].shape[1:]), np.int64).tobytes()
+        words = np.zeros((frames, *case.clip.shape[1:]), np.int64).tobytes()
         done = subprocess.run([program], input=words, capture_output=True, check=False)
         assert done.returncode == code
     assert done.stderr == b"the clip is too long\n"
@@ -61,7 +61,7 @@ def test_a_clip_that_is_too_long_is_refused(tmp_path: Path) -> None:
 
 
 def test_the_header_tells_the_formats(tmp_path: Path) -> None:
-    graph = golden_cases(["dilated"])[0][1]
+    graph = golden_cases(["dilated"])[0].graph
     text = c_files(graph)["network.h"]
     assert f'#define NET_HASH "{graph_hash(graph)}"' in text
     for line in (
@@ -74,7 +74,7 @@ def test_the_header_tells_the_formats(tmp_path: Path) -> None:
     ):
         assert line in text.splitlines()
     source = tmp_path / "use.c"
-    source.write_text(text + '_Static_assert(NET_NODES == 20 && NET_OUTPUTS == 2, "");\n')
+    source.write_text(text + '\n_Static_assert(NET_NODES == 20 && NET_OUTPUTS == 2, "");\n')
     subprocess.run([compiler(), "-fsyntax-only", source], check=True)
 
 
@@ -85,13 +85,13 @@ def test_names_that_differ_in_a_dot_alone(tmp_path: Path) -> None:
         Conv("b.c", "a", one, np.array([1])),
         TemporalSum("b_c", "b.c", 2),
     )
-    case = ("dots", Graph('names \\ */ "?', nodes, ("b.c", "b_c")), np.array([[[5]], [[-7]]]))
-    export_c(case[1], tmp_path / "c")
+    case = Case("dots", Graph('names \\ */ "?', nodes, ("b.c", "b_c")), np.array([[[5]], [[-7]]]))
+    export_c(case.graph, tmp_path / "c")
     assert differing(case, run_c(tmp_path / "c", case)) == {}
 
 
 def test_other_folders_are_left_alone(tmp_path: Path) -> None:
-    graph = golden_cases(["narrow"])[0][1]
+    graph = golden_cases(["narrow"])[0].graph
     export_c(graph, tmp_path / "c")
     assert sorted(path.name for path in (tmp_path / "c").iterdir()) == sorted(FILES)
     export_c(graph, tmp_path / "c")
