@@ -59,7 +59,7 @@ def test_a_bench_reads_the_bundle_by_the_package(tmp_path: Path) -> None:
         "3",
         "2",
         "4",
-    ]  # scales of 7, 6 and 8 fractional bits over a sum's 4, to 8
+    ]  # 4 + 7, 6, 8 fractional bits, to 8
     weights = constant_words(conv, "weight").reshape(-1).tolist()
     assert list(map(int, lines[5:])) == weights
 
