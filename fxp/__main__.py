@@ -12,6 +12,7 @@ from fxp.console import run as run_app
 from fxp.diff_command import diff_command
 from fxp.errors import InputError
 from fxp.golden import file_sha256, write_bundle
+from fxp.interop.command import export, portability
 from fxp.ir import Argmax, Flatten, Input, Node, Requantise, lookaheads, operands
 from fxp.memories import Ground, ground_of, settings_for
 from fxp.node_fields import kind_of
@@ -27,6 +28,8 @@ OUTPUTS_KIND = "fxp-outputs"
 app = typer.Typer(add_completion=False, no_args_is_help=True, help=__doc__)
 app.command("profile")(profile_command)
 app.command("diff")(diff_command)
+app.command()(export)
+app.command()(portability)
 
 Net = Annotated[Path, typer.Argument(metavar="NET", help="Model file of an integer network.")]
 Clip = Annotated[

@@ -92,16 +92,6 @@ def class_scores(
     return np.concatenate(found)
 
 
-def predict_clips(net: Net, ds: RecognitionSet) -> list[LabelArray]:
-    """The label of every clip, int64 (1,) each; family `stgcn`."""
-    return [np.array([label]) for label in class_scores(net, ds).argmax(axis=1)]
-
-
-def as_batch(words: npt.NDArray[np.int32]) -> Tensor:
-    """Words (T, C, V) or (T, C, V, M) as a batch of one, channels in front of time."""
-    return torch.from_numpy(words.swapaxes(0, 1).copy())[None]
-
-
 def evaluate_clips(net: Net, ds: RecognitionSet) -> RecognitionScores:
     """Scores of a network of whole clips (family `stgcn`)."""
     return score_clips(class_scores(net, ds), [clip.label for clip in ds.clips])
