@@ -22,6 +22,7 @@ from fxp.ir import (
     Argmax,
     ClipMean,
     Conv,
+    Flatten,
     GraphProduct,
     Input,
     JointMean,
@@ -52,6 +53,8 @@ def piece_of(node: Node, at: Place, delays: tuple[int, int]) -> Piece:
             piece.body = _affine(node, at, piece)
         case Add():
             piece.body = _add(at, piece, delays)
+        case Flatten():
+            piece.body = _flatten(at)
         case JointMean():
             piece.body = _joint_mean(node, at)
         case ClipMean():
@@ -166,6 +169,20 @@ def _add(at: Place, piece: Piece, delays: tuple[int, int]) -> str:
         b=terms[1],
         y=at.name,
         type=at.type,
+    )
+
+
+def _flatten(at: Place) -> str:
+    return fill(
+        """
+        for (int v = 0; v < $joints; v++)
+            for (int c = 0; c < $channels; c++)
+                net->$y[v * $channels + c] = net->$x[c * $joints + v];
+        """,
+        channels=at.x[0].channels,
+        joints=at.x[0].joints,
+        x=at.operands[0],
+        y=at.name,
     )
 
 

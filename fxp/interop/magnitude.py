@@ -23,6 +23,7 @@ from fxp.ir import (
     Argmax,
     ClipMean,
     Conv,
+    Flatten,
     Graph,
     GraphProduct,
     Input,
@@ -97,7 +98,7 @@ def drops_bits(node: Requantise, x: Signal) -> bool:
 def _most(node: Node, x: Sequence[Signal], y: Signal) -> int:
     """The largest sum of magnitudes inside a node, in raw units of its value."""
     match node:
-        case Input() | Requantise() | Argmax() | Softmax() | LayerNorm():
+        case Input() | Flatten() | Requantise() | Argmax() | Softmax() | LayerNorm():
             return int(max(magnitudes(y)))
         case Conv(weight=weight, bias=bias):
             return int(max(_abs(weight.raw) @ magnitudes(x[0]) + _abs(bias)))

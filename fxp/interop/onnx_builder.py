@@ -78,6 +78,14 @@ class OnnxBuilder:
         made = self.onnx.helper.make_node("Split", [x], list(parts), f"{x}/split", **attributes)
         self.nodes.append(made)
 
+    def joints_to_channels(self, x: str, axes: tuple[int, int], joints: int, name: str) -> None:
+        """Joint by joint along the channels: x is cut along `axes[0]`, joined along `axes[1]`."""
+        parts = [x]
+        if joints > 1:
+            parts = [f"{name}/joint{v}" for v in range(joints)]
+            self.split(x, axes[0], parts)
+        self.add("Concat", parts, name, {"axis": axes[1]})
+
     def constant(self, name: str, values: npt.ArrayLike, dtype: npt.DTypeLike) -> str:
         """An initializer; one already there under the name is the same one."""
         if name not in self.constants:

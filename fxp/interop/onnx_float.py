@@ -24,6 +24,7 @@ from fxp.ir import (
     Argmax,
     ClipMean,
     Conv,
+    Flatten,
     GraphProduct,
     Input,
     IntArray,
@@ -121,6 +122,8 @@ def _emit_node(
             b.add("Add", [scaled, _bias(b, net, node, node.bias)], name)
         case Add():
             b.add("Add", x, name)
+        case Flatten():  # one joint's channels behind the other's, as in a graph product no Reshape
+            b.joints_to_channels(x[0], (3, 1), net.signals[node.x].joints, name)
         case JointMean():
             total = b.add("ReduceSum", [x[0], b.ints([3])], f"{name}/sum")
             factor = b.scalar(float(np.ldexp(node.multiplier, -node.shift)), carrier)

@@ -27,6 +27,7 @@ from fxp.ir import (
     Argmax,
     ClipMean,
     Conv,
+    Flatten,
     Graph,
     GraphProduct,
     Input,
@@ -86,6 +87,8 @@ def _emit_node(b: OnnxBuilder, signals: Mapping[str, Signal], node: Node, x: Seq
             b.add("Add", [b.add("Mul", [x[0], scale], f"{name}/scaled"), bias], name)
         case Add():
             _add(b, signals, node)
+        case Flatten():
+            b.joints_to_channels(x[0], (2, 1), signals[x[0]].joints, name)
         case JointMean():
             total = sum_last(b, x[0], signals[x[0]].joints, f"{name}/sum")
             b.add("Mul", [total, b.scalar(node.multiplier, np.int64)], name)

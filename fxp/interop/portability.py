@@ -28,6 +28,7 @@ from fxp.ir import (
     Argmax,
     ClipMean,
     Conv,
+    Flatten,
     Graph,
     GraphProduct,
     Input,
@@ -101,7 +102,7 @@ def _finding(
             return _judged(_width(rules, fmt), tool, bits)
         case Requantise():
             return _judged(_cast(rules, node, x[0]), tool, bits)
-        case Argmax():
+        case Flatten() | Argmax():
             return Finding(Verdict.EQUAL)
         case LayerNorm() | Softmax() | ClipMean():
             return _ratio(rules, node, tool, bits)

@@ -22,6 +22,7 @@ from fxp.ir import (
     Argmax,
     ClipMean,
     Conv,
+    Flatten,
     Graph,
     GraphProduct,
     Input,
@@ -103,7 +104,7 @@ def _value(node: Node, ground: Ground) -> Numbers:
 def _facts(node: Node, ground: Ground) -> Numbers:
     """What a node of its kind needs besides its value and its constants."""
     match node:
-        case Input() | Conv() | Affine() | Argmax():
+        case Input() | Conv() | Affine() | Flatten() | Argmax():
             return {}
         case GraphProduct(adjacency=adjacency):
             most = max(adjacency.frac_bits)
