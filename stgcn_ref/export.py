@@ -22,7 +22,14 @@ from fxp.spec import ArchSpec
 from stgcn_ref.datasets.clips import Clip
 from stgcn_ref.datasets.recognition import RecognitionClip
 from stgcn_ref.evaluate import as_batch
-from stgcn_ref.folding import folded_parameters, layers_of, rebuild, stages_of
+from stgcn_ref.folding import (
+    blocks_of,
+    folded_parameters,
+    layers_of,
+    rebuild,
+    residual_of,
+    stages_of,
+)
 from stgcn_ref.models.blocks import Block
 from stgcn_ref.models.build import Net
 from stgcn_ref.models.stgcn import STGCN
@@ -105,7 +112,7 @@ def _pieces(clip: AnyClip, net: Net) -> Iterator[tuple[Tensor, slice]]:
 
 
 def _check_times(model: Net, arch: ArchSpec) -> None:
-    """What no parameter's shape tells: windows, dilations and strides."""
+    """What no parameter's shape tells: windows, dilations, strides, absent residuals."""
     blocks = [_times(block) for block in model.blocks if isinstance(block, Block | ResidualLayer)]
     stages = [[_times(layer) for layer in layers_of(stage)] for stage in stages_of(model)]
     asked = list(zip(arch.window, arch.dilation, arch.stride, strict=True))
@@ -115,6 +122,12 @@ def _check_times(model: Net, arch: ArchSpec) -> None:
                 f"export: (window, dilation, stride) of the model are {tuple(found)}, of the "
                 f"architecture {tuple(asked)}"
             )
+    residuals = tuple(residual_of(block) for block in blocks_of(model))
+    if residuals and residuals != arch.residuals:
+        raise InputError(
+            f"export: residuals of the model are {', '.join(residuals)}, of the architecture "
+            f"{', '.join(arch.residuals)}"
+        )
 
 
 def _times(layer: Block | ResidualLayer) -> tuple[int, int, int]:

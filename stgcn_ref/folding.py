@@ -21,7 +21,8 @@ from fxp.errors import InputError
 from fxp.floatnet import FloatArray, FloatNet, Fold
 from fxp.node_tables import LAYER_NORM_EPS
 from fxp.persons import block_diagonal, for_each_person
-from stgcn_ref.models.blocks import Block, ChannelNorm, FrameNorm
+from fxp.spec import Residual
+from stgcn_ref.models.blocks import Block, ChannelNorm, FrameNorm, NoResidual
 from stgcn_ref.models.build import Net, build
 from stgcn_ref.models.msgcn import MSGCN, RefinementLayer, RefinementStage
 from stgcn_ref.models.stgcn import STGCN, STBlock
@@ -98,6 +99,15 @@ def stages_of(model: Net) -> list[RefinementStage]:
 def layers_of(stage: RefinementStage) -> list[RefinementLayer]:
     """The layers of a refinement stage."""
     return [layer for layer in stage.layers if isinstance(layer, RefinementLayer)]
+
+
+def residual_of(block: Block | STBlock) -> Residual:
+    """What a block's residual is, as `ArchSpec.residuals` has it."""
+    found = block.residual if isinstance(block, Block) else block.shortcut
+    if isinstance(found, nn.Sequential):
+        return "conv"
+    absent = isinstance(found, NoResidual) if isinstance(block, Block) else found is None
+    return "none" if absent else "identity"
 
 
 def _embedding(model: Net) -> nn.Linear | None:

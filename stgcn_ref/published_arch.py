@@ -9,12 +9,13 @@ from collections.abc import Sequence
 from typing import Any, assert_never
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from fxp.errors import InputError
 from fxp.skeleton import load_skeleton
 from fxp.spec import ArchSpec, parse_spec
-from stgcn_ref.models.blocks import Block, ChannelNorm, NoResidual
+from stgcn_ref.folding import residual_of
+from stgcn_ref.models.blocks import Block, ChannelNorm
 from stgcn_ref.models.layernorm import LayerNormRTSTGCN
 from stgcn_ref.models.msgcn import MSGCN
 from stgcn_ref.models.rtstgcn import RTSTGCN
@@ -23,6 +24,7 @@ from stgcn_ref.published import Network
 from stgcn_ref.published_graph import match_graph
 
 PERSONS = 2  # that the published ST-GCN reads of a clip, of NTU and of Kinetics
+_ASKED = {"identity": "auto", "conv": "conv", "none": "none"}  # by residual
 _PARTITION = {1: "uniform", 2: "distance", 3: "spatial"}  # by number of matrices
 
 
@@ -61,7 +63,7 @@ def arch_of(
                 "channels": [block.gcn.out_channels for block in layers],
                 "window": [block.window for block in layers],
                 "dilation": [block.dilation for block in layers],
-                "residual": [_residual(block) for block in layers],
+                "residual": [_ASKED[residual_of(block)] for block in layers],
                 "norm": "layer" if isinstance(net, LayerNormRTSTGCN) else "batch",
             }
         case _:
@@ -106,13 +108,6 @@ def _over_time(blocks: Sequence[STBlock]) -> dict[str, Any]:
         "dilation": [block.tconv.dilation for block in blocks],
         "stride": [block.tconv.stride for block in blocks],
     }
-
-
-def _residual(block: Block) -> str:
-    """What `ArchSpec` calls a block's residual."""
-    if isinstance(block.residual, NoResidual):
-        return "none"
-    return "conv" if isinstance(block.residual, nn.Sequential) else "auto"
 
 
 def _graph(graph: Tensor, source: str, skeleton: str | None) -> dict[str, str]:

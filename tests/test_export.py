@@ -22,7 +22,7 @@ from stgcn_ref.export import export
 from stgcn_ref.folding import folded_parameters, rebuild
 from stgcn_ref.models.blocks import Block
 from stgcn_ref.models.build import Net
-from tests.networks import archs, as_read, clip, random_model, small_arch, small_msgcn
+from tests.networks import archs, as_read, clip, random_model, small_arch, small_msgcn, small_tcn
 
 
 def logits(model: Net, x: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:
@@ -168,6 +168,17 @@ def test_a_model_of_another_architecture() -> None:
         InputError, match=r"parameter `classifier\.weight` must be float64 \(9, 8\)"
     ):
         export(model, small_arch(classes=9), [recording])
+
+
+def test_a_model_of_other_residuals() -> None:
+    arch = small_arch(channels=(4, 4, 8), residual=("none", "auto", "auto"))
+    recording = clip(arch, 10, 0)
+    told = r"residuals of the model are none, identity, conv, of the architecture identity, id"
+    with pytest.raises(InputError, match=told):
+        export(random_model(arch), small_arch(channels=(4, 4, 8)), [recording])
+    tcn = small_tcn()
+    with pytest.raises(InputError, match=r"parameter `block0\.conv\.bias` is "):
+        export(random_model(tcn), small_arch(window=4, dilation=(1, 2, 1)), [recording])
 
 
 def test_a_scale_that_cannot_fold() -> None:
