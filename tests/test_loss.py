@@ -35,6 +35,11 @@ def test_loss_is_its_definition() -> None:
     assert without.item() == pytest.approx(torch.stack(cross).mean().item())
 
 
+def test_nothing_counted_costs_nothing() -> None:
+    target = torch.full((1, 4), IGNORE)
+    assert segment_loss(torch.randn(1, 3, 4), target, TrainRecipe(), None).item() == 0
+
+
 def test_smoothing_detaches_the_earlier_frame() -> None:
     logits = torch.randn(1, 3, 2, requires_grad=True)
     target = torch.zeros(1, 2, dtype=torch.int64)

@@ -19,6 +19,7 @@ from stgcn_ref.recipe import Augmentation, TrainRecipe
     [
         ("epochs", 0),
         ("batch", 0),
+        ("accumulate", 0),
         ("segment", 0),
         ("warmup", -1),
         ("warmup_limit", -1),
@@ -71,6 +72,27 @@ def test_the_example_files_are_valid_and_fit_each_other() -> None:
     assert arch.in_channels == 6 + steps.magnitude + 2 * steps.lift
     assert 3 * recipe.augmentation.vectors <= arch.in_channels
     assert word_bits(steps) <= 16
+
+
+@pytest.mark.parametrize(
+    ("name", "family"),
+    [
+        ("rtstgcn", "rtstgcn"),
+        ("rtstgcn-layernorm", "rtstgcn"),
+        ("stgcn", "costgcn"),
+        ("costgcn", "costgcn"),
+        ("msgcn", "msgcn"),
+        ("tcn", "tcn"),
+    ],
+)
+def test_every_family_has_an_example_that_fits_the_preparation(name: str, family: str) -> None:
+    folder = Path(__file__).parents[1] / "examples"
+    recipe = load_spec(TrainRecipe, folder / "recipes" / f"hugadb-{name}.yaml")
+    arch = load_spec(ArchSpec, folder / "networks" / f"hugadb-{name}.yaml")
+    steps = load_spec(PreparationSpec, folder / "recipes" / "hugadb-preparation.yaml")
+    assert arch.family == family
+    assert arch.in_channels == 6 + steps.magnitude + 2 * steps.lift
+    assert 3 * recipe.augmentation.vectors <= arch.in_channels
 
 
 def test_no_torch_is_loaded() -> None:

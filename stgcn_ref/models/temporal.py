@@ -111,8 +111,8 @@ class TemporalConv(nn.Module):
     def _convolve(self, x: Tensor, dilation: int) -> Tensor:
         """Taps over x `(N, T, V, C)` without padding; channels-last memory on both sides."""
         if x.shape[2] == 1:
-            # Time as the inner axis: measured, a step of training takes half as long, or less. With
-            # several joints this form, and one product per tap, are slower than the one below.
+            # Time as the inner axis: measured, this trains twice as fast. With several joints it is
+            # slower than the form below, and so are one product per tap and one of all taps.
             y = F.conv2d(
                 x.permute(0, 3, 2, 1),
                 self.weight.unsqueeze(2),
