@@ -12,7 +12,8 @@ from typing import assert_never
 
 import numpy as np
 
-from fxp.causes import Cause, Explanation, explain
+from fxp.causes import Explanation, explain
+from fxp.guesses import Cause
 from fxp.ir import (
     Add,
     Affine,
@@ -58,7 +59,7 @@ class Difference:
         accumulator: for a cast the exact accumulator word, else None.
         accumulator_frac_bits: where its binary point is.
         wrong: the side that departs from the network, `A` or `B`; `both`.
-        cause: one of `fxp.causes.Cause`, and what it says in `text`.
+        cause: one of `fxp.guesses.Cause`, and what it says in `text`.
     """
 
     node: str

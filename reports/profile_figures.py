@@ -124,7 +124,7 @@ def draw_error(points: Sequence[ErrorPoint], title: str) -> Figure:
         parts = [
             range(first + p.start, first + p.stop) for p in _parts(last - first + 1, MOST_PLACES)
         ]
-        width = max(6.0, 1.6 + PLACE_INCHES * len(parts[0]))
+        width = max(7.2, 1.6 + PLACE_INCHES * len(parts[0]))
         figure = page(width, 1.1 + 3.6 * len(parts), title)
         grid = figure.subplots(len(parts), 1, squeeze=False, sharey=True)[:, 0]
         for axes, part in zip(grid, parts, strict=True):
@@ -163,7 +163,7 @@ def draw_sensitivity(maps: Sequence[HeatMap], title: str) -> Figure:
     with mpl.rc_context(STYLE):
         rows, columns = len(maps[0].rows), len(maps[0].columns)
         parts = _parts(rows, MOST_ROWS)
-        width = 2.4 + 0.62 * columns
+        width = 2.6 + 0.62 * columns
         figure = page(
             width * len(maps) * len(parts), 1.4 + 0.2 * (parts[0].stop - parts[0].start), title
         )
@@ -192,7 +192,8 @@ def _heat_panel(axes: Axes, heat: HeatMap, part: slice) -> None:
                     most / LEAST_HEAT
                 )
                 colour = "white" if dark else "black"
-                axes.text(x, y, f"{value:.2g}", ha="center", va="center", fontsize=7, color=colour)
+                text = f"{value:.2g}" if value < 99.5 else f"{value:.0f}"
+                axes.text(x, y, text, ha="center", va="center", fontsize=7, color=colour)
     axes.set_xticks(range(len(heat.columns)), [f"{bits} bits" for bits in heat.columns], fontsize=8)
     names = heat.rows[part]
     axes.set_yticks(range(len(names)), names, fontsize=7)

@@ -13,9 +13,9 @@ import numpy as np
 import pytest
 
 from fxp.cast import requantise
-from fxp.causes import Cause
 from fxp.diff import Comparison, compare
 from fxp.golden import write_bundle
+from fxp.guesses import Cause
 from fxp.ir import Add, Affine, Graph, IntArray, Node, Requantise, TemporalSum, operands
 from fxp.memories import ground_of, settings_for
 from fxp.oracle import evaluate
