@@ -13,7 +13,11 @@ import torch
 from torch import Tensor
 
 from fxp.qformat import Cast, Overflow, Rounding
+from stgcn_ref.qat.kernels import floor_clamp, keep
 from stgcn_ref.qat.words import scales
+
+# The roundings that are a floor of the number plus this; they have one pass over memory.
+_OFFSETS = {Rounding.RND: 0.5, Rounding.TRN: 0.0}
 
 
 def cast(x: Tensor, to: Cast, relu: bool) -> Tensor:
@@ -53,27 +57,35 @@ class _Cast(torch.autograd.Function):
         low, high = to.to.raw_min, to.to.raw_max
         if to.overflow is Overflow.SAT_SYM:
             low = max(low, -high)
-        rounded = _round(x * 2.0**to.to.frac_bits, to.rounding)
-        passed = (rounded >= low) & (rounded <= high)
-        if relu:
-            passed &= x > 0
-        ctx.save_for_backward(passed)
-        word = _overflow(rounded, low, high, to)
-        if relu:
-            word = word.clamp_(min=0)
-        return word.mul_(2.0**-to.to.frac_bits)
+        scale = 2.0**to.to.frac_bits
+        x = x.contiguous()
+        if to.rounding in _OFFSETS and to.overflow in (Overflow.SAT, Overflow.SAT_SYM):
+            y, kept = torch.empty_like(x), torch.empty_like(x, dtype=torch.bool)
+            offset, flat = _OFFSETS[to.rounding], [part.view(-1).numpy() for part in (x, y, kept)]
+            floor_clamp(flat[0], scale, offset, (float(low), float(high)), relu, *flat[1:])
+        else:
+            rounded = _round(x * scale, to.rounding)
+            kept = (rounded >= low) & (rounded <= high)
+            y = _overflow(rounded, low, high, to)
+            if relu:
+                kept &= x > 0
+                y.clamp_(min=0)
+            y.mul_(1 / scale)
+        ctx.save_for_backward(kept)
+        return y
 
     @staticmethod
     def backward(ctx: Any, grad: Tensor) -> tuple[Tensor, None, None]:
-        (passed,) = ctx.saved_tensors
-        return grad * passed, None, None
+        (kept,) = ctx.saved_tensors
+        given = grad.contiguous()
+        passed = torch.empty_like(given)
+        keep(*(part.view(-1).numpy() for part in (given, kept, passed)))
+        return passed, None, None
 
 
 class _Constant(torch.autograd.Function):
     @staticmethod
-    def forward(
-        ctx: Any, x: Tensor, frac_bits: tuple[int, ...], word_bits: int | None
-    ) -> Tensor:
+    def forward(ctx: Any, x: Tensor, frac_bits: tuple[int, ...], word_bits: int | None) -> Tensor:
         scale = scales(frac_bits).view(-1, *[1] * (x.ndim - 1))
         scaled = x * scale
         floor = scaled.floor()

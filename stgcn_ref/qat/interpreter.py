@@ -41,6 +41,7 @@ from fxp.ir import (
 )
 from fxp.ranges import cast_range
 from stgcn_ref.models.blocks import window_sum
+from stgcn_ref.qat.aggregate import aggregate
 from stgcn_ref.qat.casts import cast, constant
 from stgcn_ref.qat.tables import clip_mean, layer_norm, softmax
 from stgcn_ref.qat.words import Words, exact_dtype, scales, wider
@@ -144,7 +145,9 @@ def _weight(own: Weights, master: Tensor | None) -> tuple[Tensor, Tensor]:
     return weight, (weight.detach() * scale).abs()
 
 
-def _bias(own: IntArray, frac_bits: tuple[int, ...], master: Tensor | None) -> tuple[Tensor, Tensor]:
+def _bias(
+    own: IntArray, frac_bits: tuple[int, ...], master: Tensor | None
+) -> tuple[Tensor, Tensor]:
     scale = _first_axis(frac_bits, own.ndim)
     if master is None:
         raw = torch.from_numpy(own).double()
@@ -168,12 +171,9 @@ def _graph_product(node: GraphProduct, x: Words, masters: Masters) -> Words:
     reach = int((magnitudes * lift).sum(dim=(0, 1)).max()) * x.reach
     frac_bits = (x.frac_bits[0] + finest,)
     dtype = exact_dtype(node.name, reach, frac_bits)
-    n, t, v, _ = x.x.shape
-    partitions = len(matrix)
-    # (N, T, V, P, C) -> (N * T, C, P * V) @ (P * V, W) -> (N, T, W, C)
-    rows = x.x.to(dtype).view(n * t, v, partitions, -1).permute(0, 3, 2, 1)
-    rows = rows.reshape(n * t, -1, partitions * v)
-    y = (rows @ matrix.to(dtype).flatten(0, 1)).transpose(1, 2).reshape(n, t, v, -1)
+    master = masters.get(f"{node.name}.adjacency")
+    edges = torch.from_numpy(own.raw != 0) if master is None else master != 0
+    y = aggregate(x.x.to(dtype), matrix.to(dtype), edges)
     return Words(y, reach, frac_bits)
 
 
@@ -215,9 +215,7 @@ def _joint_mean(node: JointMean, x: Words) -> Words:
 
 
 def _requantise(node: Requantise, x: Words) -> Words:
-    ends = [
-        cast_range(-x.reach, x.reach, frac, node.cast, node.relu) for frac in set(x.frac_bits)
-    ]
+    ends = [cast_range(-x.reach, x.reach, frac, node.cast, node.relu) for frac in set(x.frac_bits)]
     reach = max(abs(end) for interval in ends for end in interval)
     to = node.cast.to
     # while it is rounded, the word may be as far out as the format's own ends
