@@ -126,7 +126,7 @@ def train(
             f"recipe: `vectors`: {turned // 3} triples need {turned} channels,"
             f" the data has {arch.in_channels}"
         )
-    with _one_thread():
+    with one_thread():
         run, sampler = _start(arch, train_set, recipe, seed)
         if state is not None:
             run.restore(state)
@@ -200,7 +200,7 @@ def _epoch(
     todo = sampler.epoch(recipe, rng)
     total = 0.0
     for number, batch in enumerate(todo):
-        rate = _rate(recipe, (run.done + number / len(todo)) / recipe.epochs)
+        rate = learning_rate(recipe, (run.done + number / len(todo)) / recipe.epochs)
         for group in run.optimiser.param_groups:
             group["lr"] = rate
         logits = run.net(torch.from_numpy(batch.x).permute(0, 3, 1, 2))
@@ -230,7 +230,7 @@ def _judge(run: Run, valid_set: Dataset, recipe: TrainRecipe, loss: float) -> No
     scores = evaluate(run.net, valid_set)
     run.net.load_state_dict(own)
     run.history.append(Epoch(run.done - 1, loss, scores))
-    if run.best_epoch < 0 or _merit(scores, recipe) > _merit(run.best_scores, recipe):
+    if run.best_epoch < 0 or merit(scores, recipe) > merit(run.best_scores, recipe):
         run.best_epoch = run.done - 1
         run.best = {key: value.clone() for key, value in run.average.items()}
 
@@ -239,13 +239,13 @@ def _exhausted(run: Run, recipe: TrainRecipe) -> bool:
     return run.best_epoch >= 0 and run.done - 1 - run.best_epoch >= recipe.patience
 
 
-def _merit(scores: Scores, recipe: TrainRecipe) -> float:
+def merit(scores: Scores, recipe: TrainRecipe) -> float:
     if recipe.metric == "mean":
         return (scores.frame_accuracy + scores.f1_50 + scores.edit) / 3
     return float(getattr(scores, recipe.metric))
 
 
-def _rate(recipe: TrainRecipe, share: float) -> float:
+def learning_rate(recipe: TrainRecipe, share: float) -> float:
     """Learning rate after this share of the training: a linear rise, then half a cosine."""
     if share < recipe.lr_rise:
         return recipe.lr * max(share / recipe.lr_rise, 1e-3)
@@ -278,7 +278,7 @@ def _average(run: Run, decay: float) -> None:
 
 
 @contextmanager
-def _one_thread() -> Iterator[None]:
+def one_thread() -> Iterator[None]:
     threads = torch.get_num_threads()
     torch.set_num_threads(1)
     try:

@@ -386,11 +386,11 @@ def test_divergence_is_named() -> None:
 
 
 def test_learning_rate_rises_and_falls() -> None:
-    from stgcn_ref.train import _rate
+    from stgcn_ref.train import learning_rate
 
     recipe = TrainRecipe(lr=1.0, lr_rise=0.1)
-    assert _rate(recipe, 0.05) == pytest.approx(0.5)
-    assert _rate(recipe, 0.1) == pytest.approx(1.0)
-    assert _rate(recipe, 0.55) == pytest.approx(0.5)
-    assert _rate(recipe, 1.0) == pytest.approx(0.0, abs=1e-12)
-    assert math.isclose(_rate(replace_recipe(recipe, lr_rise=0.0), 0.0), 1.0)
+    assert learning_rate(recipe, 0.05) == pytest.approx(0.5)
+    assert learning_rate(recipe, 0.1) == pytest.approx(1.0)
+    assert learning_rate(recipe, 0.55) == pytest.approx(0.5)
+    assert learning_rate(recipe, 1.0) == pytest.approx(0.0, abs=1e-12)
+    assert math.isclose(learning_rate(replace_recipe(recipe, lr_rise=0.0), 0.0), 1.0)

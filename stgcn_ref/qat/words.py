@@ -3,8 +3,8 @@
 A value is the real number `raw * 2**-frac_bits` in a float tensor. A sum of products of such
 numbers is exact in whatever order it is taken, as long as the absolute values of its terms, in
 units of its lsb, add up to no more than the float's mantissa holds: every partial sum then is an
-integer that fits. This *reach* is bounded before anything is computed, from the actual constants, and decides
-the dtype. (The intervals of `fxp.ranges` bound the whole sum, not the parts of it.)
+integer that fits. This *reach* is bounded before anything is computed, from the actual constants,
+and decides the dtype. (The intervals of `fxp.ranges` bound the whole sum, not the parts of it.)
 
 One bit of the mantissa is kept back. With `|raw| < 2**52` (float64) or `2**23` (float32) every
 rounding of a cast is right: `x + 1/2` is then exact, or x is so small beside its lsb that it falls

@@ -1,0 +1,311 @@
+"""Training of the integer network itself, from the float network it was calibrated to.
+
+What is validated and kept is the lowered graph, run by the simulator. The trained numbers stay
+those of a `FloatNet`, so there is one way to integers for trained and for calibrated networks.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import asdict, dataclass, field, replace
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+from torch.nn import functional as F  # noqa: N812
+
+from fxp.calibrate import Formats
+from fxp.errors import InputError
+from fxp.floatnet import FloatNet
+from fxp.ir import Graph, Input
+from fxp.lower import lower
+from stgcn_ref.datasets.clips import Dataset, input_statistics
+from stgcn_ref.folding import rebuild
+from stgcn_ref.loss import class_weight, segment_loss
+from stgcn_ref.metrics import Scores
+from stgcn_ref.models.build import FrameNet
+from stgcn_ref.qat.interpreter import evaluate
+from stgcn_ref.qat.recipe import QatRecipe
+from stgcn_ref.scoring import check_fit, predict_integers, score_steps
+from stgcn_ref.segments import IGNORE, Batch, batches, cut
+from stgcn_ref.train import Epoch, learning_rate, merit, one_thread
+
+Masters = dict[str, Tensor]
+
+
+@dataclass
+class Run:
+    """A training between two epochs: what the next one depends on, and the best yet.
+
+    `masters` are the trained numbers, float64, by the keys of `net`; `average` is their moving mean
+    and `best` that of the best validated epoch. Random numbers are drawn anew from (seed, epoch).
+    """
+
+    net: FloatNet
+    formats: Formats
+    masters: Masters
+    optimiser: torch.optim.AdamW
+    average: Masters
+    steps: int = 0
+    done: int = 0
+    best: Masters = field(default_factory=dict)
+    best_epoch: int = -1
+    history: list[Epoch] = field(default_factory=list)
+
+    def state(self) -> dict[str, Any]:
+        """Plain tensors, numbers and lists; `restore` takes them back."""
+        return {
+            "masters": _copied(self.masters),
+            "optimiser": self.optimiser.state_dict(),
+            "average": self.average,
+            "steps": self.steps,
+            "done": self.done,
+            "best": self.best,
+            "best_epoch": self.best_epoch,
+            "history": [asdict(epoch) for epoch in self.history],
+        }
+
+    def restore(self, state: Mapping[str, Any]) -> None:
+        """Continue from what `state` gave."""
+        with torch.no_grad():
+            for key, value in self.masters.items():
+                value.copy_(state["masters"][key])
+        self.optimiser.load_state_dict(state["optimiser"])
+        self.average, self.best = state["average"], state["best"]
+        self.steps, self.done = state["steps"], state["done"]
+        self.best_epoch = state["best_epoch"]
+        self.history = [
+            Epoch(e["number"], e["loss"], Scores(**e["scores"]) if e["scores"] else None)
+            for e in state["history"]
+        ]
+
+    @property
+    def best_scores(self) -> Scores:
+        """Validation scores of the integer network that is kept."""
+        scores = self.history[self.best_epoch].scores
+        assert scores is not None
+        return scores
+
+    def floats(self, masters: Masters) -> FloatNet:
+        """The float network of these masters."""
+        params = {key: value.detach().numpy().copy() for key, value in masters.items()}
+        return replace(self.net, params=params)
+
+    def kept(self, name: str = "") -> Graph:
+        """The integer network of the best validated epoch."""
+        return lower(self.floats(self.best), self.formats, name)
+
+
+def train_quantised(
+    net: FloatNet,
+    formats: Formats,
+    train_set: Dataset,
+    valid_set: Dataset,
+    recipe: QatRecipe,
+    seed: int,
+    *,
+    state: Mapping[str, Any] | None = None,
+    on_epoch: Callable[[Run], None] | None = None,
+    on_step: Callable[[int, int], None] | None = None,
+) -> Run:
+    """Train the numbers of `net` in `formats`; the result's `kept()` is the best integer network.
+
+    The float network teaches: its logits are what the distillation follows. A scale that is one
+    everywhere (a norm folded into the weights before it) and the zeros of an adjacency stay what
+    they are: they cost no multiplier.
+
+    Args:
+        net, formats: what `fxp.lower` would take.
+        train_set, valid_set: recordings of different participants.
+        recipe: how to train.
+        seed: of sampling and augmentation.
+        state: of a `Run` to continue.
+        on_epoch: called after each epoch.
+        on_step: called with (step, steps) of the running epoch.
+
+    Raises:
+        InputError: network and data do not fit, the network looks ahead, or the loss is no longer
+            finite.
+        GraphError: sums that floats cannot carry, or an accumulator beyond the formats' width.
+    """
+    check_fit(net.arch, train_set)
+    check_fit(net.arch, valid_set)
+    with one_thread():
+        lesson = _lesson(net, formats, train_set, recipe)
+        run = _start(net, formats, recipe)
+        if state is not None:
+            run.restore(state)
+        while run.done < recipe.epochs and not _exhausted(run, recipe):
+            loss = _epoch(run, lesson, recipe, seed, on_step)
+            _judge(run, valid_set, recipe, loss)
+            if on_epoch is not None:
+                on_epoch(run)
+    return run
+
+
+@dataclass(frozen=True, eq=False)
+class _Lesson:
+    """What the loop reads: the teacher, the lowered graph, features (T, V, C) and statistics."""
+
+    teacher: FrameNet
+    graph: Graph
+    data: Dataset
+    features: list[Any]
+    statistics: tuple[Any, Any]
+    class_weight: Tensor | None
+    warmup: int
+
+    def epoch(self, recipe: QatRecipe, rng: np.random.Generator) -> Iterator[Batch]:
+        segments = cut([len(x) for x in self.features], recipe.segment, self.warmup, rng)
+        return batches(
+            self.data.clips,
+            self.features,
+            segments,
+            recipe.batch,
+            recipe.augmentation,
+            self.statistics,
+            rng,
+        )
+
+
+def _lesson(net: FloatNet, formats: Formats, ds: Dataset, recipe: QatRecipe) -> _Lesson:
+    teacher = rebuild(net)
+    if teacher.latency_frames:
+        raise InputError(
+            f"family {net.arch.family}: segments of recordings have no future to look into; "
+            "networks that look ahead are not trained"
+        )
+    warmup = recipe.warmup
+    if warmup is None:
+        warmup = min(teacher.receptive_field - 1, recipe.warmup_limit)
+    mean, deviation = input_statistics(ds)
+    return _Lesson(
+        teacher,
+        lower(net, formats),
+        ds,
+        [np.ascontiguousarray(c.x.transpose(0, 2, 1), dtype=np.float32) for c in ds.clips],
+        (mean.T.astype(np.float32), deviation.T.astype(np.float32)),
+        class_weight(ds, recipe.class_balance),
+        warmup,
+    )
+
+
+def _start(net: FloatNet, formats: Formats, recipe: QatRecipe) -> Run:
+    masters = {key: torch.from_numpy(value.copy()) for key, value in net.params.items()}
+    groups = []
+    for key, value in masters.items():
+        if bool((value == 1.0).all()):
+            continue
+        size = float(value.square().mean().sqrt())
+        groups.append({"params": [value.requires_grad_()], "size": max(size, 1e-3)})
+    optimiser = torch.optim.AdamW(groups, weight_decay=recipe.weight_decay)
+    _into_range(masters, formats)
+    return Run(net, formats, masters, optimiser, _copied(masters))
+
+
+def _epoch(
+    run: Run,
+    lesson: _Lesson,
+    recipe: QatRecipe,
+    seed: int,
+    on_step: Callable[[int, int], None] | None,
+) -> float:
+    """One pass over the training set; returns the mean loss."""
+    rng = np.random.default_rng([seed, run.done])
+    todo = list(lesson.epoch(recipe, rng))
+    trained = [value for value in run.masters.values() if value.requires_grad]
+    total = 0.0
+    for number, batch in enumerate(todo):
+        rate = learning_rate(recipe, (run.done + number / len(todo)) / recipe.epochs)
+        for group in run.optimiser.param_groups:
+            group["lr"] = rate * group["size"]
+        loss = _loss(run, lesson, recipe, batch)
+        if not math.isfinite(loss.item()):
+            raise InputError(f"training: loss is {loss.item()} in epoch {run.done}: lower `lr`")
+        run.optimiser.zero_grad()
+        loss.backward()  # type: ignore[no-untyped-call]
+        torch.nn.utils.clip_grad_norm_(trained, recipe.gradient_limit)
+        run.optimiser.step()
+        _into_range(run.masters, run.formats)
+        _average(run, recipe.ema)
+        total += loss.item()
+        if on_step is not None:
+            on_step(number + 1, len(todo))
+    run.done += 1
+    return total / len(todo)
+
+
+def _loss(run: Run, lesson: _Lesson, recipe: QatRecipe, batch: Batch) -> Tensor:
+    fmt = lesson.graph.nodes[0]
+    assert isinstance(fmt, Input)
+    # augmentation leaves fractions, but a sensor gives words
+    words = torch.from_numpy(batch.x).round_().clamp_(fmt.fmt.raw_min, fmt.fmt.raw_max)
+    values = evaluate(lesson.graph, words, run.masters)
+    logits = values["logits"].x[:, :, 0].transpose(1, 2).float()  # (N, K, T)
+    target = torch.from_numpy(batch.target)
+    loss = logits.new_zeros(())
+    if recipe.distillation < 1:
+        own = segment_loss(logits, target, recipe, lesson.class_weight)
+        loss = loss + (1 - recipe.distillation) * own
+    if recipe.distillation > 0:
+        with torch.inference_mode():
+            taught = lesson.teacher(words.permute(0, 3, 1, 2))
+        counted = target != IGNORE
+        loss = loss + recipe.distillation * divergence(
+            logits, taught.clone(), counted, recipe.temperature
+        )
+    return loss
+
+
+def divergence(logits: Tensor, taught: Tensor, counted: Tensor, temperature: float) -> Tensor:
+    """Mean Kullback-Leibler divergence from the taught classes, over counted frames.
+
+    logits and taught `(N, K, T)`, counted bool `(N, T)`; both are divided by the temperature, and
+    the result is multiplied by its square (Hinton, Vinyals & Dean 2015, section 2).
+    """
+    found = F.log_softmax(logits / temperature, dim=1)
+    wanted = F.log_softmax(taught / temperature, dim=1)
+    frames = (wanted.exp() * (wanted - found)).sum(dim=1)
+    return (frames * counted).sum() / counted.sum().clamp(min=1) * temperature**2
+
+
+def _judge(run: Run, valid_set: Dataset, recipe: QatRecipe, loss: float) -> None:
+    """Score the integer network of the averaged masters, and keep them if they are the best yet."""
+    last = run.done == recipe.epochs
+    if not last and run.done < recipe.select_from * recipe.epochs:
+        run.history.append(Epoch(run.done - 1, loss, None))
+        return
+    graph = lower(run.floats(run.average), run.formats)
+    scores = score_steps(valid_set, predict_integers(graph, valid_set))
+    run.history.append(Epoch(run.done - 1, loss, scores))
+    if run.best_epoch < 0 or merit(scores, recipe) > merit(run.best_scores, recipe):
+        run.best_epoch, run.best = run.done - 1, _copied(run.average)
+
+
+def _exhausted(run: Run, recipe: QatRecipe) -> bool:
+    return run.best_epoch >= 0 and run.done - 1 - run.best_epoch >= recipe.patience
+
+
+@torch.no_grad()
+def _into_range(masters: Masters, formats: Formats) -> None:
+    """Bring weights to the ends of their formats, where they would get no gradient beyond."""
+    for key, (word_bits, frac_bits) in formats.weights.items():
+        ends = (-(1 << (word_bits - 1)), (1 << (word_bits - 1)) - 1)
+        shape = (-1, *[1] * (masters[key].ndim - 1))
+        low, high = (torch.tensor([end * 2.0**-f for f in frac_bits]).double() for end in ends)
+        masters[key].clamp_(low.view(shape), high.view(shape))
+
+
+@torch.no_grad()
+def _average(run: Run, decay: float) -> None:
+    """Move the averaged masters towards the trained ones; faster in the beginning."""
+    run.steps += 1
+    keep = min(decay, run.steps / (run.steps + 10))
+    for key, value in run.masters.items():
+        run.average[key].lerp_(value.detach(), 1 - keep)
+
+
+def _copied(masters: Mapping[str, Tensor]) -> Masters:
+    return {key: value.detach().clone() for key, value in masters.items()}
