@@ -37,7 +37,7 @@ from fxp.ir import (
     layer_of,
     operands,
 )
-from fxp.outline import INPUT_NORM, constant_key, outline
+from fxp.outline import INPUT_NORM, constant_key, folding_norms, outline
 from fxp.qformat import Cast, QFormat
 from fxp.spec import ArchSpec, QuantSpec
 
@@ -48,6 +48,9 @@ NOMINAL_SCORE_BITS = 6  # sign and integer bits of logits: up to 32, as trained 
 # Raw sensor words stand many deviations off zero (gravity), so an error of the scale becomes an
 # offset: 8 bits per tensor cost 4 points of F1@50 on HuGaDB where 10 cost none.
 LEAST_INPUT_NORM_BITS = 12
+# The words of a LayerNorm resolve a small part of its epsilon's root, 0.003, at this binary point;
+# a finer one, for words that are smaller still, would only widen the squares.
+MOST_LAYER_NORM_FRAC_BITS = 20
 
 
 @dataclass(frozen=True)
@@ -64,6 +67,14 @@ class Formats:
     quant: QuantSpec
 
 
+@dataclass(frozen=True)
+class _Wiring:
+    """Nodes by name, and what reads each of them."""
+
+    nodes: Mapping[str, Node]
+    readers: Mapping[str, list[Node]]
+
+
 def nominal_formats(arch: ArchSpec, quant: QuantSpec) -> Formats:
     """The widths that `quant` asks for, all binary points at 0: enough to count cost.
 
@@ -75,16 +86,16 @@ def nominal_formats(arch: ArchSpec, quant: QuantSpec) -> Formats:
     """
     graph = outline(arch)
     _check_layers(graph, quant)
-    readers = _readers(graph)
+    wiring, folded = _wiring(graph), folding_norms(arch)
     casts: dict[str, Cast] = {}
     weights: dict[str, tuple[int, tuple[int, ...]]] = {}
     for node in graph.nodes:
         if isinstance(node, Requantise):
-            word = _word(node, readers, quant)
-            shares = any(isinstance(reader, Softmax) for reader in readers[node.name])
+            word = _word(node, wiring, quant)
+            shares = any(isinstance(reader, Softmax) for reader in wiring.readers[node.name])
             casts[node.name] = word.at(word.word_bits - NOMINAL_SCORE_BITS if shares else 0)
         elif (key := constant_key(node)) is not None:
-            unit = quant.fold == "weights" and isinstance(node, Affine) and node.name != INPUT_NORM
+            unit = quant.fold == "weights" and node.name in folded
             weights[key] = (2 if unit else _constant_bits(node, quant), (0,))
     return Formats(QFormat(quant.input_bits, 0), casts, weights, quant)
 
@@ -108,9 +119,9 @@ def calibrate(net: FloatNet, quant: QuantSpec) -> Formats:
     graph = outline(net.arch)
     _check_layers(graph, quant)
     _check_input(net, quant)
-    readers = _readers(graph)
+    wiring, folded = _wiring(graph), folding_norms(net.arch)
     casts = {
-        node.name: _calibrated_cast(node, net, _word(node, readers, quant), quant)
+        node.name: _calibrated_cast(node, net, wiring, quant)
         for node in graph.nodes
         if isinstance(node, Requantise)
     }
@@ -118,8 +129,8 @@ def calibrate(net: FloatNet, quant: QuantSpec) -> Formats:
     for node in graph.nodes:
         if (key := constant_key(node)) is None:
             continue
-        if isinstance(node, Affine) and bool((net.params[key] == 1.0).all()):
-            frac_bits = _unit_scale_bits(node, graph, readers, casts)
+        if node.name in folded and bool((net.params[key] == 1.0).all()):
+            frac_bits = _unit_scale_bits(node, wiring, casts)
             weights[key] = (frac_bits + 2, (frac_bits,))  # 2**frac_bits and a sign
         else:
             word = Word(_constant_bits(node, quant))
@@ -127,15 +138,19 @@ def calibrate(net: FloatNet, quant: QuantSpec) -> Formats:
     return Formats(QFormat(quant.input_bits, 0), casts, weights, quant)
 
 
-def _calibrated_cast(node: Requantise, net: FloatNet, word: Word, quant: QuantSpec) -> Cast:
+def _calibrated_cast(node: Requantise, net: FloatNet, wiring: _Wiring, quant: QuantSpec) -> Cast:
     seen = net.observations.get(node.x)
     if seen is None:
         raise InputError(f"{node.name}: no observation of `{node.x}` to calibrate from")
     lo, hi, sample = seen.lo, seen.hi, seen.sample.astype(np.float64)
     if node.relu:
         lo, hi, sample = max(lo, 0.0), max(hi, 0.0), np.maximum(sample, 0.0)
+    word = _word(node, wiring, quant)
     chosen = choose_frac_bits(sample[None], np.array([lo]), np.array([hi]), word, quant.calibrator)
-    return word.at(int(chosen[0]))
+    frac_bits = int(chosen[0])
+    if any(isinstance(reader, LayerNorm) for reader in wiring.readers[node.name]):
+        frac_bits = min(frac_bits, MOST_LAYER_NORM_FRAC_BITS)
+    return word.at(frac_bits)
 
 
 def _constant_frac_bits(values: FloatArray, word: Word, quant: QuantSpec) -> tuple[int, ...]:
@@ -147,25 +162,25 @@ def _constant_frac_bits(values: FloatArray, word: Word, quant: QuantSpec) -> tup
     return tuple(np.minimum(chosen, most).tolist())
 
 
-def _unit_scale_bits(
-    node: Affine, graph: Graph, readers: Mapping[str, list[Node]], casts: Mapping[str, Cast]
-) -> int:
+def _unit_scale_bits(node: Node, wiring: _Wiring, casts: Mapping[str, Cast]) -> int:
     """The k of a scale `2**k`: enough fractional bits for the bias, and no more."""
-    nodes = {other.name: other for other in graph.nodes}
-    source = nodes[node.x]
+    (operand,) = operands(node)
+    source = wiring.nodes[operand]
     while isinstance(source, TemporalSum):
-        source = nodes[source.x]
-    needed = max(casts[reader.name].to.frac_bits for reader in readers[node.name])
+        source = wiring.nodes[source.x]
+    needed = max(casts[reader.name].to.frac_bits for reader in wiring.readers[node.name])
     most = QFormat(32, 0).word_bits - 2
     return min(max(needed + GUARD_BITS - casts[source.name].to.frac_bits, 0), most)
 
 
-def _word(node: Requantise, readers: Mapping[str, list[Node]], quant: QuantSpec) -> Word:
+def _word(node: Requantise, wiring: _Wiring, quant: QuantSpec) -> Word:
     """Width and modes of a cast, by what reads it: scores, only sums (a stream), or multipliers."""
     _, activation_bits, stream_bits = quant.bits(layer_of(node.name))
-    reading = readers[node.name]
+    reading = wiring.readers[node.name]
     if any(isinstance(reader, Argmax | Softmax) for reader in reading):
         bits = quant.logit_bits
+    elif any(isinstance(other, LayerNorm) for other in (wiring.nodes[node.x], *reading)):
+        bits = quant.layer_norm_bits
     elif all(isinstance(reader, Add) for reader in reading):
         bits = stream_bits
     else:
@@ -201,12 +216,12 @@ def _constant_bits(node: Node, quant: QuantSpec) -> int:
             assert_never(node)
 
 
-def _readers(graph: Graph) -> dict[str, list[Node]]:
+def _wiring(graph: Graph) -> _Wiring:
     readers: dict[str, list[Node]] = {node.name: [] for node in graph.nodes}
     for node in graph.nodes:
         for name in operands(node):
             readers[name].append(node)
-    return readers
+    return _Wiring({node.name: node for node in graph.nodes}, readers)
 
 
 def _check_layers(graph: Graph, quant: QuantSpec) -> None:

@@ -20,7 +20,7 @@ def replacing(path: Path) -> Iterator[Path]:
     Raises:
         InputError: the file cannot be written (the line names it and the system's reason).
     """
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    temporary = _beside(path, "tmp")
     try:
         yield temporary
         temporary.replace(path)
@@ -40,8 +40,7 @@ def replacing_folder(path: Path) -> Iterator[Path]:
     Raises:
         InputError: the folder cannot be written (the line names it and the system's reason).
     """
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
-    old = path.with_name(f".{path.name}.{os.getpid()}.old")
+    temporary, old = _beside(path, "tmp"), _beside(path, "old")
     try:
         temporary.mkdir()
         yield temporary
@@ -56,3 +55,21 @@ def replacing_folder(path: Path) -> Iterator[Path]:
         for folder in (temporary, old):
             if folder.is_dir():
                 shutil.rmtree(folder)
+
+
+def check_target(path: Path) -> None:
+    """Refuse before a long run what `replacing` would refuse after it.
+
+    Raises:
+        InputError: there is a folder of that name, or no folder for it.
+    """
+    if path.is_dir():
+        raise InputError(f"{path}: cannot be written (is a folder; the name of a file is needed)")
+    if not path.parent.is_dir():
+        raise InputError(f"{path}: cannot be written (no folder {path.parent})")
+
+
+def _beside(path: Path, kind: str) -> Path:
+    if not path.name:
+        raise InputError(f"{path}: cannot be written (a name is needed)")
+    return path.with_name(f".{path.name}.{os.getpid()}.{kind}")

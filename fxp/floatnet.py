@@ -20,7 +20,8 @@ from fxp.archive import load_arrays, save_arrays
 from fxp.errors import InputError
 from fxp.ir import GraphProduct
 from fxp.observe import Observation
-from fxp.outline import outline, parameter_shapes
+from fxp.outline import folding_norms, outline, parameter_shapes
+from fxp.persons import block_diagonal
 from fxp.skeleton import load_skeleton, partitions
 from fxp.spec import ArchSpec, parse_spec
 
@@ -38,7 +39,9 @@ class FloatNet:
     (P*Co, Ci)` partition-major, `block{i}.graph.adjacency (P, V, V)` (importance folded in),
     `block{i}.norm.scale/bias (Co, 1)`, `block{i}.residual.weight (Co, Ci)` and
     `block{i}.tconv.weight (Co, Co, taps)` with their norms folded in, `classifier.weight (K, C)`;
-    each `weight` with a `bias` of its first axis.
+    each `weight` with a `bias` of its first axis. V counts the joints of all persons
+    (`fxp.persons`). Behind a LayerNorm scale and bias of a norm are `(Co, V)`, there are those of
+    `block{i}.residual_norm` too, and the residual keeps its own weights.
 
     `observations` are keyed by accumulator (`block0.conv`) and taken before any ReLU; `input` may
     be among them. `meta` is JSON data: under `fold`, where the norms' scales went (`weights`: into
@@ -84,10 +87,10 @@ def zero_floatnet(arch: ArchSpec, fold: Fold = "weights") -> FloatNet:
     params = {key: np.zeros(shape) for key, shape in parameter_shapes(graph).items()}
     for node in graph.nodes:
         if isinstance(node, GraphProduct):
-            params[f"{node.name}.adjacency"] = adjacency
+            params[f"{node.name}.adjacency"] = block_diagonal(adjacency, arch.persons)
     if fold == "weights":
-        for i in range(len(arch.channels)):
-            params[f"block{i}.norm.scale"] += 1.0
+        for name in folding_norms(arch):
+            params[f"{name}.scale"] += 1.0
     return FloatNet(arch, params, meta={"fold": fold, "provenance": "zero weights, cost only"})
 
 

@@ -10,6 +10,7 @@ import numpy as np
 
 from fxp.calibrate import Formats
 from fxp.cast import quantise
+from fxp.elementary import ROOT_BITS
 from fxp.errors import GraphError, InputError
 from fxp.floatnet import FloatArray, FloatNet
 from fxp.ir import (
@@ -31,13 +32,15 @@ from fxp.ir import (
     TemporalSum,
     Weights,
 )
-from fxp.node_tables import exp_tables
+from fxp.node_tables import LAYER_NORM_EPS, exp_tables, layer_norm_epsilon
 from fxp.outline import outline
 from fxp.qformat import Cast, QFormat
+from fxp.validate import describe
 
 Value = TypeVar("Value")
 
 _BIAS_LIMIT_BITS = 62
+_UNIT_GUARD_BITS = 2  # a LayerNorm rounds this many bits below the lsb of the cast behind it
 
 
 def lower(net: FloatNet, formats: Formats, name: str = "") -> Graph:
@@ -55,7 +58,9 @@ def lower(net: FloatNet, formats: Formats, name: str = "") -> Graph:
     """
     nodes: list[Node] = []
     frac_bits: dict[str, int] = {}  # of stored values
-    for blank in outline(net.arch).nodes:
+    drafted = outline(net.arch)
+    shapes = describe(drafted)
+    for blank in drafted.nodes:
         match blank:
             case Input():
                 node: Node = replace(blank, fmt=formats.input)
@@ -77,14 +82,20 @@ def lower(net: FloatNet, formats: Formats, name: str = "") -> Graph:
             case TemporalSum():
                 node = blank
                 frac_bits[blank.name] = frac_bits[blank.x]
-            case Add() | JointMean() | Argmax():
+            case Add() | JointMean() | ClipMean() | Argmax():
                 node = blank
+            case LayerNorm():
+                words = shapes[blank.x].channels * shapes[blank.x].joints
+                epsilon = layer_norm_epsilon(
+                    LAYER_NORM_EPS, words, frac_bits[blank.x], unbiased=True
+                )
+                wanted = _entry(formats.casts, f"{blank.name}.q").to.frac_bits + _UNIT_GUARD_BITS
+                own = min(max(wanted, 0), ROOT_BITS)
+                node = replace(blank, epsilon=epsilon, frac_bits=own)
             case Softmax():
                 operand = _entry(formats.casts, blank.x).to
                 coarse, fine = exp_tables(operand, blank.exp_bits)
                 node = replace(blank, coarse=coarse, fine=fine)
-            case ClipMean() | LayerNorm():
-                raise AssertionError(f"{blank.name}: no outline has one")
             case _:
                 assert_never(blank)
         nodes.append(node)

@@ -28,6 +28,7 @@ from fxp.errors import FormatError
 from fxp.ir import IntArray
 from fxp.qformat import QFormat
 
+LAYER_NORM_EPS = 1e-5  # of every LayerNorm of the networks here, inside the root
 SEED_ENTRIES = 48
 NEWTON_STEPS = 2
 EXP_BITS = 16

@@ -1,26 +1,28 @@
 """The network before any number: every node, name and shape of an architecture, all constants zero.
 
 `outline` is the one place that knows how a family is put together; parameter shapes, calibration
-and lowering all walk the graph it returns. Its constants are zeros without memory of their own and
-its casts and tables are placeholders, so an outline says nothing about values or widths.
+and lowering all walk the graph it returns. An outline says nothing about values or widths, see
+`fxp.draft`.
 
 Node names:
 
 - `input`, `input_norm`, `embedding`, `block{i}.<part>`, `pool`, `classifier`, `logits`, `label`;
+- in ST-GCN: `pool` is the mean over joints and persons of a frame, `clip_pool` that over a clip;
 - after `classifier`, in MS-GCN: `stage{s}.softmax`, `.embedding`, `.layer{i}.tconv`,
   `.layer{i}.add`, `.classifier` of each refinement, s from 1;
+- `X.unit` is the LayerNorm in front of the affine map `X`, where norms are LayerNorms;
 - `X.q` is the cast of accumulator `X` that multipliers read, `X.stream` the one that the identity
   residual of the next block or layer reads; `logits` is the cast of the last classifier.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+import math
+from dataclasses import dataclass
 from typing import assert_never
 
-import numpy as np
-
 from fxp.cast import reciprocal
+from fxp.draft import Draft
 from fxp.ir import (
     Add,
     Affine,
@@ -30,7 +32,6 @@ from fxp.ir import (
     Graph,
     GraphProduct,
     Input,
-    IntArray,
     JointMean,
     LayerNorm,
     Node,
@@ -38,50 +39,17 @@ from fxp.ir import (
     Softmax,
     TemporalConv,
     TemporalSum,
-    Weights,
 )
-from fxp.node_tables import EXP_BITS, SHARE_BITS
-from fxp.qformat import Cast, QFormat
+from fxp.qformat import QFormat
 from fxp.skeleton import load_skeleton, partitions
-from fxp.spec import ArchSpec
+from fxp.spec import ArchSpec, Residual
 
 INPUT_NORM = "input_norm"
 RECIPROCAL_SHIFT = 16  # fractional bits of the joint mean's reciprocal
-_BLANK_CAST = Cast(QFormat(8, 0))
-
-
-@dataclass(frozen=True)
-class _Draft:
-    """Nodes so far; each helper appends one node and returns its name."""
-
-    joints: int
-    partitions: int
-    nodes: list[Node] = field(default_factory=list)
-
-    def add(self, node: Node) -> str:
-        self.nodes.append(node)
-        return node.name
-
-    def cast(self, x: str, part: str = "q", relu: bool = False) -> str:
-        return self.add(Requantise(f"{x}.{part}", x, _BLANK_CAST, relu))
-
-    def conv(self, name: str, x: str, outputs: int, inputs: int) -> str:
-        return self.add(Conv(name, x, _blank(outputs, inputs), _zeros(outputs)))
-
-    def tconv(self, name: str, x: str, channels: int, taps: int, dilation: int) -> str:
-        """Symmetric temporal convolution, channels staying as they are."""
-        weight, bias = _blank(channels, channels, taps), _zeros(channels)
-        lookahead = (taps - 1) * dilation // 2
-        return self.add(TemporalConv(name, x, weight, bias, dilation, lookahead))
-
-    def graph_conv(self, block: str, x: str, outputs: int, inputs: int) -> str:
-        """1x1 convolution into all partitions, then the product with the adjacency."""
-        conv = self.conv(f"{block}.conv", x, self.partitions * outputs, inputs)
-        adjacency = _blank(self.partitions, self.joints, self.joints)
-        return self.cast(self.add(GraphProduct(f"{block}.graph", self.cast(conv), adjacency)))
-
-    def norm(self, name: str, x: str, channels: int, joints: int = 1) -> str:
-        return self.add(Affine(name, x, _blank(channels, joints), _zeros(channels, joints)))
+CLIP_SHIFT = 8  # a clip's mean keeps this many bits below the lsb of the frames'
+# Frames of the input that a clip with one label may have: those of Kinetics and NTU have 300. It
+# decides the width of a clip's sum alone, one bit for each doubling.
+CLIP_FRAMES = 1024
 
 
 @dataclass(frozen=True)
@@ -90,25 +58,37 @@ class _Block:
 
     name: str
     x: str
-    stream: str
     inputs: int
     outputs: int
     window: int
     dilation: int
+    stride: int
+    residual: Residual
 
 
 def outline(arch: ArchSpec) -> Graph:
     """Graph of `arch` with zero constants and placeholder casts; outputs `logits` and `label`."""
-    skeleton = load_skeleton(arch.skeleton)
-    adjacency = partitions(skeleton, arch.partition, arch.normalisation)
-    draft = _Draft(joints=adjacency.shape[1], partitions=adjacency.shape[0])
-    x = _blocks(draft, arch, _front(draft, arch))
-    classifier = _classifier(draft, x, arch.channels[-1], arch.classes)
+    adjacency = partitions(load_skeleton(arch.skeleton), arch.partition, arch.normalisation)
+    joints = adjacency.shape[1] * arch.persons
+    draft = Draft(joints, adjacency.shape[0], arch.norm == "layer")
+    match arch.family:
+        case "rtstgcn" | "costgcn" | "stgcn" | "msgcn":
+            classifier = _classifier(draft, arch, _blocks(draft, arch, _front(draft, arch)))
+        case "tcn":
+            classifier = ""  # TCN-PLACE
+        case _:
+            assert_never(arch.family)
     for s in range(1, arch.refinements + 1):
         classifier = _refinement(draft, arch, f"stage{s}", classifier)
-    logits = draft.add(Requantise("logits", classifier, _BLANK_CAST))
-    draft.add(Argmax("label", logits))
+    draft.add(Argmax("label", draft.logits(classifier)))
     return Graph(arch.family, tuple(draft.nodes), ("logits", "label"))
+
+
+def folding_norms(arch: ArchSpec) -> tuple[str, ...]:
+    """Norms whose scale may move into the convolution before: only linear nodes are between."""
+    if arch.norm == "layer" or arch.family == "tcn":
+        return ()
+    return tuple(f"block{i}.norm" for i in range(len(arch.channels)))
 
 
 def parameter_shapes(graph: Graph) -> dict[str, tuple[int, ...]]:
@@ -166,83 +146,114 @@ def constant_key(node: Node) -> str | None:
             assert_never(node)
 
 
-def _front(draft: _Draft, arch: ArchSpec) -> str:
-    """Input, its norm (one scale per channel and joint) and the 1x1 embedding."""
+def _front(draft: Draft, arch: ArchSpec) -> str:
+    """Input, its norm (one scale per channel and joint) and, if there is one, the 1x1 embedding."""
     x = draft.add(Input("input", arch.in_channels, draft.joints, QFormat(16, 0)))
-    norm = draft.norm(INPUT_NORM, x, arch.in_channels, draft.joints)
-    return draft.cast(draft.conv("embedding", draft.cast(norm), arch.embedding, arch.in_channels))
+    x = draft.cast(draft.norm(INPUT_NORM, x, arch.in_channels, draft.joints))
+    if arch.embedding is None:
+        return x
+    return draft.cast(draft.conv("embedding", x, arch.embedding, arch.in_channels))
 
 
-def _blocks(draft: _Draft, arch: ArchSpec, x: str) -> str:
+def _blocks(draft: Draft, arch: ArchSpec, x: str) -> str:
     """The graph layers, each with its residual; MS-GCN's sums go on unclipped."""
-    stream, inputs = x, arch.embedding
-    clipped = arch.family != "msgcn"
-    for i, outputs in enumerate(arch.channels):
-        if inputs == outputs:  # an identity residual reads this accumulator in the stream's width
-            stream = draft.cast(x.removesuffix(".q"), "stream", relu=clipped and i > 0)
-        block = _Block(f"block{i}", x, stream, inputs, outputs, arch.window[i], arch.dilation[i])
-        match arch.family:
-            case "rtstgcn":
-                main = _rtstgcn_path(draft, block)
-            case "costgcn":
-                main = _tconv_path(draft, block)
-            case "msgcn":
-                main = _tconv_path(draft, block, relu=True)
-            case _:
-                assert_never(arch.family)
-        total = draft.add(Add(f"{block.name}.add", main, _residual(draft, block)))
-        x = draft.cast(total, relu=clipped)
-        inputs = outputs
+    inputs = arch.in_channels if arch.embedding is None else arch.embedding
+    for i, residual in enumerate(arch.residuals):
+        block = _Block(
+            f"block{i}",
+            x,
+            inputs,
+            arch.channels[i],
+            arch.window[i],
+            arch.dilation[i],
+            arch.stride[i],
+            residual,
+        )
+        x, inputs = _block(draft, arch, block), arch.channels[i]
     return x
 
 
-def _rtstgcn_path(draft: _Draft, block: _Block) -> str:
+def _block(draft: Draft, arch: ArchSpec, block: _Block) -> str:
+    """One layer; without a residual its output is that of its main path."""
+    clipped = arch.family != "msgcn"
+    stream = ""
+    if block.residual == "identity":  # it reads this accumulator in the stream's width
+        follows_sum = block.name != "block0"
+        stream = draft.cast(block.x.removesuffix(".q"), "stream", relu=clipped and follows_sum)
+    match arch.family:
+        case "rtstgcn":
+            main = _rtstgcn_path(draft, block)
+        case "costgcn" | "stgcn":
+            main = _tconv_path(draft, block, relu=block.residual == "none")
+        case "msgcn":
+            main = _tconv_path(draft, block, relu=True)
+        case "tcn":
+            raise AssertionError("a TCN has no graph layers")
+        case _:
+            assert_never(arch.family)
+    match block.residual:
+        case "none":
+            return main
+        case "conv":
+            stream = _residual(draft, block)
+        case "identity":
+            pass
+        case _:
+            assert_never(block.residual)
+    return draft.cast(draft.add(Add(f"{block.name}.add", main, stream)), relu=clipped)
+
+
+def _rtstgcn_path(draft: Draft, block: _Block) -> str:
     """Graph convolution, running sum over the window, norm, ReLU."""
     graph = draft.graph_conv(block.name, block.x, block.outputs, block.inputs)
     total = draft.add(TemporalSum(f"{block.name}.sum", graph, block.window, block.dilation))
+    if draft.layer_norm:  # whose words are squared: the sum's guard bits would count twice
+        total = draft.cast(total)
     return draft.cast(draft.norm(f"{block.name}.norm", total, block.outputs), relu=True)
 
 
-def _tconv_path(draft: _Draft, block: _Block, relu: bool = False) -> str:
+def _tconv_path(draft: Draft, block: _Block, relu: bool) -> str:
     """Graph convolution, norm, ReLU, symmetric temporal convolution of `window` taps."""
     graph = draft.graph_conv(block.name, block.x, block.outputs, block.inputs)
     active = draft.cast(draft.norm(f"{block.name}.norm", graph, block.outputs), relu=True)
-    name = f"{block.name}.tconv"
-    tconv = draft.tconv(name, active, block.outputs, block.window, block.dilation)
+    channels = (block.outputs, block.outputs)
+    tconv = draft.tconv(
+        f"{block.name}.tconv", active, channels, block.window, block.dilation, block.stride
+    )
     return draft.cast(tconv, relu=relu)
 
 
-def _residual(draft: _Draft, block: _Block) -> str:
-    """The block's input stream, through a 1x1 convolution where the channels change."""
-    if block.inputs == block.outputs:
-        return block.stream
-    return draft.cast(draft.conv(f"{block.name}.residual", block.x, block.outputs, block.inputs))
+def _residual(draft: Draft, block: _Block) -> str:
+    """The block's input through a 1x1 convolution, of every frame that its main path has."""
+    name = f"{block.name}.residual"
+    if block.stride == 1:
+        conv = draft.conv(name, block.x, block.outputs, block.inputs)
+    else:
+        channels = (block.inputs, block.outputs)
+        conv = draft.tconv(name, block.x, channels, taps=1, stride=block.stride)
+    if draft.layer_norm:
+        conv = draft.norm(f"{name}_norm", draft.cast(conv), block.outputs)
+    return draft.cast(conv)
 
 
-def _classifier(draft: _Draft, x: str, channels: int, classes: int) -> str:
-    """Mean over joints and linear classifier."""
-    pool = draft.cast(draft.add(JointMean("pool", x, *reciprocal(draft.joints, RECIPROCAL_SHIFT))))
-    return draft.conv("classifier", pool, classes, channels)
+def _classifier(draft: Draft, arch: ArchSpec, x: str) -> str:
+    """Mean over joints, of ST-GCN over the clip too, and linear classifier."""
+    x = draft.cast(draft.add(JointMean("pool", x, *reciprocal(draft.joints, RECIPROCAL_SHIFT))))
+    if arch.family == "stgcn":
+        frames = -(-CLIP_FRAMES // math.prod(arch.stride))
+        x = draft.cast(draft.add(ClipMean("clip_pool", x, CLIP_SHIFT, frames)))
+    return draft.conv("classifier", x, arch.classes, arch.channels[-1])
 
 
-def _refinement(draft: _Draft, arch: ArchSpec, stage: str, classifier: str) -> str:
+def _refinement(draft: Draft, arch: ArchSpec, stage: str, classifier: str) -> str:
     """Softmax, 1x1 convolution, dilated convolutions with residuals, classifier."""
-    blank = np.full(1, 1 << EXP_BITS)
-    scores = draft.cast(classifier)
-    shares = draft.add(Softmax(f"{stage}.softmax", scores, blank, blank, EXP_BITS, SHARE_BITS))
-    channels = arch.embedding
-    x = draft.cast(draft.conv(f"{stage}.embedding", draft.cast(shares), channels, arch.classes))
+    channels = arch.channels[-1]
+    shares = draft.softmax(f"{stage}.softmax", draft.cast(classifier))
+    x = draft.cast(draft.conv(f"{stage}.embedding", shares, channels, arch.classes))
     for i, (taps, dilation) in enumerate(zip(arch.window, arch.dilation, strict=True)):
         stream = draft.cast(x.removesuffix(".q"), "stream")
-        tconv = draft.tconv(f"{stage}.layer{i}.tconv", x, channels, taps, dilation)
+        name = f"{stage}.layer{i}"
+        tconv = draft.tconv(f"{name}.tconv", x, (channels, channels), taps, dilation)
         active = draft.cast(tconv, relu=True)
-        x = draft.cast(draft.add(Add(f"{stage}.layer{i}.add", active, stream)))
+        x = draft.cast(draft.add(Add(f"{name}.add", active, stream)))
     return draft.conv(f"{stage}.classifier", x, arch.classes, channels)
-
-
-def _zeros(*shape: int) -> IntArray:
-    return np.broadcast_to(np.int64(0), shape)
-
-
-def _blank(*shape: int) -> Weights:
-    return Weights(_zeros(*shape), 8, (0,))

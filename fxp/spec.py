@@ -19,6 +19,7 @@ from fxp.yaml_file import read_yaml
 WordBits = Annotated[int, Field(ge=2, le=32)]
 Positive = Annotated[int, Field(ge=1)]
 Channels = Annotated[int, Field(ge=1, le=4096)]  # the weights of a layer stay far below memory
+Residual = Literal["identity", "conv", "none"]
 
 
 class Spec(BaseModel):
@@ -45,7 +46,9 @@ class ArchSpec(Spec):
       channels, then one pre-activated residual layer per entry of `channels`, norm, ReLU,
       classifier (Kim & Reiter); all its convolutions have one `window` of taps.
 
-    `window`, `dilation` and `stride` are one number for all layers or one per layer.
+    `window`, `dilation`, `stride` and `residual` are one entry for all layers or one per layer. A
+    layer's residual is the identity, or a 1x1 convolution where channels or frame rate change;
+    `residual` (rtstgcn, costgcn) may ask for a convolution elsewhere too, or for no residual.
     """
 
     family: Literal["rtstgcn", "costgcn", "stgcn", "msgcn", "tcn"] = "rtstgcn"
@@ -58,15 +61,16 @@ class ArchSpec(Spec):
     window: tuple[Positive, ...]
     dilation: tuple[Positive, ...] = (1,)
     stride: tuple[Positive, ...] = (1,)
+    residual: tuple[Literal["auto", "conv", "none"], ...] = ("auto",)
     norm: Literal["batch", "layer"] = "batch"
     persons: Annotated[int, Field(ge=1, le=64)] = 1
     refinements: Annotated[int, Field(ge=0, le=64)] = 0
     classes: Annotated[int, Field(ge=2, le=4096)]
 
-    @field_validator("window", "dilation", "stride", mode="before")
+    @field_validator("window", "dilation", "stride", "residual", mode="before")
     @classmethod
     def _one_or_many(cls, value: Any) -> Any:
-        return (value,) if isinstance(value, int) else value
+        return (value,) if isinstance(value, int | str) else value
 
     @field_validator("skeleton")
     @classmethod
@@ -80,7 +84,7 @@ class ArchSpec(Spec):
     @model_validator(mode="after")
     def _per_layer(self) -> Self:
         depth = len(self.channels)
-        for key in ("window", "dilation", "stride"):
+        for key in ("window", "dilation", "stride", "residual"):
             given = getattr(self, key)
             if len(given) == 1:
                 object.__setattr__(self, key, given * depth)
@@ -100,6 +104,8 @@ class ArchSpec(Spec):
         for key, owner, given, neutral in only:
             if family != owner and given != neutral:
                 raise ValueError(f"`{key}` is of family {owner} alone, not of {family}")
+        if family not in ("rtstgcn", "costgcn") and set(self.residual) != {"auto"}:
+            raise ValueError(f"`residual` is of families rtstgcn and costgcn, not of {family}")
         if family == "stgcn":
             if self.embedding is not None:
                 raise ValueError("`embedding`: family stgcn has none")
@@ -115,10 +121,24 @@ class ArchSpec(Spec):
         for key, values, wanted in uniform:
             if set(values) != {wanted}:
                 raise ValueError(
-                    f"`{key}` of family {family} must be {wanted} in all layers, "
-                    f"got {list(values)}"
+                    f"`{key}` of family {family} must be {wanted} in all layers, got {list(values)}"
                 )
         return self
+
+    @property
+    def residuals(self) -> tuple[Residual, ...]:
+        """What the residual of each layer is; a first layer that reads the input has none."""
+        entering = self.in_channels if self.embedding is None else self.embedding
+        found: list[Residual] = []
+        for i, asked in enumerate(self.residual):
+            inputs = self.channels[i - 1] if i else entering
+            if asked == "none" or (asked == "auto" and i == 0 and self.embedding is None):
+                found.append("none")
+            elif asked == "conv" or inputs != self.channels[i] or self.stride[i] != 1:
+                found.append("conv")
+            else:
+                found.append("identity")
+        return tuple(found)
 
 
 class LayerBits(Spec):
@@ -135,7 +155,8 @@ class QuantSpec(Spec):
     `activation_bits` is the width of operands (what a multiplier reads), `stream_bits` of the
     residual stream between blocks (default: the operands'), `adjacency_bits` and `norm_bits` of the
     adjacency and affine constants (default: the weights', but at least 8 for a norm and 12 for the
-    input's).
+    input's), `layer_norm_bits` of the words that a LayerNorm reads and gives: frames differ in
+    spread, and one format serves all of them.
     `layers` overrides widths by layer name (`block0`, `classifier`) or glob (`block*`); the last
     matching entry wins. With `unsigned_relu` a cast that ends in a ReLU drops its sign bit and
     gains one bit of range instead.
@@ -146,6 +167,7 @@ class QuantSpec(Spec):
     stream_bits: WordBits | None = None
     adjacency_bits: WordBits | None = None
     norm_bits: WordBits | None = None
+    layer_norm_bits: WordBits = 16
     input_bits: WordBits = 16
     logit_bits: WordBits = 16
     weight_granularity: Literal["tensor", "channel"] = "tensor"
@@ -182,16 +204,21 @@ def parse_spec(model: type[SpecT], data: Any, source: str) -> SpecT:
     try:
         return model.model_validate(data)
     except ValidationError as error:
-        first = error.errors(include_url=False)[0]
-        key = ".".join(str(part) for part in first["loc"]) or "(whole file)"
-        if first["type"] == "extra_forbidden":
-            allowed = ", ".join(model.model_fields)
-            hint = f" (allowed here: {allowed})" if len(first["loc"]) == 1 else ""
-            raise InputError(f"{source}: key `{key}` is unknown{hint}") from None
-        message = first["msg"].removeprefix("Value error, ")
-        whole = first["type"] == "missing" or not first["loc"]  # the line would quote the file
-        found = "" if whole else f", got {str(first['input'])[:80]!r}"
-        raise InputError(f"{source}: key `{key}`: {message}{found}") from None
+        raise InputError(f"{source}: {violation(model, error)[1]}") from None
+
+
+def violation(model: type[BaseModel], error: ValidationError) -> tuple[str, str]:
+    """The key of the first violation, and what is wrong with it: "key `a.b`: rule, got 'value'"."""
+    first = error.errors(include_url=False)[0]
+    key = ".".join(str(part) for part in first["loc"]) or "(whole file)"
+    if first["type"] == "extra_forbidden":
+        allowed = ", ".join(model.model_fields)
+        hint = f" (allowed here: {allowed})" if len(first["loc"]) == 1 else ""
+        return key, f"key `{key}` is unknown{hint}"
+    message = first["msg"].removeprefix("Value error, ")
+    whole = first["type"] == "missing" or not first["loc"]  # the line would quote the file
+    found = "" if whole else f", got {str(first['input'])[:80]!r}"
+    return key, f"key `{key}`: {message}{found}"
 
 
 def load_spec(model: type[SpecT], path: Path) -> SpecT:

@@ -180,4 +180,7 @@ def _about(ds: Dataset) -> dict[str, Any]:
         "classes": list(ds.classes),
         "clips": len(ds.clips),
         "preparation": ds.meta.get("preparation"),
+        "features": ds.meta.get("features"),
+        "reader": ds.meta.get("reader"),
+        "rate_hz": ds.rate_hz,
     }

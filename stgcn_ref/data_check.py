@@ -6,8 +6,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -21,15 +22,10 @@ from stgcn_ref.data_report import (
     as_json,
     as_text,
 )
-from stgcn_ref.datasets.catalogue import (
-    has_hugadb,
-    recognition_opener,
-    segmentation_opener,
-    unknown,
-)
+from stgcn_ref.datasets.catalogue import has_hugadb
 from stgcn_ref.datasets.clips import Clip, Dataset, subjects_of
-from stgcn_ref.datasets.hugadb import load_hugadb
 from stgcn_ref.datasets.hugadb_files import Labels
+from stgcn_ref.recordings import Reading, open_stream, read_raw
 from stgcn_ref.survey import survey
 
 __all__ = [
@@ -47,21 +43,23 @@ __all__ = [
 SHORTEST_GAP = 3  # frames; noise alone repeats a sensor's six words for one or two
 
 
-def check(path: Path | str, labels: Labels = "v2") -> Report:
+def check(
+    path: Path | str, labels: Labels = "v2", reader: Mapping[str, Any] | None = None
+) -> Report:
     """Read every recording under `path` and count.
 
-    `labels` is of HuGaDB alone; the other sets are opened with their reader's defaults.
+    `labels` is of HuGaDB alone; `reader` are settings of the other sets' readers.
 
     Raises:
-        InputError: no data set recognised, or as its reader (a malformed file).
+        InputError: no data set recognised, or as its reader (a malformed file, a setting that it
+            does not have).
     """
-    place = Path(path)
+    place, how = Path(path), Reading(reader=reader or {}, labels=labels)
     if has_hugadb(place):
-        return describe(load_hugadb(place, labels), str(path))
-    open_set = recognition_opener(place) or segmentation_opener(place)
-    if open_set is None:
-        raise unknown(place)
-    return survey(open_set(place), str(path))
+        ds = read_raw(place, how)
+        assert isinstance(ds, Dataset)
+        return describe(ds, str(path))
+    return survey(open_stream(place, how), str(path))
 
 
 def describe(ds: Dataset, path: str) -> Report:

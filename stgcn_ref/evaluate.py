@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import numpy as np
 import torch
 
@@ -14,11 +16,14 @@ _BATCH_FRAMES = 8192  # padded frames evaluated at once: bounds memory, little i
 
 
 @torch.inference_mode()
-def predict(net: FrameNet, ds: Dataset) -> list[LabelArray]:
+def predict(
+    net: FrameNet, ds: Dataset, on_clip: Callable[[], None] | None = None
+) -> list[LabelArray]:
     """The label of every network step, int64 (T,) per clip, each clip from empty FIFOs.
 
     Clips of similar length share a batch; padding follows a clip's last frame, and a causal
     network's labels do not depend on what follows. One that looks ahead takes clips one by one.
+    `on_clip` is called after each clip.
     """
     was_training = net.training
     net.eval()
@@ -32,6 +37,8 @@ def predict(net: FrameNet, ds: Dataset) -> list[LabelArray]:
         labels = net(torch.from_numpy(x).transpose(1, 2)).argmax(dim=1).numpy()
         for row, index in enumerate(group):
             found[index] = labels[row, : len(ds.clips[index].x)]
+            if on_clip is not None:
+                on_clip()
     net.train(was_training)
     return found
 

@@ -1,6 +1,7 @@
 """From a trained torch network to a `FloatNet`: fold the norms, then observe every accumulator.
 
 Observations are of the folded network, run in float32: folding changes what the accumulators hold.
+Networks that label frames take long clips piece by piece; one that labels a clip takes it whole.
 """
 
 from __future__ import annotations
@@ -10,6 +11,7 @@ import zlib
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
+import numpy as np
 import numpy.typing as npt
 import torch
 from torch import Tensor
@@ -19,10 +21,14 @@ from fxp.floatnet import FloatNet, Fold
 from fxp.observe import Reservoir, observation, observe_update
 from fxp.spec import ArchSpec
 from stgcn_ref.datasets.clips import Clip
+from stgcn_ref.datasets.recognition import RecognitionClip
 from stgcn_ref.folding import blocks_of, folded_parameters, layers_of, rebuild, stages_of
 from stgcn_ref.models.blocks import Block
-from stgcn_ref.models.build import FrameNet
+from stgcn_ref.models.build import Net
+from stgcn_ref.models.stgcn import STGCN
 from stgcn_ref.models.temporal import TemporalConv
+
+AnyClip = Clip | RecognitionClip
 
 SEGMENT_FRAMES = 2048
 CHECK_FRAMES = 256
@@ -30,9 +36,9 @@ CHECK_TOLERANCE = 1e-5
 
 
 def export(
-    model: FrameNet,
+    model: Net,
     arch: ArchSpec,
-    clips: Sequence[Clip],
+    clips: Sequence[AnyClip],
     meta: Mapping[str, Any] | None = None,
     fold: Fold = "weights",
     seed: int = 0,
@@ -41,20 +47,23 @@ def export(
 
     Args:
         model: a network of `arch`; it is read only, whatever mode it is in.
-        clips: calibration clips (training data); each starts with empty FIFOs.
+        clips: calibration clips (training data); each starts with empty FIFOs. Those of a network
+            that labels clips are recognition clips of its number of persons.
         meta: JSON data to keep with the network (classes, preparation, provenance).
         fold: where the scales of the blocks' norms go, see `stgcn_ref.folding`.
         seed: of the samples of the observations.
 
     Raises:
         InputError: a norm has no running statistics, the model is not one of `arch`, there is no
-            clip, or an accumulator becomes infinite.
+            clip or one of another kind, or an accumulator becomes infinite.
     """
     if not clips:
         raise InputError("calibration: at least one clip is needed")
     about = {**(meta or {}), "fold": fold, "calibration_clips": [clip.name for clip in clips]}
+    for clip in clips:
+        _check_kind(arch, clip)
     _check_times(model, arch)
-    bare = FloatNet(arch, folded_parameters(model, fold), meta=about)
+    bare = FloatNet(arch, folded_parameters(model, fold, arch.persons), meta=about)
     folded = rebuild(bare)
     _check_equal(model, folded, clips[0])
     reservoirs: dict[str, Reservoir] = {}
@@ -65,7 +74,7 @@ def export(
 
     for clip in clips:
         keep("input", clip.x)
-        for x, kept in _segments(clip, folded.receptive_field, folded.latency_frames):
+        for x, kept in _pieces(clip, folded):
 
             def observe(name: str, y: Tensor, kept: slice = kept) -> None:
                 # (N, C, T, V) as the network shows it, back to the order it lies in memory
@@ -77,43 +86,64 @@ def export(
     return FloatNet(arch, bare.params, observations, about)
 
 
-def _segments(clip: Clip, receptive_field: int, ahead: int) -> Iterator[tuple[Tensor, slice]]:
-    """The clip piece by piece as `(1, C, T, V)`, and which of a piece's frames count.
+def _pieces(clip: AnyClip, net: Net) -> Iterator[tuple[Tensor, slice]]:
+    """The clip piece by piece as the network reads it, and which of a piece's frames count.
 
-    The receptive field around them, `ahead` frames of it in the future, makes them equal to the
+    The receptive field around them, `latency_frames` of it in the future, makes them equal to the
     same frames of the whole clip.
     """
+    if isinstance(net, STGCN):
+        yield _as_read(clip.x), slice(None)
+        return
+    reach, ahead = net.receptive_field, net.latency_frames
     length = max(SEGMENT_FRAMES, ahead)  # else a long look ahead is computed over and over
     for start in range(0, len(clip.x), length):
-        warm = min(start, receptive_field - 1 - ahead)
+        warm = min(start, reach - 1 - ahead)
         piece = clip.x[start - warm : start + length + ahead]
-        kept = slice(warm, warm + length)
-        yield torch.from_numpy(piece.transpose(1, 0, 2).copy())[None], kept
+        yield _as_read(piece), slice(warm, warm + length)
 
 
-def _check_times(model: FrameNet, arch: ArchSpec) -> None:
-    """What no parameter's shape tells: windows and dilations."""
+def _as_read(words: npt.NDArray[np.int32]) -> Tensor:
+    """Words (T, C, V) or (T, C, V, M) of a clip as a batch of one: time behind the channels."""
+    return torch.from_numpy(words.swapaxes(0, 1).copy())[None]
+
+
+def _check_kind(arch: ArchSpec, clip: AnyClip) -> None:
+    """Frame labels or clip labels, and as many persons as the network has."""
+    persons = clip.x.shape[3] if isinstance(clip, RecognitionClip) else None
+    wanted = arch.persons if arch.family == "stgcn" else None
+    if persons != wanted:
+        raise InputError(
+            f"calibration: clip {clip.name}: a network of family {arch.family} reads "
+            f"{'one label a frame' if wanted is None else f'one label a clip, {wanted} persons'}, "
+            f"got {'one label a frame' if persons is None else f'one a clip, {persons} persons'}"
+        )
+
+
+def _check_times(model: Net, arch: ArchSpec) -> None:
+    """What no parameter's shape tells: windows, dilations and strides."""
     blocks = [
         _times(block if isinstance(block, Block) else block.tconv) for block in blocks_of(model)
     ]
     stages = [[_times(layer.tconv) for layer in layers_of(stage)] for stage in stages_of(model)]
-    asked = list(zip(arch.window, arch.dilation, strict=True))
+    asked = list(zip(arch.window, arch.dilation, arch.stride, strict=True))
     for found in (blocks, *stages):
         if found != asked:
             raise InputError(
-                f"export: (window, dilation) of the model are {tuple(found)}, of the architecture "
-                f"{tuple(asked)}"
+                f"export: (window, dilation, stride) of the model are {tuple(found)}, of the "
+                f"architecture {tuple(asked)}"
             )
 
 
-def _times(layer: Block | TemporalConv) -> tuple[int, int]:
-    window = layer.window if isinstance(layer, Block) else layer.taps
-    return window, layer.dilation
+def _times(layer: Block | TemporalConv) -> tuple[int, int, int]:
+    if isinstance(layer, Block):
+        return layer.window, layer.dilation, 1
+    return layer.taps, layer.dilation, layer.stride
 
 
-def _check_equal(model: FrameNet, folded: FrameNet, clip: Clip) -> None:
+def _check_equal(model: Net, folded: Net, clip: AnyClip) -> None:
     """Both networks in float64 must agree on the first frames of a clip."""
-    frames = torch.from_numpy(clip.x[:CHECK_FRAMES].transpose(1, 0, 2).copy())[None].double()
+    frames = _as_read(clip.x[:CHECK_FRAMES]).double()
     with torch.inference_mode():
         given, made = (_double(m)(frames) for m in (model, folded))
     error = float((given - made).abs().max() / given.abs().max().clamp(min=1e-30))
@@ -124,5 +154,5 @@ def _check_equal(model: FrameNet, folded: FrameNet, clip: Clip) -> None:
         )
 
 
-def _double(model: FrameNet) -> FrameNet:
+def _double(model: Net) -> Net:
     return copy.deepcopy(model).double().eval()

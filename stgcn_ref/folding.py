@@ -5,7 +5,8 @@ A BatchNorm with running statistics is an affine map per channel, `scale = gamma
 of a residual or temporal convolution always goes into that convolution; a block's norm stays an
 affine node, and with `fold="weights"` its scale moves into the convolution in front of it
 (everything between the two is linear and treats channels alike), which leaves a scale of exactly
-one.
+one. A LayerNorm folds into nothing: it leaves its weights, times the factor that turns the biased
+deviation of a `LayerNorm` node into its own unbiased one.
 """
 
 from __future__ import annotations
@@ -18,30 +19,34 @@ from torch import Tensor, nn
 
 from fxp.errors import InputError
 from fxp.floatnet import FloatArray, FloatNet, Fold
-from stgcn_ref.models.blocks import Block, ChannelNorm
-from stgcn_ref.models.build import FrameNet, build
+from fxp.node_tables import LAYER_NORM_EPS
+from fxp.persons import block_diagonal, for_each_person
+from stgcn_ref.models.blocks import Block, ChannelNorm, FrameNorm
+from stgcn_ref.models.build import Net, build
 from stgcn_ref.models.msgcn import MSGCN, RefinementLayer, RefinementStage
-from stgcn_ref.models.stgcn import STBlock
+from stgcn_ref.models.stgcn import STGCN, STBlock
+from stgcn_ref.models.tcn import TCN
 from stgcn_ref.models.temporal import TemporalConv
 
 Params = dict[str, FloatArray]
+Norm = ChannelNorm | FrameNorm
 
 
-def folded_parameters(model: FrameNet, fold: Fold) -> Params:
-    """Parameters by the keys of `FloatNet`, float64.
+def folded_parameters(model: Net, fold: Fold, persons: int = 1) -> Params:
+    """Parameters by the keys of `FloatNet`, float64; constants per joint are for all `persons`.
 
     Raises:
-        InputError: a norm has no running statistics, or the model has no embedding.
+        InputError: a norm has no running statistics, or a LayerNorm another epsilon than
+            `LAYER_NORM_EPS`.
     """
-    joints, channels = model.joints, model.in_channels
-    scale, bias = _affine(model.input_norm, "input_norm")
-    params = {
-        "input_norm.scale": scale.reshape(joints, channels).T.copy(),  # (V * C,) -> (C, V)
-        "input_norm.bias": bias.reshape(joints, channels).T.copy(),
-    }
-    params |= _linear(_embedding(model), "embedding")
+    norm = _affine(model.input_norm, model.in_channels, "input_norm")
+    params = _under("input_norm", {k: for_each_person(v, persons) for k, v in norm.items()})
+    if (embedding := _embedding(model)) is not None:
+        params |= _linear(embedding, "embedding")
     for i, block in enumerate(blocks_of(model)):
-        params |= _under(f"block{i}", _block(block, fold, f"block{i}"))
+        found = _block(block, fold, f"block{i}")
+        found["graph.adjacency"] = block_diagonal(found["graph.adjacency"], persons)
+        params |= _under(f"block{i}", found)
     params |= _linear(model.classifier, "classifier")
     for s, stage in enumerate(stages_of(model), start=1):
         params |= _linear(stage.embedding, f"stage{s}.embedding")
@@ -52,17 +57,17 @@ def folded_parameters(model: FrameNet, fold: Fold) -> Params:
     return params
 
 
-def rebuild(net: FloatNet) -> FrameNet:
+def rebuild(net: FloatNet) -> Net:
     """The torch network that computes what `net` says: folded norms, importance of one; eval mode.
 
-    Raises:
-        InputError: a family that has no float network.
+    Persons share all constants: those of the first one are taken.
     """
     with torch.random.fork_rng(devices=[]):  # the initial weights are overwritten
         model = build(net.arch)
     with torch.no_grad():
-        _put_norm(model.input_norm, net.params, "input_norm")
-        _put(_embedding(model), net.params, "embedding")
+        _put_affine(model.input_norm, net.params, "input_norm")
+        if (embedding := _embedding(model)) is not None:
+            _put(embedding, net.params, "embedding")
         for i, block in enumerate(blocks_of(model)):
             _put_block(block, net.params, f"block{i}")
         _put(model.classifier, net.params, "classifier")
@@ -75,12 +80,12 @@ def rebuild(net: FloatNet) -> FrameNet:
     return model.eval()
 
 
-def blocks_of(model: FrameNet) -> list[Block | STBlock]:
+def blocks_of(model: Net) -> list[Block | STBlock]:
     """The graph layers of a network."""
     return [block for block in model.blocks if isinstance(block, Block | STBlock)]
 
 
-def stages_of(model: FrameNet) -> list[RefinementStage]:
+def stages_of(model: Net) -> list[RefinementStage]:
     """The refinement stages of a network; only MS-GCN has any."""
     found = model.stages if isinstance(model, MSGCN) else ()
     return [stage for stage in found if isinstance(stage, RefinementStage)]
@@ -91,52 +96,59 @@ def layers_of(stage: RefinementStage) -> list[RefinementLayer]:
     return [layer for layer in stage.layers if isinstance(layer, RefinementLayer)]
 
 
-def _embedding(model: FrameNet) -> nn.Linear:
-    if model.embedding is None:
-        raise InputError("embedding: the model has none, which no architecture describes")
-    return model.embedding
+def _embedding(model: Net) -> nn.Linear | None:
+    return None if isinstance(model, STGCN | TCN) else model.embedding
 
 
-def _residual(block: Block | STBlock) -> nn.Sequential | None:
-    """The residual convolution and its norm, where the residual is no identity."""
+def _residual(block: Block | STBlock) -> tuple[nn.Linear, Norm] | None:
+    """The residual convolution and its norm, where the residual is one."""
     found = block.residual if isinstance(block, Block) else block.shortcut
-    return found if isinstance(found, nn.Sequential) else None
+    if not isinstance(found, nn.Sequential):
+        return None
+    conv, norm = found
+    assert isinstance(conv, nn.Linear) and isinstance(norm, ChannelNorm | FrameNorm)
+    return conv, norm
 
 
 def _block(block: Block | STBlock, fold: Fold, name: str) -> Params:
     weight, bias = _float64(block.gcn.conv.weight), _float64(block.gcn.conv.bias)
-    scale, shift = _affine(block.norm, f"{name}.norm")
-    if fold == "weights":
-        per_row = np.tile(scale, block.gcn.partitions)  # rows are partition-major
-        weight, bias = weight * per_row[:, None], bias * per_row
-        scale = np.ones_like(scale)
+    norm = _affine(block.norm, block.gcn.out_channels, f"{name}.norm")
+    if fold == "weights" and isinstance(block.norm, ChannelNorm):
+        per_row = np.tile(norm["scale"], (block.gcn.partitions, 1))  # rows are partition-major
+        weight, bias = weight * per_row, bias * per_row[:, 0]
+        norm["scale"] = np.ones_like(norm["scale"])
     params = {
         "conv.weight": weight,
         "conv.bias": bias,
         "graph.adjacency": _float64(block.gcn.adjacency) * _float64(block.gcn.importance),
-        "norm.scale": scale[:, None],
-        "norm.bias": shift[:, None],
+        **_under("norm", norm),
     }
     if isinstance(block, STBlock):
         params |= _under("tconv", _normed(block.tconv, block.tnorm, f"{name}.tconv"))
     if (residual := _residual(block)) is not None:
-        conv, norm = residual
-        assert isinstance(conv, nn.Linear) and isinstance(norm, ChannelNorm)
-        params |= _under("residual", _normed(conv, norm, f"{name}.residual"))
+        conv, after = residual
+        if isinstance(after, FrameNorm):
+            params |= _linear(conv, "residual")
+            shift = _affine(after, block.gcn.out_channels, f"{name}.residual norm")
+            params |= _under("residual_norm", shift)
+        else:
+            params |= _under("residual", _normed(conv, after, f"{name}.residual"))
+        if isinstance(block, STBlock) and block.tconv.stride != 1:  # a convolution over time
+            params["residual.weight"] = params["residual.weight"][:, :, None]
     return params
 
 
-def _normed(conv: TemporalConv | nn.Linear, norm: nn.BatchNorm1d, name: str) -> Params:
+def _normed(conv: TemporalConv | nn.Linear, norm: ChannelNorm, name: str) -> Params:
     """A convolution with the norm behind it."""
-    scale, shift = _affine(norm, f"{name} norm")
     weight = _float64(conv.weight)
+    scale, shift = _affine(norm, len(weight), f"{name} norm").values()
     return {
         "weight": weight * scale.reshape(-1, *[1] * (weight.ndim - 1)),
-        "bias": _float64(conv.bias) * scale + shift,
+        "bias": _float64(conv.bias) * scale[:, 0] + shift[:, 0],
     }
 
 
-def _linear(conv: nn.Linear, name: str) -> Params:
+def _linear(conv: nn.Linear | TemporalConv, name: str) -> Params:
     return {f"{name}.weight": _float64(conv.weight), f"{name}.bias": _float64(conv.bias)}
 
 
@@ -144,15 +156,25 @@ def _under(name: str, params: Params) -> Params:
     return {f"{name}.{key}": value for key, value in params.items()}
 
 
-def _affine(norm: nn.BatchNorm1d, name: str) -> tuple[FloatArray, FloatArray]:
-    """Scale and bias that the norm is in inference, each `(features,)`."""
-    if norm.running_mean is None or norm.running_var is None:
-        raise InputError(
-            f"{name}: the norm has no running statistics (track_running_stats=False) and depends "
-            "on the batch at inference, so it cannot be folded; train it with running statistics"
-        )
-    scale = _float64(norm.weight) / np.sqrt(_float64(norm.running_var) + norm.eps)
-    return scale, _float64(norm.bias) - _float64(norm.running_mean) * scale
+def _affine(norm: Norm, channels: int, name: str) -> Params:
+    """`scale` and `bias` that the norm is in inference, (C, V), or (C, 1) of a norm per channel."""
+    scale, bias = _float64(norm.weight), _float64(norm.bias)
+    if isinstance(norm, FrameNorm):
+        if norm.eps != LAYER_NORM_EPS:
+            raise InputError(f"{name}: epsilon must be {LAYER_NORM_EPS:g}, got {norm.eps:g}")
+        scale = scale * norm.unit
+    else:
+        if norm.running_mean is None or norm.running_var is None:
+            raise InputError(
+                f"{name}: the norm has no running statistics (track_running_stats=False) and "
+                "depends on the batch at inference, so it cannot be folded; train it with running "
+                "statistics"
+            )
+        scale = scale / np.sqrt(_float64(norm.running_var) + norm.eps)
+        bias = bias - _float64(norm.running_mean) * scale
+    both = {"scale": scale, "bias": bias}
+    # joint-major (V, C), (V * C,) or (C,) -> (C, V or 1)
+    return {key: value.reshape(-1, channels).T.copy() for key, value in both.items()}
 
 
 def _float64(x: Tensor) -> FloatArray:
@@ -161,32 +183,42 @@ def _float64(x: Tensor) -> FloatArray:
 
 def _put_block(block: Block | STBlock, params: Mapping[str, FloatArray], name: str) -> None:
     _put(block.gcn.conv, params, f"{name}.conv")
-    graph = torch.from_numpy(params[f"{name}.graph.adjacency"])
-    block.gcn.adjacency = graph.float()  # a fresh one: the blocks were built sharing theirs
-    _put_norm(block.norm, params, f"{name}.norm")
+    joints = slice(block.gcn.joints)
+    graph = params[f"{name}.graph.adjacency"][:, joints, joints].copy()
+    block.gcn.adjacency = torch.from_numpy(graph).float()  # fresh: the blocks share theirs
+    _put_affine(block.norm, params, f"{name}.norm")
     if isinstance(block, STBlock):
         _put(block.tconv, params, f"{name}.tconv")
         _neutral(block.tnorm)
     if (residual := _residual(block)) is not None:
-        conv = residual[0]
-        assert isinstance(conv, nn.Linear)
+        conv, norm = residual
         _put(conv, params, f"{name}.residual")
-        residual[1] = nn.Identity()
+        if isinstance(norm, FrameNorm):
+            _put_affine(norm, params, f"{name}.residual_norm")
+        else:
+            _neutral(norm)
 
 
 def _put(into: nn.Linear | TemporalConv, params: Mapping[str, FloatArray], key: str) -> None:
-    into.weight.copy_(torch.from_numpy(params[f"{key}.weight"]))
+    weight = torch.from_numpy(params[f"{key}.weight"])
+    into.weight.copy_(weight.reshape(into.weight.shape))  # a strided residual has one tap
     into.bias.copy_(torch.from_numpy(params[f"{key}.bias"]))
 
 
-def _put_norm(into: nn.BatchNorm1d, params: Mapping[str, FloatArray], key: str) -> None:
+def _put_affine(into: Norm, params: Mapping[str, FloatArray], key: str) -> None:
     """The affine map (C, V or 1) becomes weight and bias, statistics that change nothing."""
-    _neutral(into)
-    for own, name in ((into.weight, "scale"), (into.bias, "bias")):
-        own.copy_(torch.from_numpy(params[f"{key}.{name}"].T.flatten()))  # joint-major
+    scale, bias = params[f"{key}.scale"], params[f"{key}.bias"]
+    if isinstance(into, FrameNorm):
+        scale = scale / into.unit
+    else:
+        _neutral(into)
+    joints = into.weight.numel() // len(scale)  # of one person
+    for own, columns in ((into.weight, scale), (into.bias, bias)):
+        rows = columns[:, :joints].T.copy()  # joint-major
+        own.copy_(torch.from_numpy(rows).reshape(own.shape))
 
 
-def _neutral(norm: nn.BatchNorm1d) -> None:
+def _neutral(norm: ChannelNorm) -> None:
     """A norm that changes nothing."""
     assert norm.running_mean is not None and norm.running_var is not None
     norm.running_mean.zero_()

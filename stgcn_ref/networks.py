@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -13,14 +13,16 @@ from fxp.ir import Graph
 from fxp.spec import ArchSpec, QuantSpec, parse_spec
 from fxp.store import GRAPH_KIND, load_graph
 from stgcn_ref.datasets.clips import Dataset, LabelArray
+from stgcn_ref.datasets.hugadb import Ids
+from stgcn_ref.features import FeatureSpec
 from stgcn_ref.preparation import PreparationSpec, word_bits
+from stgcn_ref.recordings import Reading
 from stgcn_ref.scoring import check_fit, predict_integers
 
 if TYPE_CHECKING:  # torch takes seconds to load, and an integer network needs none
     from stgcn_ref.models.build import FrameNet
 
 Family = Literal["msgcn"]  # published families that have an architecture
-Ids = Literal["dense", "original"]
 
 
 # The sums of MS-GCN grow through ten layers, and eight bits there make its labels flicker; so do
@@ -33,13 +35,24 @@ class Opened:
     """A network, its architecture, and the data it reads.
 
     `ids` says what an output's index means on HuGaDB: a class of the data, or the activity's own
-    number (published networks).
+    number (published networks). `data` is what the file says of the training data.
     """
 
     net: FrameNet | Graph
     arch: ArchSpec
     preparation: PreparationSpec
     ids: Ids
+    data: Mapping[str, Any] = field(default_factory=dict)
+
+    def reading(self) -> Reading:
+        """How this network reads recordings: what is known of those it was trained on."""
+        features = self.data.get("features")
+        return Reading(
+            self.preparation,
+            parse_spec(FeatureSpec, features, "features") if features else None,
+            known_reader=self.data.get("reader") or {},
+            ids=self.ids,
+        )
 
     def fitted(self, ds: Dataset) -> Dataset:
         """The data set with the network's classes.
@@ -52,13 +65,19 @@ class Opened:
         check_fit(self.arch, ds)
         return ds
 
-    def predict(self, ds: Dataset) -> list[LabelArray]:
-        """The label of every network step, int64 (T,) per clip."""
+    def predict(
+        self, ds: Dataset, threads: int = 1, on_clip: Callable[[], None] | None = None
+    ) -> list[LabelArray]:
+        """The label of every network step, int64 (T,) per clip.
+
+        `threads` clips at once (integer networks; no word depends on it); `on_clip` is called
+        after each clip.
+        """
         if isinstance(self.net, Graph):
-            return predict_integers(self.net, ds)
+            return predict_integers(self.net, ds, threads, on_clip)
         from stgcn_ref.evaluate import predict
 
-        return predict(self.net, ds)
+        return predict(self.net, ds, on_clip)
 
 
 def open_network(path: Path, family: Family | None = None, skeleton: str | None = None) -> Opened:
@@ -124,4 +143,5 @@ def _opened(path: Path, net: FrameNet | Graph, arch: Any, about: Mapping[str, An
         parse_spec(ArchSpec, arch, f"{path}: arch"),
         parse_spec(PreparationSpec, steps, f"{path}: preparation"),
         "original" if about.get("ids") == "original" else "dense",
+        about,
     )

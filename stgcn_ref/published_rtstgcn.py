@@ -11,14 +11,8 @@ from typing import Any
 from torch import Tensor, nn
 
 from fxp.errors import InputError
-from stgcn_ref.models.blocks import Block, ChannelNorm
-from stgcn_ref.models.layernorm import (
-    BatchStatisticsRTSTGCN,
-    FrameNorm,
-    LayerNormRTSTGCN,
-    NoResidual,
-    give_residual,
-)
+from stgcn_ref.models.blocks import Block, ChannelNorm, FrameNorm, NoResidual, give_residual
+from stgcn_ref.models.layernorm import BatchStatisticsRTSTGCN, LayerNormRTSTGCN
 from stgcn_ref.models.rtstgcn import RTSTGCN
 from stgcn_ref.published_tensors import Tensors, per_layer
 
@@ -54,8 +48,8 @@ def rtstgcn(tensors: Tensors, graph: Tensor, **hyper: Any) -> RTSTGCN:
     for i, block in enumerate(net.blocks):
         assert isinstance(block, Block)
         if not told.residual[i]:
-            block.residual = nn.Sequential(NoResidual())
-        elif block.residual is None and block.dilation != 1:
+            block.residual = NoResidual()
+        elif block.residual is None and block.dilation != 1:  # as the published code does
             give_residual(block)
         state |= _block(tensors, i, block, graph, (embedding, *outputs)[i], told.importance)
     state |= tensors.linear("classifier", "fcn_out", classes, outputs[-1], 2)
@@ -94,7 +88,7 @@ def _block(
     edges = tensors.importance(f"{name}.edge_importance", graph, importance)
     state[f"{own}.gcn.importance"] = edges
     state |= _norm(tensors, f"{own}.norm", f"{name}.bn_relu.0", block.norm, joints)
-    if block.residual is not None and not isinstance(block.residual[0], NoResidual):
+    if isinstance(block.residual, nn.Sequential):
         conv = f"{name}.residual.0"
         # published without a bias
         state |= tensors.linear(f"{own}.residual.0", conv, outputs, inputs, 2, bias=False)

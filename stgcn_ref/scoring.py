@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
 
 from fxp.errors import InputError
 from fxp.ir import Graph
@@ -32,14 +33,25 @@ def check_fit(arch: ArchSpec, ds: Dataset) -> None:
             )
 
 
-def predict_integers(graph: Graph, ds: Dataset) -> list[LabelArray]:
+def predict_integers(
+    graph: Graph, ds: Dataset, threads: int = 1, on_clip: Callable[[], None] | None = None
+) -> list[LabelArray]:
     """The label of every network step by the integer network, int64 (T,) per clip.
+
+    `threads` clips are simulated at once: the kernels release the interpreter, and share nothing
+    but constants. `on_clip` is called after each clip, in the calling thread.
 
     Raises:
         InputError: the words do not fit the graph's input, or it gives no labels.
     """
     plan = compile_graph(graph)
-    return [simulate(plan, clip.x) for clip in ds.clips]
+    found = []
+    with ThreadPoolExecutor(threads) as pool:
+        for labels in pool.map(lambda clip: simulate(plan, clip.x), ds.clips):
+            found.append(labels)
+            if on_clip is not None:
+                on_clip()
+    return found
 
 
 def score_steps(ds: Dataset, predictions: Sequence[LabelArray], drop_last: bool = False) -> Scores:

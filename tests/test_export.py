@@ -21,14 +21,13 @@ from fxp.spec import ArchSpec
 from stgcn_ref.export import export
 from stgcn_ref.folding import folded_parameters, rebuild
 from stgcn_ref.models.blocks import Block
-from stgcn_ref.models.build import FrameNet
-from tests.networks import archs, clip, random_model, small_arch, small_msgcn
+from stgcn_ref.models.build import Net
+from tests.networks import archs, as_read, clip, random_model, small_arch, small_msgcn
 
 
-def logits(model: FrameNet, x: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:
-    frames = torch.from_numpy(x.transpose(1, 0, 2).copy())[None].double()
+def logits(model: Net, x: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:
     with torch.inference_mode():
-        return copy.deepcopy(model).double().eval()(frames)[0].T.numpy()
+        return copy.deepcopy(model).double().eval()(as_read(x).double())[0].numpy()
 
 
 @settings(max_examples=15, deadline=None)
@@ -161,7 +160,9 @@ def test_norm_without_running_statistics() -> None:
 def test_a_model_of_another_architecture() -> None:
     recording = clip(small_arch(), 10, 0)
     model = random_model(small_arch())
-    with pytest.raises(InputError, match=r"\(window, dilation\) of the model are \(\(3, 1\), "):
+    with pytest.raises(
+        InputError, match=r"\(window, dilation, stride\) of the model are \(\(3, 1, 1\), "
+    ):
         export(model, small_arch(window=3), [recording])
     with pytest.raises(
         InputError, match=r"parameter `classifier\.weight` must be float64 \(9, 8\)"

@@ -1,7 +1,8 @@
-"""CoST-GCN and MS-GCN as integers: close to float, equal to the oracle, their cost countable."""
+"""Every network as integers: close to float, equal to the oracle, golden, its cost countable."""
 
 from __future__ import annotations
 
+from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
@@ -11,7 +12,8 @@ import torch
 from fxp.calibrate import calibrate, nominal_formats
 from fxp.errors import InputError
 from fxp.floatnet import FloatNet, load_floatnet, save_floatnet
-from fxp.ir import Graph, IntArray, Requantise, Softmax, lookaheads
+from fxp.golden import write_bundle
+from fxp.ir import Graph, Requantise, Softmax, lookaheads
 from fxp.lower import lower
 from fxp.node_tables import exp_tables
 from fxp.oracle import evaluate
@@ -19,25 +21,23 @@ from fxp.outline import outline, parameter_shapes
 from fxp.ranges import certify
 from fxp.simulate import compile_graph, run
 from fxp.spec import ArchSpec, QuantSpec, load_spec
+from fxp.verify import verify_bundle
 from hw_model.accelerator import load_accelerator
 from hw_model.blueprint import blueprint
 from hw_model.cost import estimate
+from stgcn_ref.datasets.recognition import PersonWords
 from stgcn_ref.export import export
 from stgcn_ref.folding import rebuild
-from tests.networks import clip, random_model, small_arch, small_msgcn
+from tests.networks import VARIANTS, as_joints, as_read, clip, random_model, small_msgcn
 
 EXAMPLE = Path(__file__).parents[1] / "examples" / "hugadb_msgcn.yaml"
-ARCHS = (
-    small_arch(family="costgcn", window=(3, 2, 5), dilation=(2, 1, 3)),
-    small_msgcn(),
-    small_msgcn(refinements=0, window=5),
-)
+every_variant = pytest.mark.parametrize("arch", VARIANTS.values(), ids=VARIANTS)
 
 
-def exported(arch: ArchSpec, seed: int = 0) -> tuple[FloatNet, IntArray]:
-    """A random network observed on one clip, and the words of that clip."""
+def exported(arch: ArchSpec, seed: int = 0) -> tuple[FloatNet, PersonWords]:
+    """A random network observed on one clip, and the words of that clip as recorded."""
     recording = clip(arch, 90, seed)
-    return export(random_model(arch, seed), arch, [recording]), recording.x.astype(np.int64)
+    return export(random_model(arch, seed), arch, [recording]), recording.x
 
 
 def lowered(net: FloatNet, operand_bits: int, stream_bits: int) -> Graph:
@@ -52,29 +52,54 @@ def lowered(net: FloatNet, operand_bits: int, stream_bits: int) -> Graph:
     return graph
 
 
-@pytest.mark.parametrize("arch", ARCHS, ids=lambda arch: f"{arch.family}{arch.refinements}")
+@every_variant
 def test_many_bits_come_close_to_float(arch: ArchSpec) -> None:
     net, x = exported(arch)
     graph = lowered(net, 16, 20)
     with torch.inference_mode():
-        frames = torch.from_numpy(x.transpose(1, 0, 2).copy())[None]
-        expected = rebuild(net)(frames)[0].T.numpy()
-    found, _ = run(compile_graph(graph), x)
+        expected = rebuild(net)(as_read(x)).numpy().reshape(arch.classes, -1).T
+    found, _ = run(compile_graph(graph), as_joints(x))
     cast = next(n for n in graph.nodes if isinstance(n, Requantise) and n.name == "logits").cast
     logits = np.ldexp(found["logits"][:, :, 0].astype(np.float64), -cast.to.frac_bits)
+    assert logits.shape == expected.shape
     assert np.abs(logits - expected).max() < 3e-3 * np.abs(expected).max()
     assert (found["label"][:, 0, 0] == expected.argmax(axis=1)).mean() > 0.97
 
 
-@pytest.mark.parametrize("arch", ARCHS, ids=lambda arch: f"{arch.family}{arch.refinements}")
+@every_variant
 def test_simulator_equals_the_oracle_in_every_word(arch: ArchSpec) -> None:
-    net, x = exported(arch)
+    net, recorded = exported(arch)
+    x = as_joints(recorded)[:40]
     graph = lowered(net, 6, 9)
-    taps = [node.name for node in graph.nodes]
-    found, _ = run(compile_graph(graph), x[:40], taps=taps)
-    expected = evaluate(graph, x[:40])
+    plan, taps = compile_graph(graph), [node.name for node in graph.nodes]
+    found, _ = run(plan, x, taps=taps)
+    expected = evaluate(graph, x)
     differing = sum(int((found[name] != np.array(expected[name])).sum()) for name in taps)
     assert found.keys() == set(taps) and differing == 0
+    for cuts in ((7, 8, 30), tuple(range(1, 40))):  # some frames at a time, and one by one
+        pieces, state = [], None
+        for start, stop in pairwise((0, *cuts, 40)):
+            piece, state = run(plan, x[start:stop], state, taps, more=stop < 40)
+            pieces.append(piece)
+        for name in taps:
+            joined = np.concatenate([piece[name] for piece in pieces])
+            assert np.array_equal(joined, found[name]), name
+
+
+@every_variant
+def test_golden_bundle(arch: ArchSpec, tmp_path: Path) -> None:
+    net, x = exported(arch)
+    write_bundle(lowered(net, 6, 9), as_joints(x)[:6], tmp_path / "golden")
+    verify_bundle(tmp_path / "golden")
+
+
+@every_variant
+def test_cost(arch: ArchSpec) -> None:
+    """Zero weights cost what the trained network's do, on a design that takes its widths."""
+    found = estimate(blueprint(arch, QuantSpec()), load_accelerator("pynq-z2"))
+    net, _ = exported(arch)
+    trained = estimate(lower(net, calibrate(net, QuantSpec())), load_accelerator("pynq-z2"))
+    assert found.macs_dense == trained.macs_dense > 0
 
 
 def test_tables_are_those_of_the_operands_format() -> None:
@@ -109,7 +134,7 @@ def test_another_refinement_is_refused() -> None:
     model, recording = random_model(small_msgcn()), clip(small_msgcn(), 20, 0)
     with pytest.raises(InputError, match=r"parameter `stage2\.classifier\.bias` is unknown"):
         export(model, small_msgcn(refinements=1), [recording])
-    with pytest.raises(InputError, match=r"\(window, dilation\) of the model are \(\(3, 1\), "):
+    with pytest.raises(InputError, match=r"\(window, dilation, stride\) of the model are \(\(3, 1, 1\), "):
         export(model, small_msgcn(dilation=(1, 3)), [recording])
 
 
@@ -132,7 +157,7 @@ def test_rules_of_an_architecture() -> None:
         ({"channels": (4, 8)}, "`channels` of family msgcn must be 4 in all layers"),
         ({"window": (3, 5)}, "`window` of family msgcn must be 3 in all layers"),
         ({"refinements": -1}, "refinements"),
-        ({"family": "costgcn"}, "`refinements` must be 0 in family costgcn, got 2"),
+        ({"family": "costgcn"}, "`refinements` is of family msgcn alone, not of costgcn"),
     ):
         with pytest.raises(ValueError, match=message):
             small_msgcn(**over)

@@ -13,9 +13,10 @@ from fxp.ir import lookaheads
 from fxp.outline import outline
 from fxp.spec import ArchSpec
 from stgcn_ref.folding import folded_parameters
-from stgcn_ref.models.blocks import ChannelNorm, GraphConv, window_sum
+from stgcn_ref.models.blocks import ChannelNorm, GraphConv
 from stgcn_ref.models.build import build
 from stgcn_ref.models.rtstgcn import RTSTGCN
+from stgcn_ref.models.window import window_sum
 from tests.networks import small_arch, small_msgcn
 
 torch.set_num_threads(1)

@@ -9,10 +9,10 @@ import torch
 from torch import Tensor, nn
 
 from fxp.spec import ArchSpec
-from stgcn_ref.models.blocks import Block, ChannelNorm, GraphConv
+from stgcn_ref.models.blocks import Block, ChannelNorm, FrameNorm, GraphConv
 from stgcn_ref.models.build import build
 from stgcn_ref.models.costgcn import CoSTGCN
-from stgcn_ref.models.layernorm import FrameNorm, LayerNormRTSTGCN
+from stgcn_ref.models.layernorm import LayerNormRTSTGCN
 from stgcn_ref.models.msgcn import MSGCN
 from stgcn_ref.models.stgcn import CHANNELS, STGCN
 from stgcn_ref.models.tcn import TCN

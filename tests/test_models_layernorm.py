@@ -10,13 +10,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from fxp.errors import InputError
-from stgcn_ref.models.layernorm import (
-    BatchStatisticsRTSTGCN,
-    FrameNorm,
-    LayerNormRTSTGCN,
-    NoResidual,
-    give_residual,
-)
+from stgcn_ref.models.blocks import FrameNorm, NoResidual, give_residual
+from stgcn_ref.models.layernorm import BatchStatisticsRTSTGCN, LayerNormRTSTGCN
 from stgcn_ref.models.rtstgcn import RTSTGCN
 from tests.families import check_float32_stream, check_stream, graph, reach, settled
 
@@ -121,17 +116,21 @@ def test_residual_of_a_dilated_layer() -> None:
     with torch.no_grad():
         net(x, seen.__setitem__)
         before = seen["block0.add"].relu().permute(0, 2, 3, 1)
-        expected = norm(conv(before)).permute(0, 3, 1, 2)
-    torch.testing.assert_close(seen["block1.residual"], expected)
+        expected = conv(before)
+    torch.testing.assert_close(seen["block1.residual"], expected.permute(0, 3, 1, 2))
+    torch.testing.assert_close(seen["block1.residual_norm"], norm(expected).permute(0, 3, 1, 2))
     check_stream(net, x)
 
 
 def test_a_layer_without_residual() -> None:
     net = _tiny(LayerNormRTSTGCN)
-    net.blocks[2].residual = torch.nn.Sequential(NoResidual())
+    net.blocks[2].residual = NoResidual()
     x = torch.randn(2, 3, 9, 6)
     seen: dict[str, torch.Tensor] = {}
     with torch.no_grad():
         net(x, seen.__setitem__)
-    assert torch.equal(seen["block2.add"], seen["block2.norm"].relu())
+        before = seen["block1.add"].relu().permute(0, 2, 3, 1)
+        y = net.blocks[2](before, {}.setdefault)
+    assert "block2.add" not in seen and "block2.residual" not in seen
+    assert torch.equal(y.permute(0, 3, 1, 2), seen["block2.norm"].relu())
     check_stream(net, x)

@@ -48,7 +48,8 @@ def test_shape_and_frame_rate_through_the_published_blocks() -> None:
         assert seen[f"block{i}.tconv"] == (4, channels, length, 25)
         assert (f"block{i}.residual" in seen) == (i in (4, 7))
         assert (f"block{i}.add" in seen) == (i > 0)
-    assert seen["pool"] == (2, 256, 1, 1)
+    assert seen["pool"] == (2, 256, 8, 1)
+    assert seen["clip_pool"] == (2, 256, 1, 1)
     assert seen["classifier"] == (2, 60, 1, 1)
 
 

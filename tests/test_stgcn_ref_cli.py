@@ -128,7 +128,7 @@ def test_data_that_the_network_cannot_read(
     assert code == 2 and "`classes` of the network is 9, of the data 8" in err
     Path(files["arch"]).write_text("family: costgcn\n" + ARCH)
     code, _, err = _call(monkeypatch, capsys, *_train(files))
-    assert code == 2 and "arch.yaml: key `family`: only rtstgcn can be trained" in err
+    assert code == 2 and "key `family`: only rtstgcn can be trained" in err
     assert not (Path(files["out"]).parent / "cache").exists()
 
 

@@ -10,13 +10,17 @@ import hashlib
 import json
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
-from typing import Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import numpy as np
 import numpy.typing as npt
 
 from fxp.errors import InputError
 
+if TYPE_CHECKING:
+    from stgcn_ref.datasets.recognition import RecognitionSet
+
+SetT = TypeVar("SetT", "Dataset", "RecognitionSet")
 WordArray = npt.NDArray[np.int32]
 LabelArray = npt.NDArray[np.int64]
 FloatArray = npt.NDArray[np.float64]
@@ -112,12 +116,12 @@ class Dataset:
             names.add(clip.name)
 
 
-def subjects_of(ds: Dataset) -> tuple[int, ...]:
+def subjects_of(ds: Dataset | RecognitionSet) -> tuple[int, ...]:
     """Participants of the data set, sorted."""
     return tuple(sorted({clip.subject for clip in ds.clips}))
 
 
-def select(ds: Dataset, subjects: Iterable[int]) -> Dataset:
+def select(ds: SetT, subjects: Iterable[int]) -> SetT:
     """The clips of these participants, in the data set's order.
 
     Raises:
@@ -133,7 +137,7 @@ def select(ds: Dataset, subjects: Iterable[int]) -> Dataset:
     return replace(ds, clips=tuple(clip for clip in ds.clips if clip.subject in wanted))
 
 
-def split(ds: Dataset, train: Iterable[int], valid: Iterable[int]) -> tuple[Dataset, Dataset]:
+def split(ds: SetT, train: Iterable[int], valid: Iterable[int]) -> tuple[SetT, SetT]:
     """Training and validation sets by participant: one participant's frames are never divided.
 
     Raises:

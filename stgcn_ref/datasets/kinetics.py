@@ -87,6 +87,9 @@ def open_kinetics(
                 chosen.append((path, listed[path.stem]))
     if not chosen:
         raise InputError(f"{root}: no clip with a skeleton (kinetics_train/*.json, ...)")
+    named = entries  # a part alone may lack a class: both parts' indices mean the same names
+    for part in _parts(root, None):
+        named = _read_labels(root / f"kinetics_{part}_label.json") | named
     meta = word_meta(
         "Kinetics-skeleton (Yan et al., 2018)",
         ("x", "y", "score"),
@@ -98,7 +101,7 @@ def open_kinetics(
     return ClipStream(
         "kinetics-skeleton",
         load_skeleton("openpose"),
-        _classes(entries),
+        _classes(named),
         RATE_HZ,
         meta,
         _takes(chosen, spec),

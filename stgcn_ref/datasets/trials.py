@@ -81,7 +81,7 @@ def open_trials(root: Path | str, spec: TrialsSpec | None = None) -> ClipStream[
         ["as stored"] * channels,
         [frac_bits] * channels,
     )
-    meta["reader"] = spec.model_dump(mode="json")
+    meta["reader"] = spec.model_dump(mode="json") | {"frac_bits": frac_bits}
     skeleton = _skeleton(root, spec.skeleton, first.shape[2])
     classes = read_actions(actions)
     takes = _takes(root, pairs, len(classes), first.shape[1:], frac_bits, spec.person)

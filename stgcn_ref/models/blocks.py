@@ -8,11 +8,16 @@ a window over the past in batch, a FIFO with accumulators (`FifoState`) frame by
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass
+import copy
+import math
+from collections.abc import Callable, Sequence
 
 import torch
 from torch import Tensor, nn
+
+from fxp.errors import InputError
+from fxp.node_tables import LAYER_NORM_EPS
+from stgcn_ref.models.window import FifoState, window_sum
 
 Observe = Callable[[str, Tensor], None]
 
@@ -21,84 +26,6 @@ def tell(observe: Observe | None, name: str, x: Tensor) -> None:
     """Show accumulator `name` to the observer; x `(N, T, V, C)`, shown as `(N, C, T, V)`."""
     if observe is not None:
         observe(name, x.permute(0, 3, 1, 2))
-
-
-def _doubling_sum(x: Tensor, window: int, dilation: int, newest: bool) -> Tensor:
-    """Sum of `window` frames of x `(N, T, ...)`, `dilation` apart, towards the past or the future.
-
-    Sums of 1, 2, 4... frames are built by doubling, so every output is a tree of log2(window)
-    additions of its own: nothing accumulates along the clip, unlike differences of a running sum.
-    """
-    frames = x.shape[1]
-
-    def shifted_add(into: Tensor, other: Tensor, shift: int) -> Tensor:
-        if shift >= frames:
-            return into
-        early, late = slice(0, frames - shift), slice(shift, frames)
-        kept = slice(0, shift) if newest else slice(frames - shift, frames)
-        to, of = (late, early) if newest else (early, late)
-        out = torch.empty_like(into)
-        out[:, kept] = into[:, kept]
-        torch.add(into[:, to], other[:, of], out=out[:, to])
-        return out
-
-    total: Tensor | None = None
-    partial, span, done = x, 1, 0
-    while span <= window:
-        if window & span:
-            total = partial if total is None else shifted_add(partial, total, span * dilation)
-            done += span
-        if done < window:
-            partial = shifted_add(partial, partial, span * dilation)
-        span *= 2
-    assert total is not None
-    return total
-
-
-class _WindowSum(torch.autograd.Function):
-    """Causal window sum; its gradient is the same sum over the future."""
-
-    @staticmethod
-    def forward(ctx: torch.autograd.function.FunctionCtx, x: Tensor, w: int, d: int) -> Tensor:
-        ctx.size = (w, d)  # type: ignore[attr-defined]
-        return _doubling_sum(x, w, d, newest=True)
-
-    @staticmethod
-    def backward(
-        ctx: torch.autograd.function.FunctionCtx, grad: Tensor
-    ) -> tuple[Tensor, None, None]:
-        window, dilation = ctx.size  # type: ignore[attr-defined]
-        return _doubling_sum(grad, window, dilation, newest=False), None, None
-
-
-def window_sum(x: Tensor, window: int, dilation: int) -> Tensor:
-    """`y[:, t] = sum_{k < window} x[:, t - k * dilation]`, x `(N, T, ...)` zero before the clip."""
-    if window == 1:
-        return x
-    out: Tensor = _WindowSum.apply(x, window, dilation)  # type: ignore[no-untyped-call]
-    return out
-
-
-@dataclass
-class FifoState:
-    """What one block remembers between frames.
-
-    fifo `(window * dilation, N, V, C)`: the last frames. accumulators `(dilation, N, V, C)`, one
-    per phase `t mod dilation`, in float64: float32 frames come and go there without drift.
-    """
-
-    fifo: Tensor
-    accumulators: Tensor
-    frame: int = 0
-
-    def push(self, z: Tensor) -> Tensor:
-        """Take frame z `(N, V, C)` in, drop the oldest; returns the window's sum `(N, V, C)`."""
-        slot = self.frame % self.fifo.shape[0]
-        total = self.accumulators[self.frame % self.accumulators.shape[0]]
-        total += z.double() - self.fifo[slot].double()
-        self.fifo[slot] = z
-        self.frame += 1
-        return total.to(z.dtype)
 
 
 class GraphConv(nn.Module):
@@ -158,6 +85,58 @@ class ChannelNorm(nn.BatchNorm1d):
         y: Tensor = super().forward(x.reshape(-1, x.shape[-1]))
         return y.view(x.shape)
 
+    def observed(self, x: Tensor, observe: Observe | None, name: str) -> Tensor:
+        """The norm of x `(N, T, V, C)`, by joint and channel if it has so many features."""
+        y: Tensor = self(x if x.shape[-1] == self.num_features else x.flatten(2)).view(x.shape)
+        tell(observe, name, y)
+        return y
+
+
+class FrameNorm(nn.Module):
+    """LayerNorm over the last axes: `(x - mean) / sqrt(variance + eps) * weight + bias`.
+
+    The variance is the unbiased one (a sum over one less than the features), with eps inside the
+    root; torch's own LayerNorm takes the biased one. weight and bias have the features' shape.
+
+    Raises:
+        InputError: a single feature, which has no unbiased variance.
+    """
+
+    def __init__(self, features: Sequence[int], eps: float = LAYER_NORM_EPS) -> None:
+        """Features `(V, C)` of a frame, or `(V * C,)` where it is one vector."""
+        super().__init__()
+        self.weight = nn.Parameter(torch.ones(*features))
+        self.bias = nn.Parameter(torch.zeros(*features))
+        self.eps = eps
+        if self.weight.numel() < 2:
+            raise InputError(
+                f"LayerNorm: at least two features are needed, got {self.weight.numel()}"
+            )
+
+    @property
+    def unit(self) -> float:
+        """Factor from this norm's unbiased deviation to the biased one of a `LayerNorm` node."""
+        return math.sqrt((self.weight.numel() - 1) / self.weight.numel())
+
+    def forward(self, x: Tensor) -> Tensor:
+        """x `(..., *features)` -> the same shape."""
+        return self._normalise(x) * self.weight + self.bias
+
+    def observed(self, x: Tensor, observe: Observe | None, name: str) -> Tensor:
+        """The norm of x `(N, T, V, C)`; `.unit` is shown too, by the biased deviation."""
+        frames = x.reshape(*x.shape[:2], *self.weight.shape)
+        if observe is not None:
+            tell(observe, f"{name}.unit", self._normalise(frames).view(x.shape) / self.unit)
+        y: Tensor = self(frames).view(x.shape)
+        tell(observe, name, y)
+        return y
+
+    def _normalise(self, x: Tensor) -> Tensor:
+        axes = tuple(range(-self.weight.ndim, 0))
+        variance, mean = torch.var_mean(x, dim=axes, correction=1, keepdim=True)
+        y: Tensor = (x - mean) / torch.sqrt(variance + self.eps)
+        return y
+
 
 class FeatureDropout(nn.Module):
     """Dropout of whole features: one draw per clip, joint and channel, the same in every frame.
@@ -180,12 +159,18 @@ class FeatureDropout(nn.Module):
         return x * (mask / keep)
 
 
+class NoResidual(nn.Module):
+    """In place of a residual path that a layer does not have."""
+
+
 class Block(nn.Module):
     """One RT-ST-GCN layer.
 
     Graph convolution, causal window sum, norm, ReLU, dropout, plus residual (identity, or a 1x1
     convolution with norm where the channel count changes), ReLU.
     """
+
+    norm: ChannelNorm | FrameNorm
 
     def __init__(
         self,
@@ -202,7 +187,7 @@ class Block(nn.Module):
         self.gcn = GraphConv(in_channels, out_channels, adjacency)
         self.norm = ChannelNorm(out_channels)
         self.dropout = FeatureDropout(dropout)
-        self.residual: nn.Sequential | None = None
+        self.residual: nn.Sequential | NoResidual | None = None
         if in_channels != out_channels:
             conv = nn.Linear(in_channels, out_channels)
             self.residual = nn.Sequential(conv, ChannelNorm(out_channels))
@@ -229,12 +214,29 @@ class Block(nn.Module):
 
     def _finish(self, x: Tensor, total: Tensor, observe: Observe | None, name: str) -> Tensor:
         tell(observe, f"{name}.sum", total)
-        y = self.norm(total)
-        tell(observe, f"{name}.norm", y)
-        y = self.dropout(torch.relu(y))
+        y = self.norm.observed(total, observe, f"{name}.norm")
+        y = self.dropout.forward(torch.relu(y))
+        if isinstance(self.residual, NoResidual):
+            return y
         if self.residual is not None:
-            x = self.residual(x)
-            tell(observe, f"{name}.residual", x)
+            x = self._shortcut(self.residual, x, observe, f"{name}.residual")
         y = y + x
         tell(observe, f"{name}.add", y)
         return torch.relu(y)
+
+    @staticmethod
+    def _shortcut(residual: nn.Sequential, x: Tensor, observe: Observe | None, name: str) -> Tensor:
+        conv, norm = residual
+        if isinstance(norm, FrameNorm):  # it does not fold into the convolution
+            x = conv(x)
+            tell(observe, name, x)
+            return norm.observed(x, observe, f"{name}_norm")
+        x = residual(x)
+        tell(observe, name, x)
+        return x
+
+
+def give_residual(block: Block) -> None:
+    """Give a block whose residual is the identity a 1x1 convolution with a norm like its own."""
+    channels = block.gcn.out_channels
+    block.residual = nn.Sequential(nn.Linear(channels, channels), copy.deepcopy(block.norm))

@@ -6,14 +6,16 @@ from typing import assert_never
 
 import numpy as np
 import torch
+from torch import nn
 
 from fxp.skeleton import load_skeleton, partitions
 from fxp.spec import ArchSpec
+from stgcn_ref.models.blocks import Block, NoResidual, give_residual
 from stgcn_ref.models.costgcn import CoSTGCN
 from stgcn_ref.models.layernorm import LayerNormRTSTGCN
 from stgcn_ref.models.msgcn import MSGCN
 from stgcn_ref.models.rtstgcn import RTSTGCN
-from stgcn_ref.models.stgcn import STGCN
+from stgcn_ref.models.stgcn import STGCN, STBlock, give_shortcut
 from stgcn_ref.models.tcn import TCN
 
 # Networks that label every frame: `(N, C, T, V)` -> logits `(N, classes, T)`
@@ -30,7 +32,7 @@ def build(arch: ArchSpec, dropout: float = 0.0) -> Net:
         case "rtstgcn":
             assert arch.embedding is not None
             kind = LayerNormRTSTGCN if arch.norm == "layer" else RTSTGCN
-            return kind(
+            rtstgcn = kind(
                 arch.in_channels,
                 arch.embedding,
                 arch.channels,
@@ -40,8 +42,10 @@ def build(arch: ArchSpec, dropout: float = 0.0) -> Net:
                 graph,
                 dropout,
             )
+            _set_residuals(rtstgcn, arch)
+            return rtstgcn
         case "costgcn":
-            return CoSTGCN(
+            costgcn = CoSTGCN(
                 arch.in_channels,
                 arch.classes,
                 graph,
@@ -51,6 +55,8 @@ def build(arch: ArchSpec, dropout: float = 0.0) -> Net:
                 arch.embedding,
                 dropout,
             )
+            _set_residuals(costgcn, arch)
+            return costgcn
         case "stgcn":
             return STGCN(
                 arch.in_channels,
@@ -87,3 +93,18 @@ def build(arch: ArchSpec, dropout: float = 0.0) -> Net:
             )
         case _:
             assert_never(arch.family)
+
+
+def _set_residuals(net: RTSTGCN | CoSTGCN, arch: ArchSpec) -> None:
+    """Residuals as `arch` asks for them, where they are not what the channels make of them."""
+    for block, wanted in zip(net.blocks, arch.residuals, strict=True):
+        if isinstance(block, Block):
+            if wanted == "none":
+                block.residual = NoResidual()
+            elif wanted == "conv" and block.residual is None:
+                give_residual(block)
+        elif isinstance(block, STBlock):
+            if wanted == "none":
+                block.shortcut = None
+            elif wanted == "conv" and isinstance(block.shortcut, nn.Identity):
+                give_shortcut(block)

@@ -16,7 +16,7 @@ from torch import Tensor, nn
 
 from stgcn_ref.models.blocks import ChannelNorm, Observe, tell
 from stgcn_ref.models.frames import classify, normalise, start_norm
-from stgcn_ref.models.stgcn import CHANNELS, STGCN, TAPS, STBlock
+from stgcn_ref.models.stgcn import CHANNELS, STGCN, TAPS, STBlock, give_shortcut
 from stgcn_ref.models.temporal import LayerState, residual_layers, steps, undecimated
 
 
@@ -134,7 +134,6 @@ def continual(net: STGCN) -> CoSTGCN:
     for old, new in zip(blocks, made.blocks, strict=True):
         assert isinstance(new, STBlock)
         if isinstance(old.shortcut, nn.Sequential) and isinstance(new.shortcut, nn.Identity):
-            channels = old.gcn.out_channels  # a stride alone has made this shortcut a convolution
-            new.shortcut = nn.Sequential(nn.Linear(channels, channels), ChannelNorm(channels))
+            give_shortcut(new)  # a stride alone has made this one a convolution
     made.load_state_dict(net.state_dict())
     return made.eval()

@@ -16,9 +16,7 @@ def normalise(norm: ChannelNorm, x: Tensor, observe: Observe | None) -> Tensor:
 
     Each pair of joint and channel is a feature of its own, joint-major: sensors differ in scale.
     """
-    y: Tensor = norm(x.to(norm.weight.dtype).flatten(2)).view(x.shape)
-    tell(observe, "input_norm", y)
-    return y
+    return norm.observed(x.to(norm.weight.dtype), observe, "input_norm")
 
 
 def classify(classifier: nn.Linear, y: Tensor, observe: Observe | None, prefix: str = "") -> Tensor:

@@ -6,44 +6,14 @@ and joints, or each batch by itself. Only the first can run in realtime.
 
 from __future__ import annotations
 
-import copy
 from collections.abc import Sequence
 from typing import NoReturn
 
-import torch
 from torch import Tensor, nn
 
 from fxp.errors import InputError
-from stgcn_ref.models.blocks import Block, ChannelNorm
+from stgcn_ref.models.blocks import ChannelNorm, FrameNorm
 from stgcn_ref.models.rtstgcn import RTSTGCN
-
-
-class FrameNorm(nn.Module):
-    """LayerNorm over the last axes: `(x - mean) / sqrt(variance + eps) * weight + bias`.
-
-    The variance is the unbiased one (a sum over one less than the features), with eps inside the
-    root; torch's own LayerNorm takes the biased one. weight and bias have the features' shape.
-
-    Raises:
-        InputError: a single feature, which has no unbiased variance.
-    """
-
-    def __init__(self, features: Sequence[int], eps: float = 1e-5) -> None:
-        """Features `(V, C)` of a frame, or `(V * C,)` where it is one vector."""
-        super().__init__()
-        self.weight = nn.Parameter(torch.ones(*features))
-        self.bias = nn.Parameter(torch.zeros(*features))
-        self.eps = eps
-        if self.weight.numel() < 2:
-            raise InputError(
-                f"LayerNorm: at least two features are needed, got {self.weight.numel()}"
-            )
-
-    def forward(self, x: Tensor) -> Tensor:
-        """x `(..., *features)` -> the same shape."""
-        axes = tuple(range(-self.weight.ndim, 0))
-        variance, mean = torch.var_mean(x, dim=axes, correction=1, keepdim=True)
-        return (x - mean) / torch.sqrt(variance + self.eps) * self.weight + self.bias
 
 
 class LayerNormRTSTGCN(RTSTGCN):
@@ -68,7 +38,7 @@ class LayerNormRTSTGCN(RTSTGCN):
         for block in self._blocks():
             features = (self.joints, block.gcn.out_channels)
             block.register_module("norm", FrameNorm(features))
-            if block.residual is not None:
+            if isinstance(block.residual, nn.Sequential):
                 block.residual[1] = FrameNorm(features)
 
     def set_input_statistics(self, mean: Tensor, variance: Tensor) -> None:
@@ -115,20 +85,3 @@ class BatchStatisticsRTSTGCN(RTSTGCN):
             "the norms have no running statistics (track_running_stats=False) and normalise a "
             "whole batch: this network has no realtime form; train it with running statistics"
         )
-
-
-class NoResidual(nn.Module):
-    """In place of a residual path that a layer does not have: zeros for one channel."""
-
-    def forward(self, x: Tensor) -> Tensor:
-        """x `(..., C)` -> zeros `(..., 1)`, which add to any number of channels."""
-        return x.new_zeros(*x.shape[:-1], 1)
-
-
-def give_residual(block: Block) -> None:
-    """Give a block whose residual is the identity a 1x1 convolution with a norm like its own.
-
-    The published code does so wherever the dilation is not one, even if the channels stay.
-    """
-    channels = block.gcn.out_channels
-    block.residual = nn.Sequential(nn.Linear(channels, channels), copy.deepcopy(block.norm))

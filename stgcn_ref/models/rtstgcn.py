@@ -8,10 +8,11 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-import torch
 from torch import Tensor, nn
 
-from stgcn_ref.models.blocks import Block, ChannelNorm, FifoState, Observe, tell
+from stgcn_ref.models.blocks import Block, ChannelNorm, FrameNorm, Observe, tell
+from stgcn_ref.models.frames import start_norm
+from stgcn_ref.models.window import FifoState
 
 StreamState = list[FifoState]
 
@@ -41,7 +42,7 @@ class RTSTGCN(nn.Module):
         super().__init__()
         self.in_channels, self.joints = in_channels, adjacency.shape[-1]
         # One feature per (joint, channel): sensors differ in scale and orientation.
-        self.input_norm = ChannelNorm(self.joints * in_channels)
+        self.input_norm: ChannelNorm | FrameNorm = ChannelNorm(self.joints * in_channels)
         self.embedding = nn.Linear(in_channels, embedding)
         self.blocks = nn.ModuleList(
             Block(c_in, c_out, adjacency, w, d, dropout)
@@ -68,7 +69,8 @@ class RTSTGCN(nn.Module):
             x: `(N, C, T, V)`; integer words of the input are taken as they are, unscaled.
             observe: called with the name of every accumulator and its value `(N, C, T, V)`, before
                 any ReLU: `input_norm`, `embedding`, `block{i}.conv`, `.graph`, `.sum`, `.norm`,
-                `.residual` (where channels change), `.add`, `pool`, `classifier` (V is 1 there).
+                `.residual` (where it is a convolution), `.add`, `pool`, `classifier` (V is 1
+                there).
 
         Returns:
             `(N, classes, T)`.
@@ -90,21 +92,18 @@ class RTSTGCN(nn.Module):
             y = block.step(y, fifo)
         return self._leave(y.unsqueeze(1), None).squeeze(1)
 
-    @torch.no_grad()
     def set_input_statistics(self, mean: Tensor, variance: Tensor) -> None:
         """Start the input norm from data statistics `(C, V)`; a constant feature gets scale 1."""
-        self.input_norm.running_mean.copy_(mean.T.flatten())  # type: ignore[union-attr]
-        safe = torch.where(variance > 0, variance, torch.ones_like(variance))
-        self.input_norm.running_var.copy_(safe.T.flatten())  # type: ignore[union-attr]
+        assert isinstance(self.input_norm, ChannelNorm)
+        start_norm(self.input_norm, mean, variance)
 
     def _blocks(self) -> list[Block]:
         return [block for block in self.blocks if isinstance(block, Block)]
 
     def _enter(self, x: Tensor, observe: Observe | None) -> Tensor:
         """x `(N, T, V, C)` -> `(N, T, V, embedding)`."""
-        y: Tensor = self.input_norm(x.to(self.embedding.weight.dtype).flatten(2)).view(x.shape)
-        tell(observe, "input_norm", y)
-        y = self.embedding(y)
+        x = x.to(self.embedding.weight.dtype)
+        y: Tensor = self.embedding(self.input_norm.observed(x, observe, "input_norm"))
         tell(observe, "embedding", y)
         return y
 

@@ -80,6 +80,12 @@ class STBlock(ResidualLayer):
         return y if self.relu_first else torch.relu(y)
 
 
+def give_shortcut(block: STBlock) -> None:
+    """Give a block whose shortcut is the identity a 1x1 convolution with norm."""
+    channels = block.gcn.out_channels
+    block.shortcut = nn.Sequential(nn.Linear(channels, channels), ChannelNorm(channels))
+
+
 class STGCN(nn.Module):
     """Input norm, blocks, mean over frames, joints and persons, linear classifier.
 
@@ -124,7 +130,8 @@ class STGCN(nn.Module):
         Args:
             x: `(N, C, T, V, M)`, M persons; an absent person is all zero, and counts in the mean.
             observe: called with the name of every accumulator and its value `(N * M, C, T, V)`:
-                `input_norm`, those of `STBlock`, `pool`, `classifier` (`(N, C, 1, 1)` there).
+                `input_norm`, those of `STBlock`; then with `pool` `(N, C, T, 1)`, the mean over
+                joints and persons, and `clip_pool` and `classifier` `(N, C, 1, 1)`.
 
         Returns:
             `(N, classes)`.
@@ -134,10 +141,11 @@ class STGCN(nn.Module):
         y = normalise(self.input_norm, y, observe)
         for i, block in enumerate(self.blocks):
             y = block(y, observe, f"block{i}")
-        pooled = y.mean(dim=(1, 2)).view(clips, persons, -1).mean(dim=1)
-        pooled = pooled[:, None, None]  # (N, 1, 1, C)
-        tell(observe, "pool", pooled)
-        logits: Tensor = self.classifier(pooled)
+        y = y.view(clips, persons, *y.shape[1:]).mean(dim=(1, 3)).unsqueeze(2)  # (N, T, 1, C)
+        tell(observe, "pool", y)
+        y = y.mean(dim=1, keepdim=True)  # (N, 1, 1, C)
+        tell(observe, "clip_pool", y)
+        logits: Tensor = self.classifier(y)
         tell(observe, "classifier", logits)
         return logits.flatten(1)
 
