@@ -23,7 +23,10 @@ from stgcn_ref.folding import rebuild
 from stgcn_ref.qat.interpreter import evaluate
 from stgcn_ref.qat.words import as_clips
 from tests.networks import (
+    VARIANTS,
     archs,
+    as_joints,
+    as_read,
     clip,
     random_floatnet,
     random_model,
@@ -33,11 +36,7 @@ from tests.networks import (
 )
 from tests.strategies import graphs_with_clips, random_clip, random_graph
 
-ARCHS = (
-    small_arch(),
-    small_arch(family="costgcn", window=(3, 2, 5), dilation=(2, 1, 3)),
-    small_msgcn(),
-)
+every_variant = pytest.mark.parametrize("arch", VARIANTS.values(), ids=VARIANTS)
 
 
 def frames(x: IntArray) -> torch.Tensor:
@@ -72,6 +71,7 @@ def check_lowered(net: FloatNet, formats: Formats, x: IntArray) -> None:
         assert np.array_equal(as_clips(found[name])[0], expected[name]), name
 
 
+@settings(max_examples=50)
 @given(graphs_with_clips())
 def test_any_graph(graph_and_clip: tuple[Graph, IntArray]) -> None:
     check_graph(*graph_and_clip)
@@ -79,11 +79,11 @@ def test_any_graph(graph_and_clip: tuple[Graph, IntArray]) -> None:
 
 def test_many_graphs_can_be_carried() -> None:
     carried = 0
-    for seed in range(60):
+    for seed in range(40):
         rng = np.random.default_rng(seed)
         graph = random_graph(rng)
         carried += check_graph(graph, random_clip(rng, graph, int(rng.integers(1, 9))))
-    assert carried >= 45
+    assert carried >= 30
 
 
 @settings(max_examples=25)
@@ -109,16 +109,16 @@ def test_masters_of_any_architecture(
             "accumulator_bits": 63,
         }
     )
-    check_lowered(net, calibrate(net, quant), words(arch, 7, seed % 1000))
+    check_lowered(net, calibrate(net, quant), as_joints(words(arch, 7, seed % 1000)))
 
 
-@pytest.mark.parametrize("arch", ARCHS, ids=lambda arch: arch.family)
-@pytest.mark.parametrize("bits", [4, 8, 16])
+@every_variant
+@pytest.mark.parametrize("bits", [4, 16])
 def test_observed_networks(arch: ArchSpec, bits: int) -> None:
     recording = clip(arch, 90, bits)
     net = export(random_model(arch), arch, [recording])
     quant = QuantSpec(weight_bits=bits, activation_bits=bits, stream_bits=bits + 4)
-    check_lowered(net, calibrate(net, quant), recording.x.astype(np.int64))
+    check_lowered(net, calibrate(net, quant), as_joints(recording.x))
 
 
 def test_moved_masters_in_old_formats() -> None:
@@ -127,7 +127,7 @@ def test_moved_masters_in_old_formats() -> None:
     formats = calibrate(net, QuantSpec(weight_bits=5, activation_bits=6))
     rng = np.random.default_rng(0)
     moved = {key: value * rng.uniform(0.5, 2, value.shape) for key, value in net.params.items()}
-    check_lowered(FloatNet(net.arch, moved, {}, net.meta), formats, recording.x.astype(np.int64))
+    check_lowered(FloatNet(net.arch, moved, {}, net.meta), formats, as_joints(recording.x))
 
 
 def test_lower_matmul_precision_of_torch_costs_no_word() -> None:
@@ -143,7 +143,7 @@ def test_clips_of_a_batch_do_not_touch_each_other() -> None:
     recording = clip(small_msgcn(), 40, 1)
     net = export(random_model(small_msgcn()), small_msgcn(), [recording])
     graph = lower(net, calibrate(net, QuantSpec()))
-    x = frames(recording.x.astype(np.int64))[0]
+    x = frames(as_joints(recording.x))[0]
     pair = torch.stack((x[:20], x[20:]))
     both = evaluate(graph, pair)
     for i in range(2):
@@ -152,28 +152,27 @@ def test_clips_of_a_batch_do_not_touch_each_other() -> None:
             assert torch.equal(value.x[i], alone[name].x[0]), name
 
 
-@pytest.mark.parametrize("arch", ARCHS, ids=lambda arch: arch.family)
+@every_variant
 def test_gradients_of_fine_formats_are_those_of_the_float_network(arch: ArchSpec) -> None:
     recording = clip(arch, 50, 3)
     net = export(random_model(arch), arch, [recording])
     quant = QuantSpec(weight_bits=18, activation_bits=20, adjacency_bits=16, calibrator="max")
     graph = lower(net, calibrate(net, quant))
     masters = {key: value.requires_grad_() for key, value in masters_of(net).items()}
-    x = frames(recording.x.astype(np.int64))
+    x = frames(as_joints(recording.x))
     weigh = torch.linspace(-1, 1, arch.classes)
     found = evaluate(graph, x, masters)["logits"].x[:, :, 0]
     (found.square() * weigh).mean().backward()  # type: ignore[no-untyped-call]
     model = rebuild(net).double()
-    logits = model(x.double().permute(0, 3, 1, 2)).transpose(1, 2)
+    logits = model(as_read(recording.x).double()).reshape(1, arch.classes, -1).transpose(1, 2)
     (logits.square() * weigh).mean().backward()
-    for key, weight in (
-        ("embedding.weight", model.embedding.weight),
-        ("block0.conv.weight", model.blocks[0].gcn.conv.weight),
-        ("block1.conv.bias", model.blocks[1].gcn.conv.bias),
-        ("classifier.bias", model.classifier.bias),
+    for key, name in (
+        ("block0.conv.weight", "blocks.0.gcn.conv.weight"),
+        ("block1.conv.bias", "blocks.1.gcn.conv.bias"),
+        ("classifier.bias", "classifier.bias"),
     ):
-        expected, gradient = weight.grad, masters[key].grad
-        assert gradient is not None
+        expected, gradient = model.get_parameter(name).grad, masters[key].grad
+        assert gradient is not None and expected is not None
         assert (gradient - expected).abs().max() < 0.03 * expected.abs().max(), key
 
 
@@ -182,7 +181,7 @@ def test_gradient_of_an_adjacency_stays_on_its_edges() -> None:
     net = export(random_model(small_arch()), small_arch(), [recording])
     graph = lower(net, calibrate(net, QuantSpec()))
     masters = {key: value.requires_grad_() for key, value in masters_of(net).items()}
-    out = evaluate(graph, frames(recording.x.astype(np.int64)), masters)["logits"].x
+    out = evaluate(graph, frames(as_joints(recording.x)), masters)["logits"].x
     out.square().mean().backward()  # type: ignore[no-untyped-call]
     adjacency = masters["block0.graph.adjacency"]
     assert adjacency.grad is not None
