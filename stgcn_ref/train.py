@@ -240,6 +240,7 @@ def _exhausted(run: Run, recipe: TrainRecipe) -> bool:
 
 
 def merit(scores: Scores, recipe: TrainRecipe) -> float:
+    """What decides which epoch is the best."""
     if recipe.metric == "mean":
         return (scores.frame_accuracy + scores.f1_50 + scores.edit) / 3
     return float(getattr(scores, recipe.metric))
@@ -279,6 +280,7 @@ def _average(run: Run, decay: float) -> None:
 
 @contextmanager
 def one_thread() -> Iterator[None]:
+    """Sums of one order: one thread of torch inside."""
     threads = torch.get_num_threads()
     torch.set_num_threads(1)
     try:

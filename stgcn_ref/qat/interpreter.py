@@ -40,7 +40,7 @@ from fxp.ir import (
     operands,
 )
 from fxp.ranges import cast_range
-from stgcn_ref.models.blocks import window_sum
+from stgcn_ref.models.window import window_sum
 from stgcn_ref.qat.aggregate import aggregate
 from stgcn_ref.qat.casts import cast, constant
 from stgcn_ref.qat.tables import clip_mean, layer_norm, softmax

@@ -19,6 +19,9 @@ class QatRecipe(TrainRecipe):
     `distillation` times the divergence from the float network's classes, at `temperature`
     (Hinton, Vinyals & Dean 2015), plus the rest times the loss of `TrainRecipe`. And there is no
     dropout: a folded network has none.
+
+    Before the training, a search moves binary points on `search_frames` frames of the training
+    data, at most `search_sweeps` times through the network (0: they stay as calibrated).
     """
 
     epochs: Positive = 6
@@ -30,3 +33,5 @@ class QatRecipe(TrainRecipe):
     select_from: Share = 1.0
     distillation: Share = 1.0
     temperature: Annotated[float, Field(gt=0)] = 1.0
+    search_sweeps: Annotated[int, Field(ge=0)] = 2
+    search_frames: Positive = 3200

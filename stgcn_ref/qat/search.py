@@ -8,7 +8,7 @@ tensors until none moves, or `sweeps` times.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -24,8 +24,8 @@ from fxp.lower import lower
 from fxp.outline import constant_key, outline
 from fxp.simulate import compile_graph, run
 from stgcn_ref.datasets.clips import WordArray
-from stgcn_ref.folding import rebuild
 from stgcn_ref.models.build import FrameNet
+from stgcn_ref.qat.teacher import teacher_of
 
 Reals = npt.NDArray[np.float64]
 
@@ -61,7 +61,7 @@ def search_formats(
     Raises:
         GraphError: `formats` as they are cannot be certified.
     """
-    taught = [_log_softmax(_float_logits(rebuild(net), clip)) for clip in clips]
+    taught = [_log_softmax(_float_logits(teacher_of(net), clip)) for clip in clips]
     before = best = _divergence(lower(net, formats), clips, taught)
     moves = 0
     for _ in range(sweeps):
@@ -104,13 +104,24 @@ def _climb(
 
 def moved(formats: Formats, key: str, step: int) -> Formats:
     """The formats with `frac_bits` of one tensor (a cast's name or a weight's key) changed."""
-    if key in formats.casts:
-        cast = formats.casts[key]
-        to = replace(cast.to, frac_bits=cast.to.frac_bits + step)
-        return replace(formats, casts={**formats.casts, key: replace(cast, to=to)})
-    word_bits, frac_bits = formats.weights[key]
-    further = (word_bits, tuple(f + step for f in frac_bits))
-    return replace(formats, weights={**formats.weights, key: further})
+    points = binary_points(formats)
+    return with_points(formats, {**points, key: tuple(f + step for f in points[key])})
+
+
+def binary_points(formats: Formats) -> dict[str, tuple[int, ...]]:
+    """`frac_bits` of every cast and constant, by name."""
+    casts = {name: (cast.to.frac_bits,) for name, cast in formats.casts.items()}
+    return casts | {key: frac_bits for key, (_, frac_bits) in formats.weights.items()}
+
+
+def with_points(formats: Formats, points: Mapping[str, Sequence[int]]) -> Formats:
+    """The formats with these `frac_bits`, of `binary_points`, in place of their own."""
+    casts = {
+        name: replace(cast, to=replace(cast.to, frac_bits=points[name][0]))
+        for name, cast in formats.casts.items()
+    }
+    weights = {key: (bits, tuple(points[key])) for key, (bits, _) in formats.weights.items()}
+    return replace(formats, casts=casts, weights=weights)
 
 
 def _tensors(net: FloatNet, formats: Formats) -> Iterator[str]:

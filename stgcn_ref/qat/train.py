@@ -22,12 +22,12 @@ from fxp.floatnet import FloatNet
 from fxp.ir import Graph, Input
 from fxp.lower import lower
 from stgcn_ref.datasets.clips import Dataset, input_statistics
-from stgcn_ref.folding import rebuild
 from stgcn_ref.loss import class_weight, segment_loss
 from stgcn_ref.metrics import Scores
 from stgcn_ref.models.build import FrameNet
 from stgcn_ref.qat.interpreter import evaluate
 from stgcn_ref.qat.recipe import QatRecipe
+from stgcn_ref.qat.teacher import teacher_of
 from stgcn_ref.scoring import check_fit, predict_integers, score_steps
 from stgcn_ref.segments import IGNORE, Batch, batches, cut
 from stgcn_ref.train import Epoch, learning_rate, merit, one_thread
@@ -126,8 +126,8 @@ def train_quantised(
         on_step: called with (step, steps) of the running epoch.
 
     Raises:
-        InputError: network and data do not fit, the network looks ahead, or the loss is no longer
-            finite.
+        InputError: network and data do not fit, the network looks ahead or has one class for a
+            whole clip, or the loss is no longer finite.
         GraphError: sums that floats cannot carry, or an accumulator beyond the formats' width.
     """
     check_fit(net.arch, train_set)
@@ -171,7 +171,7 @@ class _Lesson:
 
 
 def _lesson(net: FloatNet, formats: Formats, ds: Dataset, recipe: QatRecipe) -> _Lesson:
-    teacher = rebuild(net)
+    teacher = teacher_of(net)
     if teacher.latency_frames:
         raise InputError(
             f"family {net.arch.family}: segments of recordings have no future to look into; "
@@ -195,7 +195,7 @@ def _lesson(net: FloatNet, formats: Formats, ds: Dataset, recipe: QatRecipe) -> 
 def _start(net: FloatNet, formats: Formats, recipe: QatRecipe) -> Run:
     masters = {key: torch.from_numpy(value.copy()) for key, value in net.params.items()}
     groups = []
-    for key, value in masters.items():
+    for value in masters.values():
         if bool((value == 1.0).all()):
             continue
         size = float(value.square().mean().sqrt())
