@@ -61,7 +61,7 @@ def search_formats(
     Raises:
         GraphError: `formats` as they are cannot be certified.
     """
-    taught = [_log_softmax(_float_logits(teacher_of(net), clip)) for clip in clips]
+    taught = _taught(net, clips)
     before = best = _divergence(lower(net, formats), clips, taught)
     moves = 0
     for _ in range(sweeps):
@@ -108,6 +108,11 @@ def moved(formats: Formats, key: str, step: int) -> Formats:
     return with_points(formats, {**points, key: tuple(f + step for f in points[key])})
 
 
+def divergence_of(net: FloatNet, graph: Graph, clips: Sequence[WordArray]) -> float:
+    """Mean Kullback-Leibler divergence of a graph's classes from the float network's, per frame."""
+    return _divergence(graph, clips, _taught(net, clips))
+
+
 def binary_points(formats: Formats) -> dict[str, tuple[int, ...]]:
     """`frac_bits` of every cast and constant, by name."""
     casts = {name: (cast.to.frac_bits,) for name, cast in formats.casts.items()}
@@ -134,7 +139,7 @@ def _tensors(net: FloatNet, formats: Formats) -> Iterator[str]:
 
 
 def _divergence(graph: Graph, clips: Sequence[WordArray], taught: Sequence[Reals]) -> float:
-    """Mean Kullback-Leibler divergence of the graph's classes from those taught, per frame."""
+    """Mean over all frames of the divergence from what is taught."""
     plan = compile_graph(graph)
     cast = next(n.cast for n in graph.nodes if isinstance(n, Requantise) and n.name == "logits")
     total, frames = 0.0, 0
@@ -144,6 +149,12 @@ def _divergence(graph: Graph, clips: Sequence[WordArray], taught: Sequence[Reals
         total += float((np.exp(wanted) * (wanted - found)).sum())
         frames += len(clip)
     return total / frames
+
+
+def _taught(net: FloatNet, clips: Sequence[WordArray]) -> list[Reals]:
+    """Logarithms of the float network's class probabilities, (T, K) of each clip."""
+    teacher = teacher_of(net)
+    return [_log_softmax(_float_logits(teacher, clip)) for clip in clips]
 
 
 def _float_logits(net: FrameNet, clip: WordArray) -> Reals:
