@@ -26,7 +26,7 @@ from stgcn_ref.metrics import Scores
 from stgcn_ref.qat.recipe import QatRecipe
 from stgcn_ref.qat.search import binary_points, search_formats, with_points
 from stgcn_ref.qat.teacher import teacher_of
-from stgcn_ref.qat.train import Run, train_quantised
+from stgcn_ref.qat.train import Run, check_overflow, train_quantised
 from stgcn_ref.scoring import predict_integers, score_steps
 from stgcn_ref.training_code import QAT_CODE
 
@@ -75,6 +75,7 @@ def quantise(
     Raises:
         InputError, GraphError: as `calibrate`, `lower` and `train_quantised`.
     """
+    check_overflow(quant)
     watch = watch or Watch()
     key = _key(net, quant, train_set, valid_set, recipe, seed)
     kept = read_partial(partial)

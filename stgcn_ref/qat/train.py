@@ -21,6 +21,8 @@ from fxp.errors import InputError
 from fxp.floatnet import FloatNet
 from fxp.ir import Graph, Input
 from fxp.lower import lower
+from fxp.qformat import Overflow
+from fxp.spec import QuantSpec
 from stgcn_ref.datasets.clips import Dataset, input_statistics
 from stgcn_ref.loss import class_weight, segment_loss
 from stgcn_ref.metrics import Scores
@@ -126,10 +128,11 @@ def train_quantised(
         on_step: called with (step, steps) of the running epoch.
 
     Raises:
-        InputError: network and data do not fit, the network looks ahead or has one class for a
-            whole clip, or the loss is no longer finite.
+        InputError: an overflow without gradient, network and data that do not fit, a network that
+            looks ahead or has one class for a whole clip, or a loss that is no longer finite.
         GraphError: sums that floats cannot carry, or an accumulator beyond the formats' width.
     """
+    check_overflow(formats.quant)
     check_fit(net.arch, train_set)
     check_fit(net.arch, valid_set)
     with one_thread():
@@ -143,6 +146,19 @@ def train_quantised(
             if on_epoch is not None:
                 on_epoch(run)
     return run
+
+
+def check_overflow(quant: QuantSpec) -> None:
+    """Refuse casts that nothing can be learnt through.
+
+    Raises:
+        InputError: what is out of range does not end at the nearest bound.
+    """
+    if quant.overflow not in (Overflow.SAT, Overflow.SAT_SYM):
+        raise InputError(
+            f"key `overflow`: training needs SAT or SAT_SYM, got {quant.overflow}: a value that "
+            "jumps away from the end of its range gives no direction to learn from"
+        )
 
 
 @dataclass(frozen=True, eq=False)
