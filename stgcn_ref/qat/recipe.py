@@ -24,14 +24,14 @@ class QatRecipe(TrainRecipe):
     data, at most `search_sweeps` times through the network (0: they stay as calibrated).
     """
 
-    epochs: Positive = 6
+    epochs: Positive = 4
     segment: Positive = 256
     lr: Annotated[float, Field(gt=0)] = 0.01
     weight_decay: NotNegative = 0.0
     dropout: Annotated[float, Field(ge=0, le=0)] = 0.0
     ema: Annotated[float, Field(ge=0, lt=1)] = 0.98
-    select_from: Share = 1.0
+    select_from: Share = 0.0
     distillation: Share = 1.0
     temperature: Annotated[float, Field(gt=0)] = 1.0
-    search_sweeps: Annotated[int, Field(ge=0)] = 2
-    search_frames: Positive = 3200
+    search_sweeps: Annotated[int, Field(ge=0)] = 1
+    search_frames: Positive = 6144
