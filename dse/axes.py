@@ -143,10 +143,10 @@ def _networks(space: Space, source: str) -> Iterator[Network]:
         swept = {"channels": channels, "window": window, "dilation": dilation}
         where = f"{source}: network (plan `{plan}`, window {_short(window)})"
         arch = parse_spec(ArchSpec, {**section.base, **swept}, where)
-        if space.training is not None and arch.family != "rtstgcn":
+        if space.training is not None and arch.family == "stgcn":
             raise InputError(
-                f"{source}: key `network.base.family`: {arch.family} has no float network to"
-                " train; explore its cost with `training: null`"
+                f"{source}: key `network.base.family`: {arch.family} labels whole clips, which no"
+                " data of a space has; explore its cost with `training: null`"
             )
         yield Network(
             arch,

@@ -78,6 +78,7 @@ def train_topology(context: Context, topology: Topology, folds: Sequence[Fold]) 
     from stgcn_ref.checkpoints import Watch, load_checkpoint, train_cached
     from stgcn_ref.evaluate import predict as predict_float
     from stgcn_ref.export import export
+    from stgcn_ref.models.stgcn import STGCN
 
     assert context.data is not None and topology.recipe is not None
     assert topology.seed is not None
@@ -88,6 +89,7 @@ def train_topology(context: Context, topology: Topology, folds: Sequence[Fold]) 
         topology.arch, train, valid, topology.recipe, topology.seed, context.cache, watch
     )
     model = load_checkpoint(checkpoint)
+    assert not isinstance(model, STGCN)  # no space trains one, see `dse.axes`
     labels = predict_float(model, valid)
     save_arrays(
         labels_file(context.directory, topology.key),

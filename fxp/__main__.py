@@ -11,7 +11,7 @@ import typer
 from fxp.console import run as run_app
 from fxp.errors import InputError
 from fxp.golden import file_sha256, write_bundle
-from fxp.ir import Argmax, Graph, Input, IntArray, Node, Requantise, lookaheads, operands
+from fxp.ir import Argmax, Flatten, Graph, Input, IntArray, Node, Requantise, lookaheads, operands
 from fxp.memories import Ground, ground_of, settings_for
 from fxp.node_fields import kind_of
 from fxp.simulate import compile_graph
@@ -157,7 +157,7 @@ def read_clip(path: Path, graph: Graph) -> IntArray:
 def _row(node: Node, ground: Ground) -> tuple[object, ...]:
     signal, (word_bits, signed) = ground.signals[node.name], ground.formats[node.name]
     low, high = min(signal.frac_bits), max(signal.frac_bits)
-    is_sum = not isinstance(node, Input | Requantise | Argmax)
+    is_sum = not isinstance(node, Input | Flatten | Requantise | Argmax)
     return (
         node.name,
         kind_of(node),

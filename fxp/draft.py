@@ -14,6 +14,7 @@ from fxp.ir import (
     Affine,
     Conv,
     GraphProduct,
+    Input,
     IntArray,
     LayerNorm,
     Node,
@@ -25,6 +26,7 @@ from fxp.ir import (
 from fxp.node_tables import EXP_BITS, NEWTON_STEPS, SHARE_BITS, reciprocal_root_seeds
 from fxp.qformat import Cast, QFormat
 
+INPUT_NORM = "input_norm"
 _BLANK_CAST = Cast(QFormat(8, 0))
 
 
@@ -52,6 +54,11 @@ class Draft:
     def logits(self, x: str) -> str:
         """The cast of the last classifier."""
         return self.add(Requantise("logits", x, _BLANK_CAST))
+
+    def normalised_input(self, channels: int) -> str:
+        """The input and its norm, one scale per channel and joint; its cast."""
+        x = self.add(Input("input", channels, self.joints, QFormat(16, 0)))
+        return self.cast(self.norm(INPUT_NORM, x, channels, self.joints))
 
     def conv(self, name: str, x: str, outputs: int, inputs: int) -> str:
         """1x1 convolution."""

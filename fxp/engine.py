@@ -24,6 +24,7 @@ from fxp.plan import (
     Share,
     Stage,
     Taps,
+    Unfold,
     Window,
 )
 from fxp.state import State, delay_key, frames_of
@@ -76,6 +77,8 @@ def _evaluate(plan: Plan, state: State, stage: Stage, x: list[IntArray], flush: 
             y = _empty(stage, len(a))
             pointwise.add(_flat(a), _flat(b), *k.factors, _flat(y))
             return y
+        case Unfold():  # (T, V, C) -> (T, 1, V * C), a view: no kernel writes to what it reads
+            return _flat(x[0])[:, None]
     y = _empty(stage, len(x[0]))
     match k:
         case Multiply():

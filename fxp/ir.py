@@ -7,10 +7,10 @@ One accumulator may feed several of them: the residual stream and the operand re
 casts of one value, never a cast of a cast.
 
 Values are named after the node that makes them and have the shape `(C, V)` per frame (channels,
-joints). A value is *stored* when it comes from `Input`, `Requantise`, or a `TemporalSum` of a
-stored value: it then has one `frac_bits` for all channels. Operands of multiplying nodes (`Conv`,
-`GraphProduct`, `TemporalConv`, `Affine`, `JointMean`, `LayerNorm`) and of `ClipMean` and `Softmax`
-must be stored.
+joints). A value is *stored* when it comes from `Input`, `Requantise`, or a `TemporalSum` or
+`Flatten` of a stored value: it then has one `frac_bits` for all channels. Operands of multiplying
+nodes (`Conv`, `GraphProduct`, `TemporalConv`, `Affine`, `JointMean`, `LayerNorm`) and of
+`ClipMean`, `Softmax` and `Flatten` must be stored.
 
 What a node computes is defined by `fxp.oracle`, in plain Python integers. Names are dotted
 (`block3.conv`); the part before the last dot, or the whole name without one, is the node's *layer*.
@@ -140,6 +140,18 @@ class Add:
 
 
 @dataclass(frozen=True)
+class Flatten:
+    """`y[v * C + c, 0] = x[c, v]`: all joints of a frame as one vector, no arithmetic.
+
+    `(C, V)` becomes `(V * C, 1)`, the channels of a joint side by side, as
+    `torch.flatten(x, 2)` of x `(N, T, V, C)` has them. Words and format stay as they are.
+    """
+
+    name: str
+    x: str
+
+
+@dataclass(frozen=True)
 class JointMean:
     """`y[c] = multiplier * sum_v x[c, v]` with `F_x + shift` fractional bits; one joint is left.
 
@@ -231,6 +243,7 @@ Node = (
     | TemporalConv
     | Affine
     | Add
+    | Flatten
     | JointMean
     | ClipMean
     | LayerNorm

@@ -19,6 +19,7 @@ from fxp.ir import (
     Argmax,
     ClipMean,
     Conv,
+    Flatten,
     Graph,
     GraphProduct,
     Input,
@@ -79,7 +80,7 @@ def lower(net: FloatNet, formats: Formats, name: str = "") -> Graph:
                 node = replace(blank, scale=scale, bias=bias)
             case GraphProduct():
                 node = replace(blank, adjacency=_weights(net, formats, f"{blank.name}.adjacency"))
-            case TemporalSum():
+            case TemporalSum() | Flatten():
                 node = blank
                 frac_bits[blank.name] = frac_bits[blank.x]
             case Add() | JointMean() | ClipMean() | Argmax():
@@ -150,6 +151,8 @@ def _without_twins(nodes: list[Node]) -> tuple[Node, ...]:
                 if original != node.name:
                     twin_of[node.name] = original
                     continue
+            case Affine():  # of a stream
+                node = replace(node, x=twin_of.get(node.x, node.x))
             case Add():
                 node = replace(node, a=twin_of.get(node.a, node.a), b=twin_of.get(node.b, node.b))
             case _:

@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from fxp.archive import canonical_json
-from fxp.ir import Argmax, Input, Node, Requantise
+from fxp.ir import Argmax, Flatten, Input, Node, Requantise
 from fxp.memories import Ground, Memory, memories_of, value_file
 from fxp.node_fields import describe_node
 from fxp.store import graph_hash
@@ -101,7 +101,7 @@ def _stage(node: Node, ground: Ground) -> dict[str, Any]:
     signal, (word_bits, signed) = ground.signals[node.name], ground.formats[node.name]
     timing = ground.timing[node.name]
     strided = {"period_frames": timing.period} if timing.period != 1 else {}
-    is_sum = not isinstance(node, Input | Requantise | Argmax)
+    is_sum = not isinstance(node, Input | Flatten | Requantise | Argmax)
     return {
         "node": describe_node(node),
         "value": {

@@ -19,6 +19,7 @@ from fxp.ir import (
     Argmax,
     ClipMean,
     Conv,
+    Flatten,
     Graph,
     GraphProduct,
     Input,
@@ -209,6 +210,8 @@ def _format(
             return fmt.word_bits, fmt.signed
         case Requantise(cast=cast):
             return cast.to.word_bits, cast.to.signed
+        case Flatten(x=x):
+            return formats[x]
         case TemporalSum(x=x):
             return word_bits, formats[x][1] if signals[x].stored else True
         case Argmax(x=x):
@@ -281,7 +284,9 @@ def _constant_axes(node: Node, raw: IntArray) -> tuple[tuple[str, ...], int]:
             return ("partition", "source", "target"), 0
         case LayerNorm() | Softmax():
             return ("entry",), 0
-        case Input() | TemporalSum() | Add() | JointMean() | ClipMean() | Requantise() | Argmax():
+        case Input() | TemporalSum() | Add() | Flatten() | JointMean() | ClipMean():
+            raise AssertionError(f"{node.name} has no constants")
+        case Requantise() | Argmax():
             raise AssertionError(f"{node.name} has no constants")
         case _:
             assert_never(node)
@@ -324,7 +329,7 @@ def _rings(ground: Ground) -> list[Memory]:
                 rings.append(
                     replace(ring, layout=replace(ring.layout, word_bits=bits, signed=True))
                 )
-            case Input() | Conv() | GraphProduct() | Affine() | JointMean():
+            case Input() | Conv() | GraphProduct() | Affine() | Flatten() | JointMean():
                 pass
             case LayerNorm() | Softmax() | Requantise() | Argmax():
                 pass

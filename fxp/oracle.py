@@ -21,6 +21,7 @@ from fxp.ir import (
     Argmax,
     ClipMean,
     Conv,
+    Flatten,
     Graph,
     GraphProduct,
     Input,
@@ -82,6 +83,8 @@ def _evaluate_node(node: Node, x: list[Clip], about: list[Value]) -> Clip:
             return [_affine(node, frame) for frame in x[0]]
         case Add():
             return [_add(a, b, about[0], about[1]) for a, b in zip(x[0], x[1], strict=True)]
+        case Flatten():
+            return [_flatten(frame) for frame in x[0]]
         case JointMean():
             return [[[node.multiplier * sum(row)] for row in frame] for frame in x[0]]
         case ClipMean():
@@ -167,6 +170,11 @@ def _add(a: Frame, b: Frame, about_a: Value, about_b: Value) -> Frame:
         left_a, left_b = frac_bits - about_a.frac(c), frac_bits - about_b.frac(c)
         y.append([(i << left_a) + (j << left_b) for i, j in zip(row_a, row_b, strict=True)])
     return y
+
+
+def _flatten(x: Frame) -> Frame:
+    """`y[v * C + c][0] = x[c][v]`."""
+    return [[word] for column in _columns(x) for word in column]
 
 
 def _clip_mean(node: ClipMean, x: Clip) -> Frame:

@@ -10,6 +10,7 @@ Node names:
 - in ST-GCN: `pool` is the mean over joints and persons of a frame, `clip_pool` that over a clip;
 - after `classifier`, in MS-GCN: `stage{s}.softmax`, `.embedding`, `.layer{i}.tconv`,
   `.layer{i}.add`, `.classifier` of each refinement, s from 1;
+- in a TCN, see `fxp.outline_tcn`;
 - `X.unit` is the LayerNorm in front of the affine map `X`, where norms are LayerNorms;
 - `X.q` is the cast of accumulator `X` that multipliers read, `X.stream` the one that the identity
   residual of the next block or layer reads; `logits` is the cast of the last classifier.
@@ -29,6 +30,7 @@ from fxp.ir import (
     Argmax,
     ClipMean,
     Conv,
+    Flatten,
     Graph,
     GraphProduct,
     Input,
@@ -40,11 +42,10 @@ from fxp.ir import (
     TemporalConv,
     TemporalSum,
 )
-from fxp.qformat import QFormat
+from fxp.outline_tcn import tcn
 from fxp.skeleton import load_skeleton, partitions
 from fxp.spec import ArchSpec, Residual
 
-INPUT_NORM = "input_norm"
 RECIPROCAL_SHIFT = 16  # fractional bits of the joint mean's reciprocal
 CLIP_SHIFT = 8  # a clip's mean keeps this many bits below the lsb of the frames'
 # Frames of the input that a clip with one label may have: those of Kinetics and NTU have 300. It
@@ -75,7 +76,7 @@ def outline(arch: ArchSpec) -> Graph:
         case "rtstgcn" | "costgcn" | "stgcn" | "msgcn":
             classifier = _classifier(draft, arch, _blocks(draft, arch, _front(draft, arch)))
         case "tcn":
-            classifier = ""  # TCN-PLACE
+            classifier = tcn(draft, arch)
         case _:
             assert_never(arch.family)
     for s in range(1, arch.refinements + 1):
@@ -108,6 +109,7 @@ def parameter_shapes(graph: Graph) -> dict[str, tuple[int, ...]]:
                 Input()
                 | TemporalSum()
                 | Add()
+                | Flatten()
                 | JointMean()
                 | ClipMean()
                 | LayerNorm()
@@ -134,6 +136,7 @@ def constant_key(node: Node) -> str | None:
             Input()
             | TemporalSum()
             | Add()
+            | Flatten()
             | JointMean()
             | ClipMean()
             | LayerNorm()
@@ -148,8 +151,7 @@ def constant_key(node: Node) -> str | None:
 
 def _front(draft: Draft, arch: ArchSpec) -> str:
     """Input, its norm (one scale per channel and joint) and, if there is one, the 1x1 embedding."""
-    x = draft.add(Input("input", arch.in_channels, draft.joints, QFormat(16, 0)))
-    x = draft.cast(draft.norm(INPUT_NORM, x, arch.in_channels, draft.joints))
+    x = draft.normalised_input(arch.in_channels)
     if arch.embedding is None:
         return x
     return draft.cast(draft.conv("embedding", x, arch.embedding, arch.in_channels))

@@ -20,6 +20,7 @@ from fxp.ir import (
     Argmax,
     ClipMean,
     Conv,
+    Flatten,
     Graph,
     GraphProduct,
     Input,
@@ -107,6 +108,11 @@ class Join:
 
 
 @dataclass(frozen=True)
+class Unfold:
+    """All joints of a frame as channels of one: the operand's own words under another shape."""
+
+
+@dataclass(frozen=True)
 class Mean:
     """Sum over joints, times `multiplier`."""
 
@@ -155,6 +161,7 @@ Operation: TypeAlias = (
     | Taps
     | Scale
     | Join
+    | Unfold
     | Mean
     | Average
     | Normalise
@@ -273,6 +280,8 @@ def _operation(
                 for s in x
             )
             return Join((a, b), delay_frames(node, timing))
+        case Flatten():
+            return Unfold()
         case JointMean():
             return Mean(node.multiplier)
         case ClipMean():

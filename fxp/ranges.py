@@ -24,6 +24,7 @@ from fxp.ir import (
     Argmax,
     ClipMean,
     Conv,
+    Flatten,
     Graph,
     GraphProduct,
     Input,
@@ -51,7 +52,7 @@ class Signal:
     """A value and the raw words it can take: per channel from `lo[c]` to `hi[c]`, both included.
 
     `frac_bits` has one entry, or one per channel. `stored` values come from `Input`, `Requantise`
-    or a `TemporalSum` of a stored value; the others are accumulators (or a label).
+    or a `TemporalSum` or `Flatten` of a stored value; the others are accumulators (or a label).
     """
 
     channels: int
@@ -103,8 +104,8 @@ def certify(graph: Graph) -> dict[str, int]:
                 f"the most is {MAX_INNER_BITS}"
             )
         widths[node.name] = needed = signals[node.name].width_bits
-        if isinstance(node, Input | Requantise | Argmax):
-            continue  # words of their own format, not sums
+        if isinstance(node, Input | Flatten | Requantise | Argmax):
+            continue  # words of a format, not sums of their own
         if needed > graph.accumulator_bits:
             raise GraphError(
                 f"node `{node.name}`: the accumulator needs {needed} bits in the worst case, "
@@ -196,6 +197,8 @@ def _intervals(node: Node, x: Sequence[Signal], about: Value) -> list[Interval]:
             return _affine(node, x[0])
         case Add():
             return list(_add(x[0], x[1], about))
+        case Flatten():  # channel v * C + c has the range of channel c
+            return list(zip(x[0].lo, x[0].hi, strict=True)) * x[0].joints
         case JointMean():
             factor = node.multiplier * x[0].joints
             return [(factor * lo, factor * hi) for lo, hi in zip(x[0].lo, x[0].hi, strict=True)]

@@ -155,8 +155,8 @@ class QuantSpec(Spec):
     `activation_bits` is the width of operands (what a multiplier reads), `stream_bits` of the
     residual stream between blocks (default: the operands'), `adjacency_bits` and `norm_bits` of the
     adjacency and affine constants (default: the weights', but at least 8 for a norm and 12 for the
-    input's), `layer_norm_bits` of the words that a LayerNorm reads and gives: frames differ in
-    spread, and one format serves all of them.
+    input's), `layer_norm_bits` of the words that a LayerNorm reads and gives (default: the
+    operands', but at least 12).
     `layers` overrides widths by layer name (`block0`, `classifier`) or glob (`block*`); the last
     matching entry wins. With `unsigned_relu` a cast that ends in a ReLU drops its sign bit and
     gains one bit of range instead.
@@ -167,7 +167,7 @@ class QuantSpec(Spec):
     stream_bits: WordBits | None = None
     adjacency_bits: WordBits | None = None
     norm_bits: WordBits | None = None
-    layer_norm_bits: WordBits = 16
+    layer_norm_bits: WordBits | None = None
     input_bits: WordBits = 16
     logit_bits: WordBits = 16
     weight_granularity: Literal["tensor", "channel"] = "tensor"

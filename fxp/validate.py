@@ -33,6 +33,7 @@ from fxp.ir import (
     Argmax,
     ClipMean,
     Conv,
+    Flatten,
     Graph,
     GraphProduct,
     Input,
@@ -196,6 +197,8 @@ def _describe_frame(node: Node, x: Sequence[Value]) -> Value:
             return _affine(node, x[0])
         case Add():
             return _add(node, x[0], x[1])
+        case Flatten():
+            return _flatten(node, x[0])
         case JointMean():
             return _joint_mean(node, x[0])
         case ClipMean():
@@ -285,6 +288,15 @@ def _add(node: Add, a: Value, b: Value) -> Value:
         )
     entries = max(len(a.frac_bits), len(b.frac_bits))
     return Value(a.channels, a.joints, tuple(max(a.frac(c), b.frac(c)) for c in range(entries)))
+
+
+def _flatten(node: Flatten, x: Value) -> Value:
+    if x.stored_bits is None:
+        raise GraphError(
+            f"node `{node.name}`: operand `{node.x}` is an accumulator; only stored values are "
+            "flattened (add a Requantise)"
+        )
+    return Value(x.channels * x.joints, 1, x.frac_bits, x.stored_bits)
 
 
 def _joint_mean(node: JointMean, x: Value) -> Value:

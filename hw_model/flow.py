@@ -4,7 +4,8 @@ Convolutions, graph products, multiplying affines, layer norms, softmax, means o
 argmax each take a pass of their own over the frame. A node that only adds, shifts or casts works on
 the words that leave the pass which makes them (an add on the later of its operands), and costs no
 pass; only where it reads the input itself it needs one. A value is buffered when another pass reads
-it, unless the reader keeps it in its own FIFO or delay line anyway.
+it, unless the reader keeps it in its own FIFO or delay line anyway. A flattened value is the value
+itself under another name: it is made in its pass, and it is the operand that waits, once.
 """
 
 from __future__ import annotations
@@ -20,7 +21,8 @@ from hw_model.loops import NO_WORDS, Kind, Loop, Words
 class Flow:
     """`pass_of[name]` is the position of the node in whose pass a value is made.
 
-    `buffered` maps each value that waits in an activation buffer to the last pass that needs it.
+    `buffered` maps each value that waits in an activation buffer to the last pass that needs it,
+    flattened or not.
     """
 
     pass_of: dict[str, int]
@@ -42,7 +44,7 @@ def needs_pass(kind: Kind) -> bool:
             return True
         case "layer_norm" | "softmax":
             return True
-        case "input" | "temporal_sum" | "clip_mean" | "shift" | "add" | "requantise":
+        case "input" | "temporal_sum" | "clip_mean" | "shift" | "add" | "requantise" | "flatten":
             return False
         case _:
             assert_never(kind)
@@ -57,16 +59,21 @@ def flow_of(loops: Sequence[Loop]) -> Flow:
     """Passes and buffers of a loop nest."""
     pass_of: dict[str, int] = {}
     buffered: dict[str, int] = {}
+    held_as: dict[str, str] = {}  # the name under which each value waits
     for position, loop in enumerate(loops):
         source = max((pass_of[name] for name in loop.reads), default=0)
+        if loop.kind == "flatten":
+            pass_of[loop.name], held_as[loop.name] = source, held_as[loop.reads[0]]
+            continue
         pass_of[loop.name] = position if needs_pass(loop.kind) or source == 0 else source
+        held_as[loop.name] = loop.name
         kept = {state.value for state in loop.state}
         for name in loop.reads:
             if pass_of[name] != pass_of[loop.name] and name not in kept:
-                buffered[name] = pass_of[loop.name]
+                buffered[held_as[name]] = pass_of[loop.name]
         if loop.kind == "input":
             buffered[loop.name] = position
-    buffered |= {loop.name: len(loops) for loop in loops if loop.is_output}
+    buffered |= {held_as[loop.name]: len(loops) for loop in loops if loop.is_output}
     return Flow(pass_of, buffered)
 
 

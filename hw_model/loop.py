@@ -14,6 +14,7 @@ Kind = Literal[
     "affine",
     "shift",
     "add",
+    "flatten",
     "joint_mean",
     "clip_mean",
     "layer_norm",
@@ -71,7 +72,8 @@ class Loop:
     and `joints` joints, over the joints of `partitions` parts; `edges` entries of its adjacency are
     not zero, and a list of them has `edge_slots` entries (at least one for each joint). The other
     loops go word by word: `affine` multiplies, `shift` is an affine whose scale is one power of
-    two, `joint_mean` reads `joints` words for each one it makes.
+    two, `joint_mean` reads `joints` words for each one it makes. A `flatten` does nothing: its
+    `outputs` are the `inputs` of all its `joints`, one after another.
 
     `reads` names the operands, `reads_bits` their widths and `operand_bits` the widest of these.
     `multiplies` and `adds` are those outside multiply-accumulates: one add per word for an operand

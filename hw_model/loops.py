@@ -23,6 +23,7 @@ from fxp.ir import (
     Argmax,
     ClipMean,
     Conv,
+    Flatten,
     Graph,
     GraphProduct,
     Input,
@@ -126,6 +127,8 @@ def _loop(node: Node, blank: Loop, partitions: int, waiting: tuple[State, ...]) 
             return _affine(node, blank)
         case Add():
             return replace(blank, kind="add", adds=words, state=waiting)
+        case Flatten():
+            return replace(blank, kind="flatten")
         case JointMean():
             return _joint_mean(node, blank)
         case ClipMean(max_frames=max_frames):

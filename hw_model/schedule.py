@@ -12,6 +12,7 @@ output channels, P partitions:
 - norm with multiplications: `V * ceil(C/N)`; joint mean: `V * ceil(C/N) + ceil(C/N)`;
 - layer norm: `2 * V * ceil(C/N) + 24`: its sums, the root, its results;
 - softmax: `3 * V * ceil(C/N) + 32`: its maxima, its exponentials, its quotients;
+- flatten: nothing, it is wiring;
 - argmax: one cycle per word; other elementwise nodes nothing, but `V * ceil(C/N)` on the input;
 - drain: 5, once per layer that multiplies matrices; latency = interval + 2.
 
@@ -185,6 +186,8 @@ def _word_pass(loop: Loop, fused: bool, engine: Lanes | Array) -> _Pass:
             return _Pass(0 if fused else loop.joints * groups)
         case "input":
             return _Pass(0)  # the first pass reads the frame
+        case "flatten":
+            return _Pass(0)  # wiring
         case "conv" | "temporal_conv" | "graph_product":
             raise AssertionError(f"{loop.name} is a matrix pass")
         case _:

@@ -18,6 +18,7 @@ from fxp.ir import (
     Argmax,
     ClipMean,
     Conv,
+    Flatten,
     Graph,
     GraphProduct,
     Input,
@@ -90,6 +91,8 @@ def _width(node: Node, x: Sequence[tuple[Value, Width]], value: Value) -> Width:
             stored = all(about.stored_bits is not None for about, _ in x)
             # a product may be +2**magnitude itself, a stored word is at least one lsb below
             return Width(magnitude_bits, magnitude_bits + (1 if stored else 2))
+        case Flatten():
+            return x[0][1]
         case JointMean(multiplier=multiplier):
             about, one = x[0]
             terms_bits = sum_bits(about.joints) + multiplier.bit_length()

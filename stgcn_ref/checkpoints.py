@@ -13,7 +13,7 @@ import pickle
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import torch
 
@@ -21,11 +21,14 @@ from fxp.archive import canonical_json, load_arrays, save_arrays
 from fxp.code_version import code_version
 from fxp.errors import InputError
 from fxp.files import replacing
+from fxp.skeleton import Skeleton
 from fxp.spec import ArchSpec, parse_spec
-from stgcn_ref.datasets.clips import Dataset, dataset_hash
-from stgcn_ref.models.build import FrameNet, build
+from stgcn_ref import published
+from stgcn_ref.datasets.clips import dataset_hash
+from stgcn_ref.datasets.recognition import RecognitionSet, recognition_hash
+from stgcn_ref.models.build import Net, build
 from stgcn_ref.recipe import TrainRecipe
-from stgcn_ref.train import Epoch, Run, train
+from stgcn_ref.train import AnySet, Device, Epoch, Run, train, training_device
 from stgcn_ref.training_code import TRAINING_CODE
 
 KIND = "checkpoint"
@@ -40,34 +43,41 @@ class Watch:
 
 
 def training_key(
-    arch: ArchSpec, train_set: Dataset, valid_set: Dataset, recipe: TrainRecipe, seed: int
+    arch: ArchSpec,
+    train_set: AnySet,
+    valid_set: AnySet,
+    recipe: TrainRecipe,
+    seed: int,
+    device: Device = "auto",
 ) -> str:
     """sha256 (hex) of everything that decides the trained weights on a given machine."""
     content = {
         "arch": arch.model_dump(mode="json"),
-        "train": dataset_hash(train_set),
-        "valid": dataset_hash(valid_set),
+        "train": _hash(train_set),
+        "valid": _hash(valid_set),
         "recipe": recipe.model_dump(mode="json"),
         "seed": seed,
         "code": code_version(TRAINING_CODE),
         "torch": torch.__version__,
+        "device": training_device(device).type,
     }
     return hashlib.sha256(canonical_json(content)).hexdigest()
 
 
 def train_cached(
     arch: ArchSpec,
-    train_set: Dataset,
-    valid_set: Dataset,
+    train_set: AnySet,
+    valid_set: AnySet,
     recipe: TrainRecipe,
     seed: int,
     cache: Path,
     watch: Watch | None = None,
+    device: Device = "auto",
 ) -> Path:
     """The checkpoint of a training: found in `cache`, or trained (or trained on) and kept there.
 
     Args:
-        arch, train_set, valid_set, recipe, seed: as `stgcn_ref.train.train` takes them.
+        arch, train_set, valid_set, recipe, seed, device: as `stgcn_ref.train.train` takes them.
         cache: folder of checkpoints, made if missing.
         watch: told of the progress; nothing is told of a training that was cached.
 
@@ -77,7 +87,7 @@ def train_cached(
     Raises:
         InputError: as `train`; or a file there cannot be read or written.
     """
-    key = training_key(arch, train_set, valid_set, recipe, seed)
+    key = training_key(arch, train_set, valid_set, recipe, seed, device)
     path = cache / f"{key}.ckpt"
     if path.is_file():
         return path
@@ -100,6 +110,7 @@ def train_cached(
         valid_set,
         recipe,
         seed,
+        device=device,
         state=read_partial(partial),
         on_epoch=keep,
         on_step=watch.on_step,
@@ -118,14 +129,48 @@ def train_cached(
     return path
 
 
-def save_checkpoint(net: FrameNet, arch: ArchSpec, path: Path, about: dict[str, Any]) -> None:
+def save_checkpoint(net: Net, arch: ArchSpec, path: Path, about: dict[str, Any]) -> None:
     """Write a network; `about` is JSON data kept in the header."""
     header = {"kind": KIND, "arch": arch.model_dump(mode="json"), "about": about}
     arrays = {key: value.detach().cpu().numpy() for key, value in net.state_dict().items()}
     save_arrays(path, header, arrays)
 
 
-def load_checkpoint(path: Path) -> FrameNet:
+def load(
+    path: Path | str,
+    family: Literal["own", "stgcn", "msgcn", "rtstgcn"] | None = None,
+    skeleton: str | Skeleton | None = None,
+    **hyper: Any,
+) -> Net:
+    """The network in `path`, in eval mode on the CPU: a checkpoint of this toolkit, or a published
+    state dict.
+
+    Args:
+        path: the file.
+        family: whose state dict it is, see `stgcn_ref.published.load`; `own` or left out for a
+            checkpoint of this toolkit.
+        skeleton: the graph that is expected. A checkpoint must have been trained on it; for
+            published ones see `stgcn_ref.published.load`.
+        hyper: keywords of a published family, see there. A checkpoint has none.
+
+    Raises:
+        InputError: the file is missing, foreign or damaged; unknown family or keyword; another
+            skeleton than expected.
+    """
+    if family not in (None, "own"):
+        return published.load(path, family, skeleton, **hyper)
+    path = Path(path)
+    for key in hyper:
+        raise InputError(f"{path}: keyword `{key}` is for published networks: give `family` too")
+    if skeleton is not None:
+        wanted = skeleton if isinstance(skeleton, str) else skeleton.name
+        found = read_header(path)[0].skeleton
+        if found != wanted:
+            raise InputError(f"{path}: `skeleton` is {found}, not {wanted}")
+    return load_checkpoint(path)
+
+
+def load_checkpoint(path: Path) -> Net:
     """The network of a checkpoint, in inference mode.
 
     Raises:
@@ -165,18 +210,22 @@ def read_partial(path: Path) -> dict[str, Any] | None:
     if not path.is_file():
         return None
     try:
-        state: dict[str, Any] = torch.load(path, weights_only=True)
+        state: dict[str, Any] = torch.load(path, map_location="cpu", weights_only=True)
     except (OSError, RuntimeError, EOFError, ValueError, pickle.UnpicklingError):
         path.unlink(missing_ok=True)
         return None
     return state
 
 
-def _about(ds: Dataset) -> dict[str, Any]:
+def _hash(ds: AnySet) -> str:
+    return recognition_hash(ds) if isinstance(ds, RecognitionSet) else dataset_hash(ds)
+
+
+def _about(ds: AnySet) -> dict[str, Any]:
     return {
         "name": ds.name,
         "synthetic": ds.synthetic,
-        "hash": dataset_hash(ds),
+        "hash": _hash(ds),
         "classes": list(ds.classes),
         "clips": len(ds.clips),
         "preparation": ds.meta.get("preparation"),

@@ -11,7 +11,6 @@ import zlib
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
-import numpy as np
 import numpy.typing as npt
 import torch
 from torch import Tensor
@@ -22,11 +21,13 @@ from fxp.observe import Reservoir, observation, observe_update
 from fxp.spec import ArchSpec
 from stgcn_ref.datasets.clips import Clip
 from stgcn_ref.datasets.recognition import RecognitionClip
-from stgcn_ref.folding import blocks_of, folded_parameters, layers_of, rebuild, stages_of
+from stgcn_ref.evaluate import as_batch
+from stgcn_ref.folding import folded_parameters, layers_of, rebuild, stages_of
 from stgcn_ref.models.blocks import Block
 from stgcn_ref.models.build import Net
 from stgcn_ref.models.stgcn import STGCN
-from stgcn_ref.models.temporal import TemporalConv
+from stgcn_ref.models.temporal import ResidualLayer
+from stgcn_ref.scoring import check_clip
 
 AnyClip = Clip | RecognitionClip
 
@@ -61,7 +62,7 @@ def export(
         raise InputError("calibration: at least one clip is needed")
     about = {**(meta or {}), "fold": fold, "calibration_clips": [clip.name for clip in clips]}
     for clip in clips:
-        _check_kind(arch, clip)
+        check_clip(arch, clip, f"calibration: clip {clip.name}")
     _check_times(model, arch)
     bare = FloatNet(arch, folded_parameters(model, fold, arch.persons), meta=about)
     folded = rebuild(bare)
@@ -93,39 +94,20 @@ def _pieces(clip: AnyClip, net: Net) -> Iterator[tuple[Tensor, slice]]:
     same frames of the whole clip.
     """
     if isinstance(net, STGCN):
-        yield _as_read(clip.x), slice(None)
+        yield as_batch(clip.x), slice(None)
         return
     reach, ahead = net.receptive_field, net.latency_frames
     length = max(SEGMENT_FRAMES, ahead)  # else a long look ahead is computed over and over
     for start in range(0, len(clip.x), length):
         warm = min(start, reach - 1 - ahead)
         piece = clip.x[start - warm : start + length + ahead]
-        yield _as_read(piece), slice(warm, warm + length)
-
-
-def _as_read(words: npt.NDArray[np.int32]) -> Tensor:
-    """Words (T, C, V) or (T, C, V, M) of a clip as a batch of one: time behind the channels."""
-    return torch.from_numpy(words.swapaxes(0, 1).copy())[None]
-
-
-def _check_kind(arch: ArchSpec, clip: AnyClip) -> None:
-    """Frame labels or clip labels, and as many persons as the network has."""
-    persons = clip.x.shape[3] if isinstance(clip, RecognitionClip) else None
-    wanted = arch.persons if arch.family == "stgcn" else None
-    if persons != wanted:
-        raise InputError(
-            f"calibration: clip {clip.name}: a network of family {arch.family} reads "
-            f"{'one label a frame' if wanted is None else f'one label a clip, {wanted} persons'}, "
-            f"got {'one label a frame' if persons is None else f'one a clip, {persons} persons'}"
-        )
+        yield as_batch(piece), slice(warm, warm + length)
 
 
 def _check_times(model: Net, arch: ArchSpec) -> None:
     """What no parameter's shape tells: windows, dilations and strides."""
-    blocks = [
-        _times(block if isinstance(block, Block) else block.tconv) for block in blocks_of(model)
-    ]
-    stages = [[_times(layer.tconv) for layer in layers_of(stage)] for stage in stages_of(model)]
+    blocks = [_times(block) for block in model.blocks if isinstance(block, Block | ResidualLayer)]
+    stages = [[_times(layer) for layer in layers_of(stage)] for stage in stages_of(model)]
     asked = list(zip(arch.window, arch.dilation, arch.stride, strict=True))
     for found in (blocks, *stages):
         if found != asked:
@@ -135,15 +117,15 @@ def _check_times(model: Net, arch: ArchSpec) -> None:
             )
 
 
-def _times(layer: Block | TemporalConv) -> tuple[int, int, int]:
+def _times(layer: Block | ResidualLayer) -> tuple[int, int, int]:
     if isinstance(layer, Block):
         return layer.window, layer.dilation, 1
-    return layer.taps, layer.dilation, layer.stride
+    return layer.tconv.taps, layer.tconv.dilation, layer.tconv.stride
 
 
 def _check_equal(model: Net, folded: Net, clip: AnyClip) -> None:
     """Both networks in float64 must agree on the first frames of a clip."""
-    frames = _as_read(clip.x[:CHECK_FRAMES]).double()
+    frames = as_batch(clip.x[:CHECK_FRAMES]).double()
     with torch.inference_mode():
         given, made = (_double(m)(frames) for m in (model, folded))
     error = float((given - made).abs().max() / given.abs().max().clamp(min=1e-30))

@@ -25,7 +25,7 @@ from stgcn_ref.models.blocks import Block, ChannelNorm, FrameNorm
 from stgcn_ref.models.build import Net, build
 from stgcn_ref.models.msgcn import MSGCN, RefinementLayer, RefinementStage
 from stgcn_ref.models.stgcn import STGCN, STBlock
-from stgcn_ref.models.tcn import TCN
+from stgcn_ref.models.tcn import TCN, TCNBlock
 from stgcn_ref.models.temporal import TemporalConv
 
 Params = dict[str, FloatArray]
@@ -47,6 +47,8 @@ def folded_parameters(model: Net, fold: Fold, persons: int = 1) -> Params:
         found = _block(block, fold, f"block{i}")
         found["graph.adjacency"] = block_diagonal(found["graph.adjacency"], persons)
         params |= _under(f"block{i}", found)
+    if isinstance(model, TCN):
+        params |= _tcn(model)
     params |= _linear(model.classifier, "classifier")
     for s, stage in enumerate(stages_of(model), start=1):
         params |= _linear(stage.embedding, f"stage{s}.embedding")
@@ -70,6 +72,8 @@ def rebuild(net: FloatNet) -> Net:
             _put(embedding, net.params, "embedding")
         for i, block in enumerate(blocks_of(model)):
             _put_block(block, net.params, f"block{i}")
+        if isinstance(model, TCN):
+            _put_tcn(model, net.params)
         _put(model.classifier, net.params, "classifier")
         for s, stage in enumerate(stages_of(model), start=1):
             _put(stage.embedding, net.params, f"stage{s}.embedding")
@@ -138,6 +142,22 @@ def _block(block: Block | STBlock, fold: Fold, name: str) -> Params:
     return params
 
 
+def _tcn(model: TCN) -> Params:
+    """Stem, blocks and last norm; no norm folds, each is in front of a ReLU of a sum."""
+    params = _linear(model.stem, "stem")
+    for i, block in enumerate(_tcn_blocks(model)):
+        name = f"block{i}.norm"
+        params |= _under(name, _affine(block.norm, block.norm.num_features, name))
+        params |= _linear(block.tconv, f"block{i}.tconv")
+        if isinstance(block.shortcut, nn.Linear):
+            params |= _linear(block.shortcut, f"block{i}.residual")
+    return params | _under("norm", _affine(model.norm, model.norm.num_features, "norm"))
+
+
+def _tcn_blocks(model: TCN) -> list[TCNBlock]:
+    return [block for block in model.blocks if isinstance(block, TCNBlock)]
+
+
 def _normed(conv: TemporalConv | nn.Linear, norm: ChannelNorm, name: str) -> Params:
     """A convolution with the norm behind it."""
     weight = _float64(conv.weight)
@@ -197,6 +217,16 @@ def _put_block(block: Block | STBlock, params: Mapping[str, FloatArray], name: s
             _put_affine(norm, params, f"{name}.residual_norm")
         else:
             _neutral(norm)
+
+
+def _put_tcn(model: TCN, params: Mapping[str, FloatArray]) -> None:
+    _put(model.stem, params, "stem")
+    for i, block in enumerate(_tcn_blocks(model)):
+        _put_affine(block.norm, params, f"block{i}.norm")
+        _put(block.tconv, params, f"block{i}.tconv")
+        if isinstance(block.shortcut, nn.Linear):
+            _put(block.shortcut, params, f"block{i}.residual")
+    _put_affine(model.norm, params, "norm")
 
 
 def _put(into: nn.Linear | TemporalConv, params: Mapping[str, FloatArray], key: str) -> None:

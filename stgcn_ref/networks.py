@@ -5,7 +5,10 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, Literal, TypeVar
+
+import numpy as np
+import numpy.typing as npt
 
 from fxp.archive import load_arrays
 from fxp.errors import InputError
@@ -14,20 +17,44 @@ from fxp.spec import ArchSpec, QuantSpec, parse_spec
 from fxp.store import GRAPH_KIND, load_graph
 from stgcn_ref.datasets.clips import Dataset, LabelArray
 from stgcn_ref.datasets.hugadb import Ids
+from stgcn_ref.datasets.recognition import RecognitionSet
 from stgcn_ref.features import FeatureSpec
 from stgcn_ref.preparation import PreparationSpec, word_bits
 from stgcn_ref.recordings import Reading
-from stgcn_ref.scoring import check_fit, predict_integers
+from stgcn_ref.scoring import check_fit, class_scores_integers, predict_integers
 
 if TYPE_CHECKING:  # torch takes seconds to load, and an integer network needs none
-    from stgcn_ref.models.build import FrameNet
+    from stgcn_ref.models.build import Net
 
-Family = Literal["msgcn"]  # published families that have an architecture
+Family = Literal["stgcn", "msgcn", "rtstgcn"]  # published families
+AnySet = TypeVar("AnySet", Dataset, RecognitionSet)
 
 
 # The sums of MS-GCN grow through ten layers, and eight bits there make its labels flicker; so do
 # eight-bit operands in the refinements, which are to remove just that.
 MSGCN_STREAM_BITS = 12
+
+
+@dataclass(frozen=True)
+class Told:
+    """What the tensors of a published checkpoint do not tell.
+
+    All but the last two as the keywords of `stgcn_ref.published.load`, each for the families that
+    have it. `persons` are those of a clip (ST-GCN). `frac_bits`, one entry a channel, is for a
+    network that was trained on measurements: it is to read words of `2**-frac_bits` units.
+    """
+
+    window: tuple[int, ...] | None = None
+    dilations: tuple[int, ...] | None = None
+    strides: tuple[int, ...] | None = None
+    residual: tuple[bool, ...] | None = None
+    importance: bool | None = None
+    config: Path | None = None
+    persons: int | None = None
+    frac_bits: tuple[int, ...] | None = None
+
+
+NOTHING = Told()
 
 
 @dataclass(frozen=True, eq=False)
@@ -38,7 +65,7 @@ class Opened:
     number (published networks). `data` is what the file says of the training data.
     """
 
-    net: FrameNet | Graph
+    net: Net | Graph
     arch: ArchSpec
     preparation: PreparationSpec
     ids: Ids
@@ -52,9 +79,10 @@ class Opened:
             parse_spec(FeatureSpec, features, "features") if features else None,
             known_reader=self.data.get("reader") or {},
             ids=self.ids,
+            actions=self.arch.family == "stgcn",
         )
 
-    def fitted(self, ds: Dataset) -> Dataset:
+    def fitted(self, ds: AnySet) -> AnySet:
         """The data set with the network's classes.
 
         Raises:
@@ -66,29 +94,54 @@ class Opened:
         return ds
 
     def predict(
-        self, ds: Dataset, threads: int = 1, on_clip: Callable[[], None] | None = None
+        self,
+        ds: Dataset | RecognitionSet,
+        threads: int = 1,
+        on_clip: Callable[[], None] | None = None,
     ) -> list[LabelArray]:
-        """The label of every network step, int64 (T,) per clip.
+        """The label of every network step, int64 (T,) per clip; one of a recognition clip, (1,).
 
         `threads` clips at once (integer networks; no word depends on it); `on_clip` is called
         after each clip.
         """
         if isinstance(self.net, Graph):
             return predict_integers(self.net, ds, threads, on_clip)
-        from stgcn_ref.evaluate import predict
+        from stgcn_ref.evaluate import predict, predict_clips
+        from stgcn_ref.models.stgcn import STGCN
 
+        if isinstance(self.net, STGCN):
+            assert isinstance(ds, RecognitionSet)  # see `check_fit`
+            return predict_clips(self.net, ds)
+        assert isinstance(ds, Dataset)
         return predict(self.net, ds, on_clip)
 
+    def class_scores(
+        self, ds: RecognitionSet, threads: int = 1, on_clip: Callable[[], None] | None = None
+    ) -> npt.NDArray[np.generic]:
+        """The scores of the classes for every clip, (N, classes); arguments as `predict`."""
+        if isinstance(self.net, Graph):
+            return class_scores_integers(self.net, ds, threads, on_clip)
+        from stgcn_ref.evaluate import class_scores
+        from stgcn_ref.models.stgcn import STGCN
 
-def open_network(path: Path, family: Family | None = None, skeleton: str | None = None) -> Opened:
+        assert isinstance(self.net, STGCN)  # see `check_fit`
+        return class_scores(self.net, ds, on_clip)
+
+
+def open_network(
+    path: Path,
+    family: Family | None = None,
+    skeleton: str | None = None,
+    told: Told = NOTHING,
+) -> Opened:
     """The network in `path`; `family` says that it is a published state dict.
 
     Raises:
         InputError: the file is missing, foreign or damaged, or tells no architecture; `skeleton`
-            without `family`.
+            without `family`, or something told that is none of the family's.
     """
     if family is not None:
-        return _published(path, family, skeleton)
+        return _published(path, family, skeleton, told)
     if skeleton is not None:
         raise InputError("`--skeleton` is for published checkpoints: give `--family` too")
     if load_arrays(path)[0].get("kind") == GRAPH_KIND:
@@ -126,17 +179,23 @@ def standard_widths(opened: Opened, bits: int, stream_bits: int | None = None) -
     return parse_spec(QuantSpec, widths, f"--bits {bits}")
 
 
-def _published(path: Path, family: Family, skeleton: str | None) -> Opened:
-    from stgcn_ref.models.msgcn import MSGCN
+def _published(path: Path, family: Family, skeleton: str | None, told: Told) -> Opened:
     from stgcn_ref.published import load
-    from stgcn_ref.published_msgcn import arch_of
+    from stgcn_ref.published_arch import PERSONS, arch_of, read_words
 
-    net = load(path, family, skeleton)
-    assert isinstance(net, MSGCN)
-    return Opened(net, arch_of(net, str(path), skeleton), PreparationSpec(), "original")
+    given = {key: value for key, value in vars(told).items() if value is not None}
+    persons, frac_bits = given.pop("persons", PERSONS), given.pop("frac_bits", None)
+    if told.persons is not None and family != "stgcn":
+        raise InputError(f"{path}: keyword `persons` is none of family {family}")
+    net = load(path, family, skeleton, **given)
+    if frac_bits is not None:
+        read_words(net, frac_bits, str(path))
+    arch = arch_of(net, str(path), skeleton, persons)
+    # the released MS-GCN was trained on HuGaDB, the others on no data set of numbered activities
+    return Opened(net, arch, PreparationSpec(), "original" if family == "msgcn" else "dense")
 
 
-def _opened(path: Path, net: FrameNet | Graph, arch: Any, about: Mapping[str, Any]) -> Opened:
+def _opened(path: Path, net: Net | Graph, arch: Any, about: Mapping[str, Any]) -> Opened:
     steps = about.get("preparation") or {}  # none was recorded where none was done
     return Opened(
         net,

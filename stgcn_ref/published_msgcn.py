@@ -6,17 +6,11 @@ from collections.abc import Sequence
 
 from torch import Tensor
 
-from fxp.errors import InputError
-from fxp.skeleton import load_skeleton
-from fxp.spec import ArchSpec
 from stgcn_ref.models.msgcn import MSGCN
-from stgcn_ref.models.stgcn import STBlock
-from stgcn_ref.published_graph import match_graph
 from stgcn_ref.published_stgcn import block_state, blocks_of, features_of
 from stgcn_ref.published_tensors import Tensors, per_layer
 
 _STREAM = "stream."
-_PARTITION = {1: "uniform", 2: "distance", 3: "spatial"}  # by number of matrices
 
 
 def msgcn(
@@ -58,36 +52,3 @@ def msgcn(
     net = MSGCN(in_channels, classes, graph, filters, dilations, taps, refinements)
     net.load_state_dict(state)
     return net
-
-
-def arch_of(net: MSGCN, source: str, skeleton: str | None = None) -> ArchSpec:
-    """The architecture of a network. Skeleton and partition are those that give its graph.
-
-    Where none gives it, `skeleton` names the joints; the network's own graph counts all the same.
-
-    Raises:
-        InputError: no skeleton gives the graph and none was named.
-    """
-    blocks = [block for block in net.blocks if isinstance(block, STBlock)]
-    graph = blocks[0].gcn.adjacency
-    match = match_graph(graph, None if skeleton is None else load_skeleton(skeleton))
-    if match is None and skeleton is None:
-        raise InputError(f"{source}: the graph is of no known skeleton: name one (`--skeleton`)")
-    if match is None and len(graph) not in _PARTITION:
-        raise InputError(f"{source}: the graph has {len(graph)} partitions: 1 to 3 can be lowered")
-    column = match is not None and match.construction.startswith("column")
-    return ArchSpec.model_validate(
-        {
-            "family": "msgcn",
-            "skeleton": skeleton if match is None else match.skeleton,
-            "partition": _PARTITION[len(graph)] if match is None else match.strategy,
-            "normalisation": "column" if column else "symmetric",
-            "in_channels": net.in_channels,
-            "embedding": net.embedding.out_features,
-            "channels": [block.gcn.out_channels for block in blocks],
-            "window": [block.tconv.taps for block in blocks],
-            "dilation": [block.tconv.dilation for block in blocks],
-            "refinements": len(net.stages),
-            "classes": net.classifier.out_features,
-        }
-    )

@@ -184,7 +184,8 @@ def per_layer(source: str, key: str, value: Sequence[int] | int, depth: int) -> 
     Raises:
         InputError: another number of entries, or one that is no positive integer.
     """
-    entries = tuple(value) if isinstance(value, Sequence) else (value,) * depth
+    entries = tuple(value) if isinstance(value, Sequence) else (value,)
+    entries *= depth if len(entries) == 1 else 1
     if len(entries) != depth:
         raise InputError(
             f"{source}: `{key}` needs 1 or {depth} entries, one a layer, got {len(entries)}"

@@ -20,7 +20,8 @@ class Augmentation(Spec):
     """Random changes of a training segment, drawn anew each time it is used.
 
     `rotation_deg`: standard deviation of a random rotation of every 3-channel vector
-    (each component of its rotation vector; one per joint and segment: a sensor worn differently);
+    (each component of its rotation vector; one per joint and segment: a sensor worn differently;
+    one per clip of whole persons: seen from another side);
     the first `vectors` channel triples turn, further channels stay. `vector_scale`: by triple, the
     standard deviation of its log gain, drawn per joint. `noise`: white noise in units of each
     feature's standard deviation. `time_scale`: largest relative change of speed. `joint_drop`:
@@ -45,9 +46,15 @@ class Augmentation(Spec):
 class TrainRecipe(Spec):
     """Optimisation, loss and data sampling of one training.
 
-    Long clips are cut into segments of `segment` frames that count in the loss, each preceded by up
-    to `warmup` frames of context that fill the FIFOs and do not count (default: the network's
-    receptive field less one, at most `warmup_limit`). `batch` segments make a step.
+    Long clips are cut into segments of `segment` frames that count in the loss (none is cut if
+    `segment` is as long as the longest clip), each with context that does not count: before it up
+    to `warmup` frames that fill the FIFOs (default: those that the network looks back on), behind
+    it the frames that the network looks ahead to, in a network that does; on each side at most
+    `warmup_limit`, or `warmup` where that is given.
+
+    A step takes `batch * accumulate` segments, `batch` at a time, and follows the gradient of the
+    mean over all their counted frames. With LayerNorm that equals one large batch; BatchNorm
+    normalises every pass by its own frames.
 
     The loss is cross-entropy, classes weighted by `frequency ** -class_balance`, plus `smoothing`
     times the truncated mean square of the change of the log-softmax from frame to frame, cut at
@@ -57,10 +64,15 @@ class TrainRecipe(Spec):
     kept (0: the weights themselves). After every epoch from `select_from` (share of all epochs) on,
     the network is validated; the best by `metric` is kept, and training stops once `patience`
     epochs brought nothing better.
+
+    A network of whole clips reads a window of `segment` frames of each clip, from a random one on
+    (the whole clip if it is no longer), `batch` clips at a time; it is validated on whole clips and
+    the best by top-1 accuracy is kept. Context, smoothing and `metric` are not for it.
     """
 
     epochs: Positive = 20
     batch: Positive = 8
+    accumulate: Positive = 1
     segment: Positive = 512
     warmup: Annotated[int, Field(ge=0)] | None = None
     warmup_limit: Annotated[int, Field(ge=0)] = 512

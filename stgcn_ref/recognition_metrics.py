@@ -35,7 +35,7 @@ def score_clips(scores: npt.ArrayLike, labels: npt.ArrayLike) -> RecognitionScor
     """
     table, truth = _checked(scores, labels)
     classes = table.shape[1]
-    confusion = confusion_matrix([_ranked(table)[:, 0]], [truth], classes)
+    confusion = confusion_matrix([ranked(table)[:, 0]], [truth], classes)
     five = top_k(table, truth, min(5, classes))
     return RecognitionScores(top_k(table, truth, 1), five, matthews(confusion))
 
@@ -51,7 +51,7 @@ def top_k(scores: npt.ArrayLike, labels: npt.ArrayLike, k: int) -> float:
     table, truth = _checked(scores, labels)
     if not 1 <= k <= table.shape[1]:
         raise InputError(f"`k` must be 1..{table.shape[1]}, got {k}")
-    found = (_ranked(table)[:, :k] == truth[:, None]).any(axis=1)
+    found = (ranked(table)[:, :k] == truth[:, None]).any(axis=1)
     return 100.0 * int(found.sum()) / len(truth)
 
 
@@ -76,7 +76,7 @@ def matthews(confusion: npt.ArrayLike) -> float:
     return covariance / spread**0.5 if spread else 0.0
 
 
-def _ranked(table: npt.NDArray[np.generic]) -> npt.NDArray[np.intp]:
+def ranked(table: npt.NDArray[np.generic]) -> npt.NDArray[np.intp]:
     """Classes of each clip by falling score, ties by rising class, (N, K)."""
     # a stable sort of the reversed table, read backwards: no score is negated, whatever its type
     backwards = np.argsort(table[:, ::-1], axis=1, kind="stable")

@@ -31,6 +31,7 @@ from stgcn_ref.datasets.pkummd import PkuMmdSpec, open_pkummd
 from stgcn_ref.datasets.recognition import RecognitionClip, RecognitionSet
 from stgcn_ref.datasets.streams import ClipStream, collect, collect_recognition
 from stgcn_ref.datasets.synthetic import generate_synthetic
+from stgcn_ref.datasets.synthetic_recognition import generate_synthetic_recognition
 from stgcn_ref.datasets.trials import TrialsSpec, open_trials
 from stgcn_ref.features import FeatureSpec, featured
 from stgcn_ref.preparation import PreparationSpec, prepare
@@ -48,7 +49,8 @@ class Reading:
     """How a network reads recordings. `labels` and `ids` are of HuGaDB alone.
 
     `reader` are settings of the data set's reader (`NtuSpec` and the like); those left out are as
-    in `known_reader`, what the network was trained with, else the reader's defaults.
+    in `known_reader`, what the network was trained with, else the reader's defaults. `actions`: of
+    the two synthetic sets the one of single actions.
     """
 
     preparation: PreparationSpec = field(default_factory=PreparationSpec)
@@ -57,6 +59,7 @@ class Reading:
     known_reader: Mapping[str, Any] = field(default_factory=dict)
     ids: Ids = "dense"
     labels: Labels = "v2"
+    actions: bool = False
 
     def of(self, ds: AnySet) -> AnySet:
         """The words that the network's input port receives.
@@ -139,11 +142,18 @@ def read_raw(
             raise InputError(f"{where}: no reader settings, got {', '.join(how.reader)}")
         if root is not None:
             return load_hugadb(root, how.labels, subjects, how.ids)
-        ds = generate_synthetic()
-        return ds if subjects is None else select(ds, subjects)
+        return _synthetic(how.actions, subjects)
     if recognition_opener(root) is not None:
         return collect_recognition(_of(_actions(root, how, division, side), subjects, root))
     return collect(_of(_long(root, how, division, side), subjects, root))
+
+
+def _synthetic(actions: bool, subjects: frozenset[int] | None) -> AnySet:
+    if actions:
+        clips = generate_synthetic_recognition()
+        return clips if subjects is None else select(clips, subjects)
+    ds = generate_synthetic()
+    return ds if subjects is None else select(ds, subjects)
 
 
 def open_stream(root: Path, how: Reading) -> AnyStream:

@@ -1,12 +1,17 @@
-"""Training of a float network on CPU: deterministic for a seed, resumable after any epoch."""
+"""Training of a float network of any family: repeatable for a seed, resumable after any epoch.
+
+What is learnt from which data is a task (`stgcn_ref.task`): labels of frames, or of whole clips.
+On the CPU the same seed gives the same weights on one machine; on a GPU sums may differ in their
+last digits from run to run.
+"""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import torch
@@ -14,16 +19,21 @@ from torch import Tensor
 
 from fxp.errors import InputError
 from fxp.spec import ArchSpec
-from stgcn_ref.augment import Features
-from stgcn_ref.datasets.clips import Dataset, input_statistics
-from stgcn_ref.evaluate import evaluate
-from stgcn_ref.loss import class_weight, segment_loss
+from stgcn_ref.clip_task import clip_task
+from stgcn_ref.datasets.clips import Dataset
+from stgcn_ref.datasets.recognition import RecognitionSet
+from stgcn_ref.evaluate import device_of
+from stgcn_ref.frame_task import frame_task
 from stgcn_ref.metrics import Scores
-from stgcn_ref.models.build import FrameNet, build
+from stgcn_ref.models.build import Net, build
+from stgcn_ref.optimiser import learning_rate, parameter_groups
 from stgcn_ref.recipe import TrainRecipe
+from stgcn_ref.recognition_metrics import RecognitionScores
 from stgcn_ref.scoring import check_fit
-from stgcn_ref.segments import Batch, batches, cut
+from stgcn_ref.task import AnyScores, Pass, Task
 
+Device = Literal["auto", "cpu", "cuda"]
+AnySet = Dataset | RecognitionSet
 Tensors = dict[str, Tensor]
 
 
@@ -33,7 +43,7 @@ class Epoch:
 
     number: int
     loss: float
-    scores: Scores | None
+    scores: AnyScores | None
 
 
 @dataclass
@@ -44,7 +54,7 @@ class Run:
     best validated epoch. Random numbers are drawn anew from (seed, epoch), so none are kept.
     """
 
-    net: FrameNet
+    net: Net
     optimiser: torch.optim.AdamW
     average: Tensors
     steps: int = 0
@@ -70,34 +80,39 @@ class Run:
         """Continue from what `state` gave."""
         self.net.load_state_dict(state["net"])
         self.optimiser.load_state_dict(state["optimiser"])
-        self.average, self.best = state["average"], state["best"]
+        device = device_of(self.net)
+        self.average, self.best = (
+            {key: value.to(device) for key, value in state[name].items()}
+            for name in ("average", "best")
+        )
         self.steps, self.done = state["steps"], state["done"]
         self.best_epoch = state["best_epoch"]
         self.history = [
-            Epoch(e["number"], e["loss"], Scores(**e["scores"]) if e["scores"] else None)
+            Epoch(e["number"], e["loss"], _scores(e["scores"]) if e["scores"] else None)
             for e in state["history"]
         ]
 
     @property
-    def best_scores(self) -> Scores:
+    def best_scores(self) -> AnyScores:
         """Validation scores of the network that is kept."""
         scores = self.history[self.best_epoch].scores
         assert scores is not None
         return scores
 
-    def kept(self) -> FrameNet:
-        """The network of the best validated epoch, in inference mode."""
+    def kept(self) -> Net:
+        """The network of the best validated epoch, in inference mode, on the CPU."""
         self.net.load_state_dict(self.best)
-        return self.net.eval()
+        return self.net.cpu().eval()
 
 
 def train(
     arch: ArchSpec,
-    train_set: Dataset,
-    valid_set: Dataset,
+    train_set: AnySet,
+    valid_set: AnySet,
     recipe: TrainRecipe,
     seed: int,
     *,
+    device: Device = "auto",
     state: dict[str, Any] | None = None,
     on_epoch: Callable[[Run], None] | None = None,
     on_step: Callable[[int, int], None] | None = None,
@@ -108,15 +123,18 @@ def train(
 
     Args:
         arch: the network; channels, joints and classes must be the data's.
-        train_set, valid_set: recordings of different participants.
+        train_set, valid_set: recordings of different participants; clips with one class each
+            (`RecognitionSet`) for family `stgcn`.
         recipe: how to train.
         seed: of weights, sampling and dropout.
+        device: `auto` is a CUDA device where there is one, else the CPU.
         state: of a `Run` to continue.
         on_epoch: called after each epoch (to save the state, to show scores).
         on_step: called with (step, steps) of the running epoch.
 
     Raises:
-        InputError: network and data do not fit, or the loss is no longer finite.
+        InputError: network and data do not fit, there is no such device, or the loss is no longer
+            finite.
     """
     check_fit(arch, train_set)
     check_fit(arch, valid_set)
@@ -126,68 +144,50 @@ def train(
             f"recipe: `vectors`: {turned // 3} triples need {turned} channels,"
             f" the data has {arch.in_channels}"
         )
+    place = training_device(device)
     with one_thread():
-        run, sampler = _start(arch, train_set, recipe, seed)
+        torch.manual_seed(seed)
+        net = build(arch, recipe.dropout)
+        task = _task(net, train_set, valid_set, recipe)
+        task.prepare(net)
+        run = _start(net.to(place), recipe)
         if state is not None:
             run.restore(state)
         while run.done < recipe.epochs and not _exhausted(run, recipe):
-            loss = _epoch(run, sampler, recipe, seed, on_step)
-            _judge(run, valid_set, recipe, loss)
+            loss = _epoch(run, task, recipe, seed, on_step)
+            _judge(run, task, recipe, loss)
             if on_epoch is not None:
                 on_epoch(run)
     return run
 
 
-@dataclass(frozen=True, eq=False)
-class _Sampler:
-    """The training set as the loop reads it: features (T, V, C) per clip, statistics (V, C)."""
+def training_device(asked: Device) -> torch.device:
+    """The device that is meant.
 
-    data: Dataset
-    features: list[Features]
-    statistics: tuple[Features, Features]
-    class_weight: Tensor | None
-    warmup: int
-
-    def epoch(self, recipe: TrainRecipe, rng: np.random.Generator) -> list[Batch]:
-        lengths = [len(x) for x in self.features]
-        segments = cut(lengths, recipe.segment, self.warmup, rng)
-        return list(
-            batches(
-                self.data.clips,
-                self.features,
-                segments,
-                recipe.batch,
-                recipe.augmentation,
-                self.statistics,
-                rng,
-            )
-        )
+    Raises:
+        InputError: CUDA is asked for and there is none.
+    """
+    there = torch.cuda.is_available()
+    if asked == "cuda" and not there:
+        raise InputError("`device` is cuda, but torch finds no CUDA device here")
+    return torch.device("cuda" if there and asked != "cpu" else "cpu")
 
 
-def _start(arch: ArchSpec, ds: Dataset, recipe: TrainRecipe, seed: int) -> tuple[Run, _Sampler]:
-    torch.manual_seed(seed)
-    net = build(arch, recipe.dropout)
-    mean, deviation = input_statistics(ds)
-    net.set_input_statistics(torch.from_numpy(mean), torch.from_numpy(deviation).square())
-    warmup = recipe.warmup
-    if warmup is None:
-        warmup = min(net.receptive_field - 1, recipe.warmup_limit)
-    sampler = _Sampler(
-        ds,
-        [np.ascontiguousarray(c.x.transpose(0, 2, 1), dtype=np.float32) for c in ds.clips],
-        (mean.T.astype(np.float32), deviation.T.astype(np.float32)),
-        class_weight(ds, recipe.class_balance),
-        warmup,
-    )
-    optimiser = torch.optim.AdamW(
-        _decay_groups(net, recipe.weight_decay), lr=recipe.lr, foreach=True
-    )
-    return Run(net, optimiser, _copy(net)), sampler
+def _task(net: Net, train_set: AnySet, valid_set: AnySet, recipe: TrainRecipe) -> Task:
+    if isinstance(train_set, RecognitionSet) and isinstance(valid_set, RecognitionSet):
+        return clip_task(train_set, valid_set, recipe)
+    assert isinstance(train_set, Dataset) and isinstance(valid_set, Dataset)
+    return frame_task(train_set, valid_set, recipe, net.receptive_field, net.latency_frames)
+
+
+def _start(net: Net, recipe: TrainRecipe) -> Run:
+    groups = parameter_groups(net, recipe.weight_decay)
+    return Run(net, torch.optim.AdamW(groups, lr=recipe.lr, foreach=True), _copy(net))
 
 
 def _epoch(
     run: Run,
-    sampler: _Sampler,
+    task: Task,
     recipe: TrainRecipe,
     seed: int,
     on_step: Callable[[int, int], None] | None,
@@ -197,29 +197,36 @@ def _epoch(
     torch.manual_seed(int(rng.integers(2**62)))  # dropout
     run.net.train()
     run.net.input_norm.eval()  # its statistics are the data set's, exactly, from the start
-    todo = sampler.epoch(recipe, rng)
+    plan = task.epoch(rng)
     total = 0.0
-    for number, batch in enumerate(todo):
-        rate = learning_rate(recipe, (run.done + number / len(todo)) / recipe.epochs)
+    for number, step in enumerate(plan.steps):
+        rate = learning_rate(recipe, (run.done + number / plan.count) / recipe.epochs)
         for group in run.optimiser.param_groups:
             group["lr"] = rate
-        logits = run.net(torch.from_numpy(batch.x).permute(0, 3, 1, 2))
-        loss = segment_loss(logits, torch.from_numpy(batch.target), recipe, sampler.class_weight)
+        total += _step(run, step, recipe)
+        if on_step is not None:
+            on_step(number + 1, plan.count)
+    run.done += 1
+    return total / plan.count
+
+
+def _step(run: Run, passes: Sequence[Pass], recipe: TrainRecipe) -> float:
+    """Add up the gradients of all passes and follow them; returns the loss."""
+    run.optimiser.zero_grad()
+    total = 0.0
+    for one in passes:
+        loss = one(run.net)
         if not math.isfinite(loss.item()):
             raise InputError(f"training: loss is {loss.item()} in epoch {run.done}: lower `lr`")
-        run.optimiser.zero_grad()
         loss.backward()  # type: ignore[no-untyped-call]
-        torch.nn.utils.clip_grad_norm_(run.net.parameters(), recipe.gradient_limit)
-        run.optimiser.step()
-        _average(run, recipe.ema)
         total += loss.item()
-        if on_step is not None:
-            on_step(number + 1, len(todo))
-    run.done += 1
-    return total / len(todo)
+    torch.nn.utils.clip_grad_norm_(run.net.parameters(), recipe.gradient_limit)
+    run.optimiser.step()
+    _average(run, recipe.ema)
+    return total
 
 
-def _judge(run: Run, valid_set: Dataset, recipe: TrainRecipe, loss: float) -> None:
+def _judge(run: Run, task: Task, recipe: TrainRecipe, loss: float) -> None:
     """Validate the averaged weights if it is time to, and keep them if they are the best yet."""
     last = run.done == recipe.epochs
     if not last and run.done < recipe.select_from * recipe.epochs:
@@ -227,10 +234,10 @@ def _judge(run: Run, valid_set: Dataset, recipe: TrainRecipe, loss: float) -> No
         return
     own = _copy(run.net)
     run.net.load_state_dict(run.average)
-    scores = evaluate(run.net, valid_set)
+    scores = task.judge(run.net)
     run.net.load_state_dict(own)
     run.history.append(Epoch(run.done - 1, loss, scores))
-    if run.best_epoch < 0 or merit(scores, recipe) > merit(run.best_scores, recipe):
+    if run.best_epoch < 0 or task.merit(scores) > task.merit(run.best_scores):
         run.best_epoch = run.done - 1
         run.best = {key: value.clone() for key, value in run.average.items()}
 
@@ -239,29 +246,12 @@ def _exhausted(run: Run, recipe: TrainRecipe) -> bool:
     return run.best_epoch >= 0 and run.done - 1 - run.best_epoch >= recipe.patience
 
 
-def merit(scores: Scores, recipe: TrainRecipe) -> float:
-    """What decides which epoch is the best."""
-    if recipe.metric == "mean":
-        return (scores.frame_accuracy + scores.f1_50 + scores.edit) / 3
-    return float(getattr(scores, recipe.metric))
+def _scores(values: dict[str, Any]) -> AnyScores:
+    """Scores of the kind that has these fields."""
+    return RecognitionScores(**values) if "top_1" in values else Scores(**values)
 
 
-def learning_rate(recipe: TrainRecipe, share: float) -> float:
-    """Learning rate after this share of the training: a linear rise, then half a cosine."""
-    if share < recipe.lr_rise:
-        return recipe.lr * max(share / recipe.lr_rise, 1e-3)
-    rest = (share - recipe.lr_rise) / max(1 - recipe.lr_rise, 1e-9)
-    return recipe.lr * 0.5 * (1 + math.cos(math.pi * rest))
-
-
-def _decay_groups(net: FrameNet, decay: float) -> list[dict[str, Any]]:
-    """Only matrices decay; norms, biases and edge importances (which start at one) do not."""
-    matrix = [p for n, p in net.named_parameters() if p.ndim == 2]
-    other = [p for n, p in net.named_parameters() if p.ndim != 2]
-    return [{"params": matrix, "weight_decay": decay}, {"params": other, "weight_decay": 0.0}]
-
-
-def _copy(net: FrameNet) -> Tensors:
+def _copy(net: Net) -> Tensors:
     return {key: value.detach().clone() for key, value in net.state_dict().items()}
 
 
@@ -280,7 +270,7 @@ def _average(run: Run, decay: float) -> None:
 
 @contextmanager
 def one_thread() -> Iterator[None]:
-    """Sums of one order: one thread of torch inside."""
+    """One thread of torch inside."""
     threads = torch.get_num_threads()
     torch.set_num_threads(1)
     try:

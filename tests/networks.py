@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import numpy as np
+import numpy.typing as npt
 import torch
 from hypothesis import strategies as st
 
@@ -19,6 +20,8 @@ from stgcn_ref.models.blocks import ChannelNorm
 from stgcn_ref.models.build import Net, build
 
 torch.set_num_threads(1)
+
+FloatArray = npt.NDArray[np.float64]
 
 
 def small_arch(**over: object) -> ArchSpec:
@@ -61,6 +64,12 @@ def small_stgcn(**over: object) -> ArchSpec:
     return small_arch(**(base | over))
 
 
+def small_tcn(**over: object) -> ArchSpec:
+    """An identity, a shortcut that is a convolution, an even number of taps."""
+    base: dict[str, object] = {"family": "tcn", "window": 4, "dilation": (1, 2, 1)}
+    return small_arch(**(base | over))
+
+
 # Every kind of network there is: families, norms, residuals, with and without an embedding
 VARIANTS = {
     "rtstgcn": small_arch(),
@@ -78,6 +87,8 @@ VARIANTS = {
     ),
     "stgcn": small_stgcn(),
     "stgcn-one": small_stgcn(persons=1, channels=(6, 6), stride=(2, 1), window=5),
+    "tcn": small_tcn(),
+    "tcn-odd": small_tcn(channels=(8, 8), window=3, dilation=(1, 3), embedding=8),
     "msgcn": small_msgcn(),
     "msgcn-alone": small_msgcn(refinements=0, window=5),
 }
@@ -93,7 +104,7 @@ def archs(draw: st.DrawFn) -> ArchSpec:
     def each(values: st.SearchStrategy[int]) -> tuple[int, ...]:
         return tuple(draw(st.lists(values, min_size=depth, max_size=depth)))
 
-    family = draw(st.sampled_from(["rtstgcn", "costgcn", "stgcn", "msgcn"]))
+    family = draw(st.sampled_from(["rtstgcn", "costgcn", "stgcn", "msgcn", "tcn"]))
     keys: dict[str, object] = {
         "family": family,
         "skeleton": draw(st.sampled_from(["hugadb", "tpvicon"])),
@@ -120,6 +131,8 @@ def archs(draw: st.DrawFn) -> ArchSpec:
         case "msgcn":
             keys |= {"channels": [keys["embedding"]] * depth, "window": draw(st.integers(1, 9))}
             keys["refinements"] = draw(st.integers(0, 2))
+        case "tcn":
+            keys["window"] = draw(st.integers(1, 9))
     return ArchSpec.model_validate(keys)
 
 

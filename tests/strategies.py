@@ -20,6 +20,7 @@ from fxp.ir import (
     Argmax,
     ClipMean,
     Conv,
+    Flatten,
     Graph,
     GraphProduct,
     Input,
@@ -233,6 +234,11 @@ class _Builder:
             names = [n for n, b in zip(names, bits, strict=True) if b is not None and b <= 32]
         return names[-min(int(self.rng.geometric(0.5)), len(names))]
 
+    def pick_stored(self) -> str:
+        """A random stored value, of any width, recent ones more often."""
+        names = [name for name, value in self.values.items() if value.stored_bits is not None]
+        return names[-min(int(self.rng.geometric(0.5)), len(names))]
+
     def like(self, name: str) -> str:
         """A random value of the same shape and frame rate."""
 
@@ -275,6 +281,8 @@ class _Builder:
             self.add(a, self.like(a), at)
         elif kind == 6:
             self.joint_mean(self.pick(True), at)
+        elif kind == 11:
+            self.flatten(self.pick_stored(), at)
         elif kind == 12:
             self.clip_mean(self.pick(True, True), at)
         elif kind == 7:
@@ -329,6 +337,9 @@ class _Builder:
                 return self.put(Add(name, a, b))
             except _TooWideError:  # `a` itself is as wide as an accumulator gets
                 return b
+
+    def flatten(self, x: str, name: str) -> str:
+        return self.put(Flatten(name, x))
 
     def joint_mean(self, x: str, name: str) -> str:
         shift = self.between(3, 20)

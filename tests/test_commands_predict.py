@@ -12,14 +12,22 @@ import torch
 from matplotlib.image import imread
 
 from stgcn_ref.checkpoints import save_checkpoint
-from stgcn_ref.commands.predict import COLUMNS
+from stgcn_ref.datasets.ntu import NtuSpec, load_ntu
 from stgcn_ref.datasets.synthetic import generate_synthetic
 from stgcn_ref.metrics import score
 from stgcn_ref.models.build import build
 from stgcn_ref.networks import open_network
+from stgcn_ref.predictions import CLIP_COLUMNS, FRAME_COLUMNS
 from stgcn_ref.preparation import PreparationSpec, prepare
 from tests.commands import ARCH, arch_of, call
+from tests.families import graph
+from tests.originals import places, write_ntu
+from tests.published_states import rtstgcn_state
 
+STGCN = (
+    "family: stgcn\nskeleton: ntu\nin_channels: 3\nchannels: [4, 8]\nwindow: 3\nstride: [1, 2]\n"
+    "persons: 2\nclasses: 60\n"
+)
 STEPS = PreparationSpec(frames_per_step=6)
 
 
@@ -70,7 +78,7 @@ def test_predictions_are_the_networks(
     clips = {clip.name: clip for clip in ds.clips}
     for name in wanted:
         clip, table = clips[name], rows(out / f"{name}.csv")
-        assert tuple(table[0]) == COLUMNS and len(table) == len(clip.frame_labels)
+        assert tuple(table[0]) == FRAME_COLUMNS and len(table) == len(clip.frame_labels)
         assert [float(row["time_s"]) for row in table[:3]] == [0.0, 0.0167, 0.0333]
         assert [int(row["truth"]) for row in table] == clip.frame_labels.tolist()
         assert all(ds.classes[int(row["label"])] == row["class"] for row in table)
@@ -151,3 +159,90 @@ def test_latency_of_a_network_that_looks_ahead(tmp_path: Path) -> None:
         facts = json.loads(call("info", str(network), "--json").out)
         assert (facts["receptive_field_steps"], facts["latency_steps"]) == (5, 2)
     assert json.loads(call("info", str(path), "--json").out)["latency_ms"] == 200.0
+
+
+@pytest.fixture(scope="module")
+def actions(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path, Path]:
+    """A tiny NTU RGB+D folder, and an untrained ST-GCN for it, as float and as integers."""
+    folder = tmp_path_factory.mktemp("actions")
+    for number in range(1, 7):
+        body = places(number, 25, 3)
+        write_ntu(
+            folder / "ntu", f"S001C001P{number:03d}R001A{number:03d}", [[body], [body], [body]]
+        )
+    (folder / "reader.yaml").write_text("frames: 16\n")
+    arch = arch_of(STGCN, folder)
+    torch.manual_seed(0)
+    floats, integers = folder / "net.ckpt", folder / "net.fxp"
+    data = {"train": {"reader": {"frames": 16, "split": "xsub"}, "rate_hz": 30.0}}
+    save_checkpoint(build(arch), arch, floats, {"data": data})
+    out = ("--out", str(integers), "--bits", "16")
+    done = call("export", str(floats), "--data", str(folder / "ntu"), *out)
+    assert done.code == 0 and done.err == ""
+    return folder / "ntu", floats, integers
+
+
+def test_clips_of_single_actions(actions: tuple[Path, Path, Path], tmp_path: Path) -> None:
+    data, *networks = actions
+    for network in networks:
+        out = tmp_path / network.name
+        done = call("predict", str(network), "--data", str(data), "--out", str(out))
+        assert (done.code, done.err) == (0, "")
+        opened = open_network(network)
+        ds = load_ntu(data, NtuSpec(frames=16))
+        table, scores = rows(out / "clips.csv"), opened.class_scores(ds)
+        assert tuple(table[0]) == CLIP_COLUMNS and len(table) == 6
+        for row, clip, values in zip(table, ds.clips, scores.tolist(), strict=True):
+            best = sorted(range(60), key=lambda k, values=values: (-values[k], k))[:5]
+            assert [int(label) for label in row["top_5"].split()] == best
+            assert (row["clip"], int(row["truth"]), int(row["label"])) == (
+                clip.name,
+                clip.label,
+                best[0],
+            )
+            assert bool(int(row["in_top_5"])) == (clip.label in best)
+        found = json.loads(call("evaluate", str(network), "--data", str(data), "--json").out)
+        assert found["top_1"] == 100 * sum(row["label"] == row["truth"] for row in table) / 6
+        assert found["top_5"] == 100 * sum(row["in_top_5"] == "1" for row in table) / 6
+        assert (found["recordings"], found["frames"]) == (6, 18)
+        index = json.loads((out / "predictions.json").read_text())
+        assert (index["mcc"], index["data"]) == (found["mcc"], "ntu60")
+        one = call("evaluate", str(network), "--data", str(data), "--split", "xsub", "--json")
+        assert json.loads(one.out)["recordings"] == 2  # performers 3 and 6 are for testing
+        facts = json.loads(call("info", str(network), "--json").out)
+        assert facts["latency"] == "the whole clip"
+        done = call("evaluate", str(network), "--data", str(data), "--drop-last")
+        assert done.code == 2 and "--drop-last: ntu60 has one label a clip" in done.err
+        done = call("evaluate", str(network))
+        assert done.code == 2 and done.err.count("\n") == 1
+
+
+def test_a_published_network_with_what_its_tensors_do_not_tell(tmp_path: Path) -> None:
+    path = tmp_path / "net.pt"
+    torch.save(rtstgcn_state(graph(), (4, 6), (1, 1), "batch"), path)
+    command = ("info", str(path), "--family", "rtstgcn", "--skeleton", "hugadb", "--json")
+    done = call(*command)
+    assert done.code == 2 and "`window` is needed: no tensor tells it" in done.err
+    config = tmp_path / "told.yaml"
+    config.write_text("window: 9\ndilations: [1, 1]\n")
+    facts = json.loads(call(*command, "--config", str(config)).out)
+    assert (facts["arch"]["window"], facts["arch"]["dilation"]) == ([9, 9], [1, 1])
+    facts = json.loads(call(*command, "--config", str(config), "--window", "5,7").out)
+    assert facts["arch"]["window"] == [5, 7] and facts["receptive_field_steps"] == 1 + 4 + 6
+
+
+def test_training_on_single_actions(tmp_path: Path) -> None:
+    config = tmp_path / "train.yaml"
+    arch = STGCN.replace("skeleton: ntu", "skeleton: hugadb").replace("classes: 60", "classes: 8")
+    arch = arch.replace("in_channels: 3", "in_channels: 6").strip().replace("\n", ", ")
+    config.write_text(
+        f"arch: {{{arch}}}\nrecipe: {{epochs: 1, segment: 32}}\ntrain: [1, 2]\nvalid: 3\n"
+        "out: net.ckpt\ndevice: cpu\n"
+    )
+    done = call("train", "--config", str(config))
+    assert (done.code, done.err) == (0, "") and (tmp_path / "net.ckpt").is_file()
+    assert done.out.startswith("data synthetic-gait-clips (synthetic), valid on participants 3\n")
+    found = call("evaluate", str(tmp_path / "net.ckpt"), "--subjects", "3").out
+    for line in done.out.splitlines():
+        if line.startswith("top_"):
+            assert line in found.splitlines()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from itertools import pairwise
 from pathlib import Path
 
@@ -13,7 +14,7 @@ from fxp.calibrate import calibrate, nominal_formats
 from fxp.errors import InputError
 from fxp.floatnet import FloatNet, load_floatnet, save_floatnet
 from fxp.golden import write_bundle
-from fxp.ir import Graph, Requantise, Softmax, lookaheads
+from fxp.ir import Graph, LayerNorm, Requantise, Softmax, lookaheads
 from fxp.lower import lower
 from fxp.node_tables import exp_tables
 from fxp.oracle import evaluate
@@ -30,7 +31,7 @@ from stgcn_ref.export import export
 from stgcn_ref.folding import rebuild
 from tests.networks import VARIANTS, as_joints, as_read, clip, random_model, small_msgcn
 
-EXAMPLE = Path(__file__).parents[1] / "examples" / "hugadb_msgcn.yaml"
+EXAMPLES = Path(__file__).parents[1] / "examples"
 every_variant = pytest.mark.parametrize("arch", VARIANTS.values(), ids=VARIANTS)
 
 
@@ -86,10 +87,12 @@ def test_simulator_equals_the_oracle_in_every_word(arch: ArchSpec) -> None:
             assert np.array_equal(joined, found[name]), name
 
 
-@every_variant
-def test_golden_bundle(arch: ArchSpec, tmp_path: Path) -> None:
-    net, x = exported(arch)
-    write_bundle(lowered(net, 6, 9), as_joints(x)[:6], tmp_path / "golden")
+@pytest.mark.parametrize(
+    "name", ["rtstgcn-layernorm", "costgcn-published", "stgcn", "tcn", "msgcn"]
+)
+def test_golden_bundle(name: str, tmp_path: Path) -> None:
+    net, x = exported(VARIANTS[name])
+    write_bundle(lowered(net, 6, 9), as_joints(x)[:4], tmp_path / "golden")
     verify_bundle(tmp_path / "golden")
 
 
@@ -134,12 +137,32 @@ def test_another_refinement_is_refused() -> None:
     model, recording = random_model(small_msgcn()), clip(small_msgcn(), 20, 0)
     with pytest.raises(InputError, match=r"parameter `stage2\.classifier\.bias` is unknown"):
         export(model, small_msgcn(refinements=1), [recording])
-    with pytest.raises(InputError, match=r"\(window, dilation, stride\) of the model are \(\(3, 1, 1\), "):
+    told = (
+        r"\(window, dilation, stride\) of the model are \(\(3, 1, 1\), \(3, 2, 1\)\), of the arch"
+    )
+    with pytest.raises(InputError, match=told):
         export(model, small_msgcn(dilation=(1, 3)), [recording])
 
 
+def test_cost_of_published_stgcn() -> None:
+    arch = load_spec(ArchSpec, EXAMPLES / "kinetics_stgcn.yaml")
+    found = estimate(blueprint(arch, QuantSpec()), load_accelerator("pynq-z2"))
+    joints, dense, mean, period = 36, 256 * 400, 0.0, 1
+    inputs = (3, *arch.channels)
+    for c_in, c_out, stride in zip(inputs, arch.channels, arch.stride, strict=False):
+        spatial = joints * 3 * c_out * c_in + 3 * c_out * joints**2
+        shortcut = c_in * c_out if stride > 1 else 0
+        temporal = joints * (9 * c_out * c_out + shortcut)
+        dense += spatial + temporal
+        mean += spatial / period + temporal / (period * stride)
+        period *= stride
+    assert found.macs_dense == dense == 115_452_160
+    assert found.macs_mean < mean < 1.2 * found.macs_mean  # but for zeros of the adjacency
+    assert found.fits
+
+
 def test_cost_of_the_released_network() -> None:
-    arch = load_spec(ArchSpec, EXAMPLE)
+    arch = load_spec(ArchSpec, EXAMPLES / "hugadb_msgcn.yaml")
     graph = outline(arch)
     assert max(lookaheads(graph).values()) == 4 * 1023
     shapes = parameter_shapes(graph)
@@ -161,3 +184,71 @@ def test_rules_of_an_architecture() -> None:
     ):
         with pytest.raises(ValueError, match=message):
             small_msgcn(**over)
+
+
+def test_widths_of_layer_norm() -> None:
+    arch = VARIANTS["rtstgcn-layernorm"]
+
+    def widths(**over: int) -> set[tuple[str, int]]:
+        casts = nominal_formats(arch, QuantSpec.model_validate(over)).casts
+        return {
+            (name.partition(".")[2], cast.to.word_bits)
+            for name, cast in casts.items()
+            if name.startswith("block1.")
+        }
+
+    wide = {"sum.q", "norm.unit.q", "residual.q", "residual_norm.unit.q"}
+    for over, bits in (
+        ({}, 12),
+        ({"activation_bits": 16}, 16),
+        ({"layer_norm_bits": 9}, 9),
+    ):
+        narrow = over.get("activation_bits", 8)
+        found = widths(**over)
+        assert {name for name, width in found if width == bits} >= wide
+        assert {name for name, width in found if width == narrow} >= {"conv.q", "norm.q", "add.q"}
+
+
+def test_a_layer_norm_of_quiet_words_keeps_its_epsilon_in_bounds() -> None:
+    """Words near zero do not ask for an epsilon beyond 62 bits."""
+    net, _ = exported(VARIANTS["rtstgcn-layernorm"])
+    quiet = {
+        name: replace(seen, lo=seen.lo * 1e-6, hi=seen.hi * 1e-6, sample=seen.sample * 1e-6)
+        if name.endswith(".sum")
+        else seen
+        for name, seen in net.observations.items()
+    }
+    graph = lowered(replace(net, observations=quiet), 16, 16)
+    casts = {node.name: node.cast.to for node in graph.nodes if isinstance(node, Requantise)}
+    norms = {node.name: node for node in graph.nodes if isinstance(node, LayerNorm)}
+    assert casts["block0.sum.q"].frac_bits == 20
+    (epsilon,) = norms["block0.norm.unit"].epsilon  # 24 words, unbiased
+    assert epsilon == round(1e-5 * 24 * 23 * 2**40)
+
+
+def test_layer_norms_of_another_epsilon_are_refused() -> None:
+    arch = VARIANTS["rtstgcn-layernorm"]
+    model = random_model(arch)
+    model.blocks[1].norm.eps = 1e-3
+    with pytest.raises(InputError, match=r"block1\.norm: epsilon must be 1e-05, got 0\.001"):
+        export(model, arch, [clip(arch, 20, 0)])
+
+
+def test_clips_of_another_kind_are_refused() -> None:
+    stgcn, frames = VARIANTS["stgcn"], VARIANTS["rtstgcn"]
+    for arch, other, message in (
+        (stgcn, frames, r"\(stgcn\) gives one label a clip of 2 persons, it has one label a frame"),
+        (frames, stgcn, r"\(rtstgcn\) gives one label a frame, it has one label a clip of 2 pers"),
+        (VARIANTS["stgcn-one"], stgcn, r"a clip of 1 persons, it has one label a clip of 2 pers"),
+    ):
+        with pytest.raises(InputError, match=message):
+            export(random_model(arch), arch, [clip(other, 20, 0)])
+
+
+def test_a_clip_that_is_too_long() -> None:
+    net, x = exported(VARIANTS["stgcn"])
+    plan = compile_graph(lowered(net, 8, 8))
+    longest = np.zeros((1024, *as_joints(x).shape[1:]), np.int64)
+    run(plan, longest)
+    with pytest.raises(InputError, match="at most 1024 frames"):
+        run(plan, np.concatenate([longest, longest[:1]]))

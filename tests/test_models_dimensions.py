@@ -2,22 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-
+import numpy as np
 import pytest
 import torch
 from torch import Tensor, nn
 
-from fxp.spec import ArchSpec
+from fxp.ir import Requantise, TemporalSum
+from fxp.outline import outline
+from fxp.simulate import compile_graph, finish, initial_state, run, step
+from fxp.spec import ArchSpec, QuantSpec
+from fxp.validate import describe
+from hw_model.blueprint import blueprint
 from stgcn_ref.models.blocks import Block, ChannelNorm, FrameNorm, GraphConv
 from stgcn_ref.models.build import build
-from stgcn_ref.models.costgcn import CoSTGCN
-from stgcn_ref.models.layernorm import LayerNormRTSTGCN
-from stgcn_ref.models.msgcn import MSGCN
-from stgcn_ref.models.stgcn import CHANNELS, STGCN
-from stgcn_ref.models.tcn import TCN
-from stgcn_ref.models.temporal import TemporalConv, stream
-from tests.families import graph
+from stgcn_ref.models.stgcn import CHANNELS, STRIDES
+from stgcn_ref.models.tcn import STRIDES as TCN_STRIDES
+from stgcn_ref.models.temporal import TemporalConv, stream, undecimated
 
 torch.set_num_threads(1)
 
@@ -26,23 +26,27 @@ LEAVES = (GraphConv, nn.Linear, ChannelNorm, FrameNorm, TemporalConv)
 Shapes = dict[str, tuple[int, ...]]
 
 
-def _rtstgcn() -> nn.Module:
-    keys = {"skeleton": "ntu", "in_channels": 3, "embedding": 64, "classes": 60, "window": 9}
-    return build(ArchSpec.model_validate(keys | {"channels": REALTIME}))
+def _arch(**keys: object) -> ArchSpec:
+    whole = {"skeleton": "ntu", "in_channels": 3, "classes": 60, "channels": REALTIME, "window": 9}
+    return ArchSpec.model_validate(whole | keys)
 
 
-def _layernorm() -> nn.Module:
-    nine = (9,) * 9
-    return LayerNormRTSTGCN(3, 64, REALTIME, nine, (1,) * 9, 60, graph("ntu"))
-
-
-NETWORKS: dict[str, tuple[Callable[[], nn.Module], tuple[int, ...]]] = {
-    "rtstgcn": (_rtstgcn, REALTIME),
-    "rtstgcn-layernorm": (_layernorm, REALTIME),
-    "costgcn": (lambda: CoSTGCN(3, 60, graph("ntu"), taps=3), CHANNELS),
-    "msgcn": (lambda: MSGCN(3, 60, graph("ntu"), dilations=(1, 2, 4)), (64, 64, 64)),
-    "tcn": (lambda: TCN(3, 60, 25, taps=3), REALTIME),
+FRAMEWISE = {
+    "rtstgcn": _arch(embedding=64),
+    "rtstgcn-layernorm": _arch(embedding=64, norm="layer"),
+    "costgcn": _arch(family="costgcn", embedding=64, window=3, dilation=2),
+    "costgcn-published": _arch(family="costgcn", channels=CHANNELS, window=3),
+    "msgcn": _arch(
+        family="msgcn",
+        embedding=64,
+        channels=(64,) * 3,
+        window=3,
+        dilation=(1, 2, 4),
+        refinements=1,
+    ),
 }
+FRAMEWISE["tcn"] = _arch(family="tcn", embedding=64, window=3, dilation=undecimated(TCN_STRIDES))
+STGCN = _arch(family="stgcn", channels=CHANNELS, stride=STRIDES, persons=2)
 
 
 def _watch(net: nn.Module) -> list[tuple[str, tuple[int, ...]]]:
@@ -56,10 +60,10 @@ def _watch(net: nn.Module) -> list[tuple[str, tuple[int, ...]]]:
     return seen
 
 
-@pytest.mark.parametrize("name", NETWORKS)
+@pytest.mark.parametrize("name", FRAMEWISE)
 def test_batch_and_realtime_dimensions(name: str) -> None:
-    make, channels = NETWORKS[name]
-    net = make().eval()
+    channels = FRAMEWISE[name].channels
+    net = build(FRAMEWISE[name]).eval()
     seen = _watch(net)
     with torch.no_grad():
         assert net(torch.randn(2, 3, 40, 25)).shape == (2, 60, 40)
@@ -90,7 +94,7 @@ def _last_norm(block: nn.Module) -> str:
 
 
 def test_clip_dimensions() -> None:
-    net = STGCN(3, 60, graph("ntu")).eval()
+    net = build(STGCN).eval()
     seen = _watch(net)
     with torch.no_grad():
         assert net(torch.randn(2, 3, 40, 25, 2)).shape == (2, 60)
@@ -105,8 +109,64 @@ def test_clip_dimensions() -> None:
 
 
 def test_any_number_of_persons_clips_and_frames() -> None:
-    net = STGCN(3, 60, graph("ntu")).eval()
+    net = build(STGCN).eval()
     for clips, frames, persons in ((1, 1, 1), (3, 5, 2), (1, 9, 5)):
         x: Tensor = torch.randn(clips, 3, frames, 25, persons)
         with torch.no_grad():
             assert net(x).shape == (clips, 60)
+
+
+def _observed(arch: ArchSpec, clips: int, frames: int) -> Shapes:
+    """(N, C, T, V) of every accumulator of the float network, and of its words and logits."""
+    shapes: Shapes = {}
+
+    def observe(name: str, y: Tensor) -> None:
+        shapes[name] = tuple(y.shape)
+
+    persons = (arch.persons,) if arch.family == "stgcn" else ()
+    x = torch.randn(clips, 3, frames, 25, *persons)
+    with torch.no_grad():
+        shapes["logits"] = tuple(build(arch).eval()(x, observe).shape)
+    return shapes
+
+
+@pytest.mark.parametrize("name", [*FRAMEWISE, "stgcn"])
+def test_float_and_integer_accumulators(name: str) -> None:
+    """The float network observes what the integer network has: in number, shape and frame rate."""
+    arch = FRAMEWISE.get(name, STGCN)
+    clips, frames = 2, 21
+    seen, about = _observed(arch, clips, frames), describe(outline(arch))
+    assert (about["input"].channels, about["input"].joints) == (3, 25 * arch.persons)
+    last = (clips, 60) if arch.family == "stgcn" else (clips, 60, frames)
+    assert seen.pop("logits") == last
+    accumulators = {
+        *(node.x for node in outline(arch).nodes if isinstance(node, Requantise)),
+        *(node.name for node in outline(arch).nodes if isinstance(node, TemporalSum)),
+    }
+    assert seen.keys() == accumulators
+    for accumulator, (rows, channels, length, joints) in seen.items():
+        value = about[accumulator]
+        assert channels == value.channels, accumulator
+        assert rows * joints == clips * value.joints, accumulator  # persons are rows, or joints
+        assert length == (-(-frames // value.period) if value.period else 1), accumulator
+    assert about["label"].channels == about["label"].joints == 1
+
+
+@pytest.mark.parametrize("name", [*FRAMEWISE, "stgcn"])
+def test_integer_dimensions_in_batch_and_in_realtime(name: str) -> None:
+    arch = FRAMEWISE.get(name, STGCN)
+    graph, frames = blueprint(arch, QuantSpec()), 9
+    about, plan = describe(graph), compile_graph(graph)
+    taps = list(about)
+    x = np.zeros((frames, 3, 25 * arch.persons), np.int64)
+    batch, _ = run(plan, x, taps=taps)
+    state, steps = initial_state(plan), []
+    for frame in x:
+        steps.append({key: value[None] for key, value in step(plan, frame, state, taps).items()})
+    steps.append(finish(plan, state, taps))
+    for key, value in about.items():
+        whole = (-(-frames // value.period) if value.period else 1, value.channels, value.joints)
+        assert batch[key].shape == whole, key
+        pieces = [answers[key] for answers in steps if key in answers]
+        assert sum(len(piece) for piece in pieces) == whole[0], key
+        assert all(piece.shape[1:] == whole[1:] for piece in pieces), key

@@ -17,6 +17,7 @@ from fxp.ir import (
     Argmax,
     ClipMean,
     Conv,
+    Flatten,
     Graph,
     GraphProduct,
     Input,
@@ -269,6 +270,16 @@ def test_add_aligns_to_the_finer_operand_channel_by_channel() -> None:
     assert values["y"] == values["z"] == [[[6], [50]]]
 
 
+def test_flatten_puts_the_channels_of_each_joint_side_by_side() -> None:
+    # two channels of three joints: (c0, c1) of joint 0, then of joint 1, then of joint 2
+    clip = [[[1, 2, 3], [10, 20, 30]], [[-4, -5, -6], [40, 50, 60]]]
+    values = run(clip, Flatten("y", "x"))
+    assert values["y"] == [
+        [[1], [10], [2], [20], [3], [30]],
+        [[-4], [40], [-5], [50], [-6], [60]],
+    ]
+
+
 def test_joint_mean() -> None:
     # 3 joints, multiplier 21845 / 2**16 stands for 1/3: (1 + 2 + 6) * 21845 = 196605 (F+16)
     values = run([[[1, 2, 6], [-1, 0, 0]]], JointMean("y", "x", 21845, 16))
@@ -351,7 +362,7 @@ def test_random_graphs_cover_every_node_mode_and_width() -> None:
     nodes = [node for graph in graphs for node in graph.nodes]
     assert {type(node).__name__ for node in nodes} == {
         "Input", "Conv", "GraphProduct", "TemporalSum", "TemporalConv", "Affine", "Add",
-        "JointMean", "ClipMean", "LayerNorm", "Requantise", "Softmax", "Argmax",
+        "Flatten", "JointMean", "ClipMean", "LayerNorm", "Requantise", "Softmax", "Argmax",
     }  # fmt: skip
     casts = [node.cast for node in nodes if isinstance(node, Requantise)]
     assert {(cast.rounding, cast.overflow) for cast in casts} >= {

@@ -10,6 +10,7 @@ from hypothesis import given
 
 from fxp.ir import (
     Add,
+    ClipMean,
     Conv,
     GraphProduct,
     JointMean,
@@ -17,11 +18,12 @@ from fxp.ir import (
     TemporalConv,
     TemporalSum,
     lookaheads,
+    operands,
 )
-from fxp.outline import constant_key, outline, parameter_shapes
+from fxp.outline import constant_key, folding_norms, outline, parameter_shapes
 from fxp.spec import ArchSpec, load_spec
 from fxp.validate import describe
-from tests.networks import archs, small_arch, small_msgcn
+from tests.networks import VARIANTS, archs, small_arch, small_msgcn, small_stgcn, small_tcn
 
 EXAMPLES = Path(__file__).parents[1] / "examples"
 
@@ -93,6 +95,111 @@ def test_chain_of_msgcn() -> None:
         *(f"stage1.layer{i}.tconv.q" for i in range(2)),
     }
     assert [n.name for n in outline(small_msgcn(refinements=0)).nodes][-2:] == ["logits", "label"]
+
+
+def test_chain_without_embedding_and_first_residual() -> None:
+    arch = VARIANTS["costgcn-published"]
+    nodes = {node.name: node for node in outline(arch).nodes}
+    assert list(nodes) == [
+        *("input", "input_norm", "input_norm.q"),
+        *chain("block0.conv*", "block0.graph*", "block0.norm*", "block0.tconv*"),
+        *chain("block1.conv*", "block1.graph*", "block1.norm*", "block1.tconv*"),
+        *chain("block1.residual*", "block1.add*"),
+        "block1.add.stream",
+        *chain("block2.conv*", "block2.graph*", "block2.norm*", "block2.tconv*", "block2.add*"),
+        *HEAD,
+    ]
+    relu = {name: n.relu for name, n in nodes.items() if isinstance(n, Requantise)}
+    assert relu["block0.tconv.q"] and not relu["block1.tconv.q"] and relu["block1.add.q"]
+    assert not relu["input_norm.q"]
+
+
+def test_chain_of_stgcn() -> None:
+    graph = outline(small_stgcn())
+    nodes = {node.name: node for node in graph.nodes}
+    first, *others = (f"block{i}" for i in range(4))
+    assert list(nodes) == [
+        *("input", "input_norm", "input_norm.q"),
+        *chain(f"{first}.conv*", f"{first}.graph*", f"{first}.norm*", f"{first}.tconv*"),
+        *[
+            name
+            for block in others
+            for name in chain(
+                *(f"{block}.{part}*" for part in ("conv", "graph", "norm", "tconv")),
+                *(f"{block}.{part}*" for part in ("residual", "add")),
+            )
+        ],
+        *chain("pool*", "clip_pool*", "classifier"),
+        *("logits", "label"),
+    ]
+    assert isinstance(nodes["block2.residual"], Conv)  # channels change
+    for name, shape in (("block1.residual", (4, 4, 1)), ("block3.residual", (8, 8, 1))):
+        node = nodes[name]  # the frame rate does
+        assert isinstance(node, TemporalConv) and node.weight.raw.shape == shape
+        assert (node.stride, node.lookahead) == (2, 0)
+    assert nodes["pool"] == JointMean("pool", "block3.add.q", 5461, 16)  # 2**16 / 12
+    assert nodes["clip_pool"] == ClipMean("clip_pool", "pool.q", 8, 256)  # 1024 frames / 4
+    values = describe(graph)
+    assert (values["input"].joints, values["block3.add"].period) == (12, 4)
+    assert (values["logits"].joints, values["logits"].period) == (1, 0)
+
+
+def test_chain_of_layernorm() -> None:
+    graph = outline(small_arch(norm="layer", channels=(4, 8), window=(3, 2), dilation=1))
+    nodes = {node.name: node for node in graph.nodes}
+    assert list(nodes) == [
+        "input",
+        *chain("input_norm.unit*", "input_norm*", "embedding*"),
+        "embedding.stream",
+        *chain("block0.conv*", "block0.graph*", "block0.sum*", "block0.norm.unit*"),
+        *chain("block0.norm*", "block0.add*"),
+        *chain("block1.conv*", "block1.graph*", "block1.sum*", "block1.norm.unit*"),
+        *chain("block1.norm*", "block1.residual*", "block1.residual_norm.unit*"),
+        *chain("block1.residual_norm*", "block1.add*"),
+        *HEAD,
+    ]
+    reads = {name: operands(node)[0] for name, node in nodes.items() if operands(node)}
+    assert reads["input_norm.unit"] == "input" and reads["block0.norm.unit"] == "block0.sum.q"
+    assert nodes["block1.add"] == Add("block1.add", "block1.norm.q", "block1.residual_norm.q")
+    shapes = parameter_shapes(graph)
+    assert shapes["block1.norm.scale"] == shapes["block1.residual_norm.bias"] == (8, 6)
+    assert folding_norms(small_arch(norm="layer")) == ()
+
+
+def test_chain_of_tcn() -> None:
+    graph = outline(small_tcn())
+    nodes = {node.name: node for node in graph.nodes}
+    assert list(nodes) == [
+        *("input", "input_norm", "input_norm.q", "flatten", "stem", "stem.stream"),
+        *chain("block0.norm*", "block0.tconv*", "block0.add*"),
+        "block0.add.stream",
+        *chain("block1.norm*", "block1.tconv*", "block1.residual*"),
+        *("block1.add", "block1.add.stream"),
+        *chain("block2.norm*", "block2.tconv*"),
+        *("block2.add", "block2.add.stream"),
+        *chain("norm*", "classifier"),
+        *("logits", "label"),
+    ]
+    assert nodes["block0.add"] == Add("block0.add", "block0.tconv.q", "stem.stream")
+    assert nodes["block1.add"] == Add("block1.add", "block1.tconv.q", "block1.residual.q")
+    assert operands(nodes["block1.norm"]) == ("block0.add.stream",)
+    assert operands(nodes["block1.residual"]) == ("block0.add.q",)
+    relu = {name for name, n in nodes.items() if isinstance(n, Requantise) and n.relu}
+    assert relu == {"block0.norm.q", "block1.norm.q", "block2.norm.q", "norm.q"}
+    assert lookaheads(graph)["label"] == 2 + 2 * (1 + 2 + 1)
+    assert parameter_shapes(graph)["stem.weight"] == (4, 36, 4)
+
+
+def test_residuals_on_demand() -> None:
+    nodes = {n.name: n for n in outline(VARIANTS["rtstgcn-residuals"]).nodes}
+    assert nodes["block0.add"] == Add("block0.add", "block0.norm.q", "block0.residual.q")
+    assert "block1.add" not in nodes
+    for name in ("block2.conv", "block2.residual"):  # a ReLU is behind the norm anyhow
+        assert operands(nodes[name]) == ("block1.norm.q",)
+    last = {n.name: n for n in outline(VARIANTS["rtstgcn-layernorm-residuals"]).nodes}
+    stream = last["block1.norm.stream"]
+    assert isinstance(stream, Requantise) and stream.relu
+    assert last["block2.add"] == Add("block2.add", "block2.norm.q", "block1.norm.stream")
 
 
 def test_what_reads_what() -> None:

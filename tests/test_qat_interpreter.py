@@ -152,6 +152,21 @@ def test_clips_of_a_batch_do_not_touch_each_other() -> None:
             assert torch.equal(value.x[i], alone[name].x[0]), name
 
 
+@pytest.mark.parametrize("key", ["rtstgcn", "costgcn", "msgcn", "tcn"])
+def test_padding_acts_as_the_end_of_a_clip(key: str) -> None:
+    arch = VARIANTS[key]
+    recording = clip(arch, 40, 1)
+    net = export(random_model(arch), arch, [recording])
+    graph = lower(net, calibrate(net, QuantSpec()))
+    x = frames(as_joints(recording.x))[0]
+    batch = torch.stack((x, x.roll(7, 0)))
+    found = evaluate(graph, batch, lengths=torch.tensor([23, 40]))
+    short, whole = (evaluate(graph, y[None]) for y in (batch[0, :23], batch[1]))
+    for name, value in found.items():
+        assert torch.equal(value.x[0, :23], short[name].x[0]), name
+        assert torch.equal(value.x[1], whole[name].x[0]), name
+
+
 @every_variant
 def test_gradients_of_fine_formats_are_those_of_the_float_network(arch: ArchSpec) -> None:
     recording = clip(arch, 50, 3)

@@ -1,5 +1,7 @@
 """Cycles against the schedule's loops walked one cycle at a time, and accesses by hand."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -7,6 +9,7 @@ from hypothesis import strategies as st
 
 from fxp.ir import (
     Conv,
+    Flatten,
     Graph,
     GraphProduct,
     Input,
@@ -22,11 +25,12 @@ from fxp.skeleton import load_skeleton, partitions
 from fxp.spec import ArchSpec, QuantSpec
 from hw_model.blueprint import blueprint
 from hw_model.cost import estimate
-from hw_model.flow import flow_of
+from hw_model.flow import activation_buffers, flow_of
 from hw_model.ledger import published_arch
 from hw_model.loops import loop_nest
 from hw_model.schedule import schedule
 from tests.accelerators import machine, small_archs, temporal_graph, tiny_graph
+from tests.strategies import random_graph
 
 Edges = np.ndarray[tuple[int, ...], np.dtype[np.bool_]]
 
@@ -282,3 +286,54 @@ def test_norms_by_hand() -> None:
     ]
     narrow = machine(3, multiplier={"max_weight_bits": 8, "max_activation_bits": 8})
     assert estimate(Graph("norms", nodes, ("norm", "share")), narrow).reasons == ()
+
+
+def without_flattens(graph: Graph) -> Graph:
+    """The same graph where every reader of a flattened value reads the value itself."""
+    source: dict[str, str] = {}
+    nodes = []
+    for node in graph.nodes:
+        if isinstance(node, Flatten):
+            source[node.name] = source.get(node.x, node.x)
+            continue
+        read = {key: name for key in ("x", "a", "b") if (name := vars(node).get(key))}
+        nodes.append(replace(node, **{key: source.get(name, name) for key, name in read.items()}))
+    outputs = dict.fromkeys(source.get(name, name) for name in graph.outputs)
+    return replace(graph, nodes=tuple(nodes), outputs=tuple(outputs))
+
+
+@settings(max_examples=60, deadline=None)
+@given(st.integers(0, 2**32 - 1), st.integers(1, 3))
+def test_a_flatten_of_one_joint_costs_nothing(seed: int, lanes: int) -> None:
+    """With one joint it changes no shape, so every cost must be that of the graph without it."""
+    graph = random_graph(np.random.default_rng(seed), joints=1)
+    costs = [estimate(each, machine(lanes)) for each in (graph, without_flattens(graph))]
+    for key in ("interval_cycles", "memory", "energy", "macs_dense", "latency_cycles"):
+        assert getattr(costs[0], key) == getattr(costs[1], key), key
+
+
+def test_a_flattened_frame_is_buffered_once_and_read_as_one_vector() -> None:
+    conv = Conv("a", "input", Weights(np.zeros((3, 2), np.int64), 4, (0,)), np.zeros(3, np.int64))
+    whole = Conv("b", "f", Weights(np.zeros((4, 15), np.int64), 4, (0,)), np.zeros(4, np.int64))
+    beside = Conv("c", "a.q", Weights(np.zeros((1, 3), np.int64), 4, (0,)), np.zeros(1, np.int64))
+    nodes = (
+        Input("input", 2, 5, QFormat(8, 0)),
+        conv,
+        Requantise("a.q", "a", Cast(QFormat(6, 0))),
+        Flatten("f", "a.q"),
+        whole,
+        beside,
+    )
+    loops = loop_nest(Graph("g", nodes, ("b", "f")))
+    flow = flow_of(loops)
+    assert flow.buffered["a.q"] == len(loops)  # an output, under its other name
+    assert "f" not in flow.buffered
+    steps = {step.loop.name: step for step in schedule(loops, flow, machine(2))}
+    assert steps["f"].terms == () and steps["f"].accesses.bits == 0
+    assert dict(steps["b"].terms)["b"] == 2 * 15  # one joint, two groups of lanes, 15 channels
+    assert steps["a.q"].accesses.activation_writes.bits == 5 * 3 * 6
+    # the frames of the pass of `c`: a.q with its 15 words of 6 bits, results of b
+    widths = {loop.name: loop.result for loop in loops}
+    assert activation_buffers(loops, flow).bits == widths["a.q"].bits + max(
+        widths["input"].bits, widths["b"].bits
+    )

@@ -155,13 +155,14 @@ def test_constraints_hold_in_all_four_directions() -> None:
     ]
 
 
+STGCN = {"family": "stgcn", "skeleton": "hugadb", "in_channels": 6, "classes": 5}
 MISTAKES = [
     ("network.windows", [3], "key `network.windows` is unknown"),
     ("colour", "red", "key `colour` is unknown"),
     ("network.base.skeleton", "spider", "unknown skeleton 'spider', allowed: "),
     ("network.base.embeding", 4, "key `embeding` is unknown"),
     ("network.base.window", 3, "key `network.base.window`: give it as `network.window`"),
-    ("network.base.family", "costgcn", "costgcn has no float network to train"),
+    ("network.base", STGCN, "stgcn labels whole clips, which no data of a space has"),
     ("network.window", [3, 0], "greater than or equal to 1, got '0'"),
     ("network.window", [[3, 3]], "`window` needs 1 or 1 entries, got 2"),
     ("network.window", [], "key `network.window`: "),

@@ -17,6 +17,10 @@ from stgcn_ref.checkpoints import save_checkpoint
 from stgcn_ref.models.build import build
 
 ARCH = "skeleton: hugadb\nin_channels: 6\nembedding: 4\nchannels: [8]\nwindow: 5\nclasses: 8\n"
+ACTIONS = (
+    "family: stgcn\nskeleton: hugadb\nin_channels: 6\nchannels: [4, 8]\nwindow: 3\nstride: [1, 2]\n"
+    "persons: 2\nclasses: 8\n"
+)
 RECIPE = "epochs: 2\nbatch: 4\nsegment: 256\n"
 
 
@@ -33,7 +37,7 @@ def _call(
 
 @pytest.fixture
 def files(tmp_path: Path) -> dict[str, str]:
-    texts = {"arch": ARCH, "recipe": RECIPE, "preparation": "frames_per_step: 6\n"}
+    texts = {"empty": "{}", "arch": ARCH, "recipe": RECIPE, "preparation": "frames_per_step: 6\n"}
     paths = {}
     for name, text in texts.items():
         paths[name] = str(tmp_path / f"{name}.yaml")
@@ -126,9 +130,9 @@ def test_data_that_the_network_cannot_read(
     Path(files["arch"]).write_text(ARCH.replace("classes: 8", "classes: 9"))
     code, _, err = _call(monkeypatch, capsys, *_train(files))
     assert code == 2 and "`classes` of the network is 9, of the data 8" in err
-    Path(files["arch"]).write_text("family: costgcn\n" + ARCH)
-    code, _, err = _call(monkeypatch, capsys, *_train(files))
-    assert code == 2 and "key `family`: only rtstgcn can be trained" in err
+    Path(files["arch"]).write_text(ACTIONS.replace("persons: 2", "persons: 1"))
+    code, _, err = _call(monkeypatch, capsys, *_train(files, "--preparation", files["empty"]))
+    assert code == 2 and "one label a clip of 1 persons" in err
     assert not (Path(files["out"]).parent / "cache").exists()
 
 

@@ -14,6 +14,7 @@ from fxp.ir import (
     Argmax,
     ClipMean,
     Conv,
+    Flatten,
     Graph,
     GraphProduct,
     Input,
@@ -69,6 +70,7 @@ def of(**weights: Any) -> Weights:
         (replace(TCONV, stride=3), Value(4, 3, (5,), period=3)),
         (AFFINE, Value(2, 3, (5, 7))),
         (Add("y", "x", "x"), Value(2, 3, (4,))),
+        (Flatten("y", "x"), Value(6, 1, (4,), 8)),
         (MEAN, Value(2, 1, (20,))),
         (CLIP_MEAN, Value(2, 3, (9,), period=0)),
         (LAYER_NORM, Value(2, 3, (11,))),
@@ -90,6 +92,18 @@ def test_add_takes_the_finer_binary_point_of_each_channel() -> None:
 
 def test_a_temporal_sum_of_an_accumulator_is_one() -> None:
     assert describe_nodes(X, CONV, TemporalSum("s", "y", 3))["s"] == Value(4, 3, (5,))
+
+
+def test_only_stored_values_are_flattened_of_any_width_and_rate() -> None:
+    text = (
+        "node `f`: operand `y` is an accumulator; only stored values are flattened "
+        "(add a Requantise)"
+    )
+    refused(text, (X, CONV, Flatten("f", "y")))
+    wide = (replace(X, fmt=QFormat(32, 4)), TemporalSum("s", "x", 9), Flatten("f", "s"))
+    assert describe_nodes(*wide)["f"] == Value(6, 1, (4,), 36)
+    half = (X, replace(TCONV, stride=2), Requantise("q", "y", CAST), Flatten("f", "q"))
+    assert describe_nodes(*half)["f"] == Value(12, 1, (2,), 8, period=2)
 
 
 def test_frac_of_a_channel() -> None:

@@ -7,7 +7,6 @@ from dataclasses import fields
 from typing import Any
 
 import typer
-from pydantic import Field
 
 from fxp.golden import file_sha256
 from fxp.ir import (
@@ -21,23 +20,17 @@ from fxp.ir import (
     timings,
 )
 from fxp.store import graph_hash
-from stgcn_ref.commands.options import JsonSettings, NetworkFile
-from stgcn_ref.networks import Family, Opened, open_network
+from stgcn_ref.commands.options import JsonSettings, NetworkFileSettings
+from stgcn_ref.networks import Opened
 
 
-class InfoSettings(JsonSettings):
+class InfoSettings(NetworkFileSettings, JsonSettings):
     """Options of `info`."""
-
-    network: NetworkFile = Field(description="A trained, published or integer network.")
-    family: Family | None = Field(
-        None, description="The file is a published checkpoint of this family."
-    )
-    skeleton: str | None = Field(None, description="Joints of a published checkpoint.")
 
 
 def info(given: InfoSettings) -> None:
     """Show what a network is: kind, architecture, sizes, latency, what it was trained on."""
-    opened = open_network(given.network, given.family, given.skeleton)
+    opened = given.opened()
     facts = {
         **_kind(opened, given),
         "sha256": file_sha256(given.network),

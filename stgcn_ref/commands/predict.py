@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import csv
 import json
-from dataclasses import replace
+from dataclasses import asdict, replace
 from pathlib import Path
+from typing import Any
 
 import typer
 from pydantic import Field
@@ -16,12 +16,16 @@ from fxp.ir import Graph
 from stgcn_ref.commands.options import NetworkSettings, kind_of
 from stgcn_ref.commands.progress import counting
 from stgcn_ref.commands.settings import Count, Flag, Names
-from stgcn_ref.datasets.clips import Clip, Dataset, LabelArray, held
+from stgcn_ref.datasets.clips import Clip, Dataset, LabelArray, SetT, held
+from stgcn_ref.datasets.recognition import RecognitionSet
 from stgcn_ref.metrics import score
+from stgcn_ref.networks import Opened
+from stgcn_ref.predictions import write_clips, write_frames
+from stgcn_ref.recognition_metrics import score_clips
+from stgcn_ref.recordings import AnySet
 from stgcn_ref.strip import draw_strip, strip_of
 
-INDEX = "predictions.json"
-COLUMNS = ("frame", "time_s", "label", "class", "truth", "truth_class")
+INDEX, CLIPS = "predictions.json", "clips.csv"
 
 
 class PredictSettings(NetworkSettings):
@@ -36,42 +40,58 @@ class PredictSettings(NetworkSettings):
 
 
 def predict(given: PredictSettings) -> None:
-    """Label recordings frame by frame: a CSV each, and a picture of truth over prediction."""
+    """Label recordings: a CSV of frames each, and a picture of truth over prediction.
+
+    Of single actions one CSV, a line a clip.
+    """
     _check_target(given.out)
     opened = given.opened()
-    ds = given.recordings(opened, "valid")
-    if given.recordings_named is not None:
-        ds = _named(ds, given.recordings_named)
+    ds: AnySet
+    match given.recordings(opened, "valid"):
+        case Dataset() as long:
+            ds = _named(long, given.recordings_named)
+        case actions:
+            ds = _named(actions, given.recordings_named)
     with replacing_folder(given.out) as folder:
-        with counting("recordings", len(ds.clips)) as tick:
-            steps = opened.predict(ds, given.threads, tick)
-        files = {}
-        for clip, labels in zip(ds.clips, steps, strict=True):
-            files[clip.name] = _write(ds, clip, held(clip, labels), folder, given.pictures)
-        kind = "integer" if isinstance(opened.net, Graph) else "float"
+        if isinstance(ds, Dataset):
+            found = _frames(opened, ds, given, folder)
+        else:
+            found = _clips(opened, ds, given, folder)
         index = {
             "network": given.network.name,
-            "kind": kind,
+            "kind": "integer" if isinstance(opened.net, Graph) else "float",
             "data": ds.name,
             "synthetic": ds.synthetic,
             "classes": list(ds.classes),
-            "recordings": files,
+            **found,
         }
         (folder / INDEX).write_text(json.dumps(index, indent=2) + "\n", encoding="utf-8")
-    for name, scores in files.items():
-        shown = f"frame_accuracy {scores['frame_accuracy']:.2f} f1_50 {scores['f1_50']:.2f}"
-        typer.echo(f"{name} {scores['frames']} frames {shown}")
-    typer.echo(f"{given.out}: {len(files)} recordings of {kind_of(ds)}")
+    typer.echo(f"{given.out}: {len(ds.clips)} recordings of {kind_of(ds)}")
+
+
+def _frames(opened: Opened, ds: Dataset, given: PredictSettings, folder: Path) -> dict[str, Any]:
+    """Write the labels of frames, and the strips; the recordings' scores."""
+    with counting("recordings", len(ds.clips)) as tick:
+        steps = opened.predict(ds, given.threads, tick)
+    scores = {}
+    with counting("files", len(ds.clips)) as tick:
+        for clip, labels in zip(ds.clips, steps, strict=True):
+            found = held(clip, labels)
+            scores[clip.name] = _write(ds, clip, found, folder, given.pictures)
+            tick()
+    for name, row in scores.items():
+        shown = f"frame_accuracy {row['frame_accuracy']:.2f} f1_50 {row['f1_50']:.2f}"
+        typer.echo(f"{name} {row['frames']} frames {shown}")
+    return {"recordings": scores}
 
 
 def _write(
     ds: Dataset, clip: Clip, found: LabelArray, folder: Path, pictures: bool
 ) -> dict[str, float]:
-    """Write what was found in a recording; its scores."""
     rate_hz = ds.rate_hz * clip.hold
-    file = folder / f"{clip.name}.csv"
-    file.parent.mkdir(parents=True, exist_ok=True)  # some sets name recordings by folder
-    write_labels(file, found, clip.frame_labels, ds.classes, rate_hz)
+    table = folder / f"{clip.name}.csv"
+    table.parent.mkdir(parents=True, exist_ok=True)  # some sets name recordings by folder
+    write_frames(table, found, clip.frame_labels, ds.classes, rate_hz)
     scores = score([found], [clip.frame_labels])
     if pictures:
         title = (
@@ -87,19 +107,21 @@ def _write(
     }
 
 
-def write_labels(
-    path: Path, found: LabelArray, truth: LabelArray, classes: tuple[str, ...], rate_hz: float
-) -> None:
-    """One line a frame: number, time in s, found label and class, true label and class."""
-    with path.open("w", newline="", encoding="utf-8") as file:
-        table = csv.writer(file, lineterminator="\n")
-        table.writerow(COLUMNS)
-        for frame, (ours, theirs) in enumerate(zip(found.tolist(), truth.tolist(), strict=True)):
-            time = f"{frame / rate_hz:.4f}"
-            table.writerow([frame, time, ours, classes[ours], theirs, classes[theirs]])
+def _clips(
+    opened: Opened, ds: RecognitionSet, given: PredictSettings, folder: Path
+) -> dict[str, Any]:
+    """Write the labels of clips; their scores."""
+    with counting("clips", len(ds.clips)) as tick:
+        table = opened.class_scores(ds, given.threads, tick)
+    write_clips(folder / CLIPS, ds.clips, table, ds.classes)
+    scores = score_clips(table, [clip.label for clip in ds.clips])
+    typer.echo(f"{len(ds.clips)} clips top_1 {scores.top_1:.2f} top_5 {scores.top_5:.2f}")
+    return asdict(scores)
 
 
-def _named(ds: Dataset, names: tuple[str, ...]) -> Dataset:
+def _named(ds: SetT, names: tuple[str, ...] | None) -> SetT:
+    if names is None:
+        return ds
     by_name = {clip.name: clip for clip in ds.clips}
     for name in names:
         if name not in by_name:

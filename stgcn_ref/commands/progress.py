@@ -27,6 +27,7 @@ def counting(what: str, total: int) -> Iterator[Callable[[], None]]:
 def watching(epochs: int) -> Iterator[Watch]:
     """A bar of the epochs of a training, with loss and scores."""
     from stgcn_ref.checkpoints import Watch
+    from stgcn_ref.task import brief
 
     with _bar() as bar:
         task = bar.add_task("training", total=epochs)
@@ -38,8 +39,7 @@ def watching(epochs: int) -> Iterator[Watch]:
         def on_epoch(epoch: Epoch) -> None:
             nonlocal done
             done = epoch.number + 1
-            found = epoch.scores
-            scored = f" acc {found.frame_accuracy:.1f} F1@50 {found.f1_50:.1f}" if found else ""
+            scored = f" {brief(epoch.scores)}" if epoch.scores else ""
             bar.update(
                 task, completed=done, description=f"epoch {done} loss {epoch.loss:.3f}{scored}"
             )

@@ -80,6 +80,28 @@ def _names(value: Any) -> Any:
     return tuple(parts)
 
 
+def _numbers(value: Any) -> Any:
+    """`3` or `1,2,4` as text, one number, or a list of numbers."""
+    if isinstance(value, str):
+        value = [int(part) if part.strip().isdecimal() else part for part in value.split(",")]
+    parts = value if isinstance(value, list) else [value]
+    if not parts or not all(type(part) is int and abs(part) < 2**31 for part in parts):
+        raise ValueError("numbers as `9` or `9,9,69` are needed")
+    return tuple(parts)
+
+
+def _flags(value: Any) -> Any:
+    """`1,0,1` as text, or a list of them or of true and false."""
+    if isinstance(value, list):
+        value = [int(part) if type(part) is bool else part for part in value]
+    numbers = _numbers(value)
+    if not set(numbers) <= {0, 1}:
+        raise ValueError("flags as `0,1,1` are needed")
+    return tuple(bool(number) for number in numbers)
+
+
+Numbers = Annotated[tuple[int, ...], BeforeValidator(_numbers)]
+Flags = Annotated[tuple[bool, ...], BeforeValidator(_flags)]
 Names = Annotated[tuple[str, ...], BeforeValidator(_names)]
 SettingsT = TypeVar("SettingsT", bound=Settings)
 

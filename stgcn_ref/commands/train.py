@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import shutil
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
 import typer
 from pydantic import Field
@@ -15,7 +15,6 @@ from fxp.spec import ArchSpec
 from stgcn_ref.commands.options import DataSettings, kind_of
 from stgcn_ref.commands.progress import watching
 from stgcn_ref.commands.settings import Integer, Participants, Positional
-from stgcn_ref.datasets.clips import Dataset
 from stgcn_ref.features import FeatureSpec
 from stgcn_ref.preparation import PreparationSpec
 from stgcn_ref.recipe import TrainRecipe
@@ -44,6 +43,9 @@ class TrainSettings(DataSettings):
     seed: Annotated[Integer, Field(ge=0, le=2**63 - 1)] = Field(
         0, description="Of weights, sampling and dropout."
     )
+    device: Literal["auto", "cpu", "cuda"] = Field(
+        "auto", description="Where to train: auto is a CUDA device where there is one."
+    )
     cache: Path | None = Field(
         None, description="Folder of trained checkpoints. Default: `cache` beside OUT."
     )
@@ -51,20 +53,15 @@ class TrainSettings(DataSettings):
 
 def train(given: TrainSettings) -> None:
     """Train a network, or take it from the cache; an interrupted training is resumed."""
-    if given.arch.family != "rtstgcn":
-        raise InputError(
-            f"ARCH: key `family`: only rtstgcn can be trained, got {given.arch.family!r}"
-        )
     how = Reading(
         given.preparation,
         given.features,
         given.reader.model_extra or {},
         labels=given.labels,
+        actions=given.arch.family == "stgcn",
     )
     sides = read_sides(given.data, how, given.train, given.valid, given.split)
     train_set, valid_set = sides
-    if not isinstance(train_set, Dataset) or not isinstance(valid_set, Dataset):
-        raise InputError(f"data set {train_set.name}: single actions cannot be trained on")
 
     from stgcn_ref.checkpoints import read_header, train_cached
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -186,16 +186,22 @@ def merged(classes: tuple[str, ...], merge: str) -> LabelArray:
 
 
 def input_statistics(ds: Dataset) -> tuple[FloatArray, FloatArray]:
-    """Mean and standard deviation of every input word, each float64 (C, V), over all steps.
+    """Mean and standard deviation of every input word, each float64 (C, V), over all steps."""
+    return word_statistics([clip.x for clip in ds.clips])
+
+
+def word_statistics(words: Sequence[WordArray]) -> tuple[FloatArray, FloatArray]:
+    """Mean and standard deviation, each float64 (C, V), over all axes of `words` (..., C, V).
 
     Sums are exact integers; only the last division and root are float. The deviation is the
     population's, and 1.0 where a word never changes.
     """
-    steps = sum(len(clip.x) for clip in ds.clips)
-    total = sum(clip.x.sum(axis=0, dtype=np.int64) for clip in ds.clips)
+    axes = tuple(range(words[0].ndim - 2))
+    steps = sum(x.size // (x.shape[-2] * x.shape[-1]) for x in words)
+    total = sum(x.sum(axis=axes, dtype=np.int64) for x in words)
     mean = np.asarray(total, dtype=np.float64) / steps
     # centred, in float64: squares of 32-bit words summed over a long set may pass 2**63
-    spread = sum(np.square(clip.x - mean).sum(axis=0) for clip in ds.clips)
+    spread = sum(np.square(x - mean).sum(axis=axes) for x in words)
     std = np.sqrt(np.asarray(spread, dtype=np.float64) / steps)
     return mean, np.where(std > 0, std, 1.0)
 

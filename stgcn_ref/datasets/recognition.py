@@ -6,6 +6,8 @@ persons, all clips of a set of one shape, so that they stack.
 
 from __future__ import annotations
 
+import hashlib
+import json
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
@@ -80,6 +82,24 @@ class RecognitionSet:
             if clip.name in names:
                 raise InputError(f"{where}: a second clip of that name")
             names.add(clip.name)
+
+
+def recognition_hash(ds: RecognitionSet) -> str:
+    """SHA-256 (hex) of everything in the data set: two equal hashes mean the same data."""
+    head = {
+        "name": ds.name,
+        "skeleton": ds.skeleton,
+        "classes": ds.classes,
+        "rate_hz": ds.rate_hz,
+        "synthetic": ds.synthetic,
+        "meta": ds.meta,
+    }
+    digest = hashlib.sha256(json.dumps(head, sort_keys=True).encode())
+    for clip in ds.clips:
+        numbers = [clip.subject, clip.label, clip.frames, clip.camera, clip.setup]
+        digest.update(json.dumps([clip.name, *numbers, clip.x.shape]).encode())
+        digest.update(np.ascontiguousarray(clip.x, dtype="<i4").tobytes())
+    return digest.hexdigest()
 
 
 def stacked(clips: Iterable[RecognitionClip]) -> tuple[PersonWords, LabelArray]:

@@ -155,7 +155,7 @@ class FeatureDropout(nn.Module):
         if not self.training or not self.probability:
             return x
         keep = 1 - self.probability
-        mask = torch.rand(x.shape[0], 1, *x.shape[2:]) < keep
+        mask = torch.rand(x.shape[0], 1, *x.shape[2:], device=x.device) < keep
         return x * (mask / keep)
 
 

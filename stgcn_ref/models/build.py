@@ -106,5 +106,5 @@ def _set_residuals(net: RTSTGCN | CoSTGCN, arch: ArchSpec) -> None:
         elif isinstance(block, STBlock):
             if wanted == "none":
                 block.shortcut = None
-            elif wanted == "conv" and isinstance(block.shortcut, nn.Identity):
+            elif wanted == "conv" and not isinstance(block.shortcut, nn.Sequential):
                 give_shortcut(block)

@@ -14,6 +14,7 @@ from collections.abc import Sequence
 
 from torch import Tensor, nn
 
+from fxp.spec import ArchSpec
 from stgcn_ref.models.blocks import ChannelNorm, Observe, tell
 from stgcn_ref.models.frames import classify, normalise, start_norm
 from stgcn_ref.models.stgcn import CHANNELS, STGCN, TAPS, STBlock, give_shortcut
@@ -137,3 +138,16 @@ def continual(net: STGCN) -> CoSTGCN:
             give_shortcut(new)  # a stride alone has made this one a convolution
     made.load_state_dict(net.state_dict())
     return made.eval()
+
+
+def continual_arch(arch: ArchSpec) -> ArchSpec:
+    """The architecture of `continual(net)`, from that of the clip-level `net` (family stgcn)."""
+    told = {
+        "family": "costgcn",
+        "persons": 1,
+        "stride": (1,),
+        "dilation": undecimated(arch.stride),
+        # a stride alone has made some of them convolutions
+        "residual": tuple("conv" if kind == "conv" else "auto" for kind in arch.residuals),
+    }
+    return ArchSpec.model_validate(arch.model_dump() | told)

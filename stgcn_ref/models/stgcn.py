@@ -12,7 +12,7 @@ import torch
 from torch import Tensor, nn
 
 from stgcn_ref.models.blocks import ChannelNorm, FeatureDropout, GraphConv, Observe, tell
-from stgcn_ref.models.frames import normalise
+from stgcn_ref.models.frames import normalise, start_norm
 from stgcn_ref.models.temporal import ResidualLayer, TemporalConv, residual_layers, undecimated
 
 # The published ten blocks (section 4.1 of the paper and the authors' code)
@@ -81,9 +81,9 @@ class STBlock(ResidualLayer):
 
 
 def give_shortcut(block: STBlock) -> None:
-    """Give a block whose shortcut is the identity a 1x1 convolution with norm."""
-    channels = block.gcn.out_channels
-    block.shortcut = nn.Sequential(nn.Linear(channels, channels), ChannelNorm(channels))
+    """Give a block whose shortcut is the identity, or that has none, a convolution with norm."""
+    inputs, outputs = block.gcn.conv.in_features, block.gcn.out_channels
+    block.shortcut = nn.Sequential(nn.Linear(inputs, outputs), ChannelNorm(outputs))
 
 
 class STGCN(nn.Module):
@@ -148,6 +148,10 @@ class STGCN(nn.Module):
         logits: Tensor = self.classifier(y)
         tell(observe, "classifier", logits)
         return logits.flatten(1)
+
+    def set_input_statistics(self, mean: Tensor, variance: Tensor) -> None:
+        """Start the input norm from data statistics `(C, V)`; a constant feature gets scale 1."""
+        start_norm(self.input_norm, mean, variance)
 
     def _convs(self) -> list[tuple[TemporalConv, int]]:
         """Every temporal convolution, and how many input frames its own frames are apart."""

@@ -16,7 +16,7 @@ import torch
 from torch import Tensor, nn
 
 from stgcn_ref.models.blocks import ChannelNorm, FeatureDropout, Observe, tell
-from stgcn_ref.models.frames import classify, normalise, start_norm
+from stgcn_ref.models.frames import normalise, start_norm
 from stgcn_ref.models.temporal import (
     ConvState,
     LayerState,
@@ -159,4 +159,6 @@ class TCN(nn.Module):
         """y `(N, T, 1, C)` -> logits `(N, T, classes)`."""
         y = self.norm(y)
         tell(observe, "norm", y)
-        return classify(self.classifier, torch.relu(y), observe)
+        logits: Tensor = self.classifier(torch.relu(y))
+        tell(observe, "classifier", logits)
+        return logits.squeeze(2)

@@ -12,7 +12,7 @@ Winograd or Strassen variant may be used: a convolution over time is one product
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import assert_never
 
 import torch
@@ -25,6 +25,7 @@ from fxp.ir import (
     Argmax,
     ClipMean,
     Conv,
+    Flatten,
     Graph,
     GraphProduct,
     Input,
@@ -49,13 +50,17 @@ from stgcn_ref.qat.words import Words, exact_dtype, scales, wider
 Masters = Mapping[str, Tensor]
 
 
-def evaluate(graph: Graph, words: Tensor, masters: Masters | None = None) -> dict[str, Words]:
+def evaluate(
+    graph: Graph, words: Tensor, masters: Masters | None = None, lengths: Tensor | None = None
+) -> dict[str, Words]:
     """Every value of the graph for a batch of clips of one length.
 
     Args:
         graph: a valid graph (`fxp.validate.describe`).
         words: raw input words `(N, T, V, C)`, whole numbers of any dtype, within the input format.
         masters: float64 constants in place of the graph's own, by `<node>.<field>`.
+        lengths: int64 `(N,)`, where each clip ends; what follows is padding, and a temporal
+            convolution reads zeros there (graphs without strides).
 
     Returns:
         Name to value; a label is a value of whole numbers without gradient.
@@ -66,10 +71,13 @@ def evaluate(graph: Graph, words: Tensor, masters: Masters | None = None) -> dic
     given = masters or {}
     values: dict[str, Words] = {}
     for node in graph.nodes:
+        x = [values[name] for name in operands(node)]
         if isinstance(node, Input):
             values[node.name] = _input(node, words)
+        elif isinstance(node, TemporalConv) and lengths is not None:
+            values[node.name] = _node(node, [_ended(x[0], lengths)], given)
         else:
-            values[node.name] = _node(node, [values[name] for name in operands(node)], given)
+            values[node.name] = _node(node, x, given)
     return values
 
 
@@ -91,6 +99,8 @@ def _node(node: Node, x: list[Words], masters: Masters) -> Words:
             return _affine(node, x[0], masters)
         case Add():
             return _add(node, x[0], x[1])
+        case Flatten():
+            return replace(x[0], x=x[0].x.flatten(2).unsqueeze(2))
         case JointMean():
             return _joint_mean(node, x[0])
         case ClipMean():
@@ -190,6 +200,12 @@ def _temporal_conv(node: TemporalConv, x: Words, masters: Masters) -> Words:
         seen = padded[:, first : first + frames : node.stride]
         y = y + F.linear(seen, weight[:, :, tap])
     return Words(y, k.furthest, k.frac_bits)
+
+
+def _ended(x: Words, lengths: Tensor) -> Words:
+    """The value with zeros behind the end of each clip."""
+    inside = torch.arange(x.x.shape[1]) < lengths[:, None]
+    return replace(x, x=x.x * inside[:, :, None, None])
 
 
 def _affine(node: Affine, x: Words, masters: Masters) -> Words:

@@ -7,7 +7,7 @@ those of a `FloatNet`, so there is one way to integers for trained and for calib
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from typing import Any
 
@@ -23,16 +23,19 @@ from fxp.ir import Graph, Input
 from fxp.lower import lower
 from fxp.qformat import Overflow
 from fxp.spec import QuantSpec
-from stgcn_ref.datasets.clips import Dataset, input_statistics
-from stgcn_ref.loss import class_weight, segment_loss
+from stgcn_ref.datasets.clips import Dataset
+from stgcn_ref.frame_task import FrameTask, frame_task
+from stgcn_ref.loss import Mass, mass, segment_loss
 from stgcn_ref.metrics import Scores
 from stgcn_ref.models.build import FrameNet
+from stgcn_ref.models.ending import ending
+from stgcn_ref.optimiser import learning_rate
 from stgcn_ref.qat.interpreter import evaluate
 from stgcn_ref.qat.recipe import QatRecipe
 from stgcn_ref.qat.teacher import teacher_of
 from stgcn_ref.scoring import check_fit, predict_integers, score_steps
-from stgcn_ref.segments import IGNORE, Batch, batches, cut
-from stgcn_ref.train import Epoch, learning_rate, merit, one_thread
+from stgcn_ref.segments import IGNORE, Batch
+from stgcn_ref.train import Epoch, one_thread
 
 Masters = dict[str, Tensor]
 
@@ -87,7 +90,7 @@ class Run:
     def best_scores(self) -> Scores:
         """Validation scores of the integer network that is kept."""
         scores = self.history[self.best_epoch].scores
-        assert scores is not None
+        assert isinstance(scores, Scores)
         return scores
 
     def floats(self, masters: Masters) -> FloatNet:
@@ -128,21 +131,21 @@ def train_quantised(
         on_step: called with (step, steps) of the running epoch.
 
     Raises:
-        InputError: an overflow without gradient, network and data that do not fit, a network that
-            looks ahead or has one class for a whole clip, or a loss that is no longer finite.
+        InputError: an overflow without gradient, network and data that do not fit, a network with
+            one class for a whole clip, or a loss that is no longer finite.
         GraphError: sums that floats cannot carry, or an accumulator beyond the formats' width.
     """
     check_overflow(formats.quant)
     check_fit(net.arch, train_set)
     check_fit(net.arch, valid_set)
     with one_thread():
-        lesson = _lesson(net, formats, train_set, recipe)
+        lesson = _lesson(net, formats, train_set, valid_set, recipe)
         run = _start(net, formats, recipe)
         if state is not None:
             run.restore(state)
         while run.done < recipe.epochs and not _exhausted(run, recipe):
             loss = _epoch(run, lesson, recipe, seed, on_step)
-            _judge(run, valid_set, recipe, loss)
+            _judge(run, lesson.task, loss)
             if on_epoch is not None:
                 on_epoch(run)
     return run
@@ -163,49 +166,20 @@ def check_overflow(quant: QuantSpec) -> None:
 
 @dataclass(frozen=True, eq=False)
 class _Lesson:
-    """What the loop reads: the teacher, the lowered graph, features (T, V, C) and statistics."""
+    """What the loop reads: the float network, the lowered one, and the data."""
 
     teacher: FrameNet
     graph: Graph
-    data: Dataset
-    features: list[Any]
-    statistics: tuple[Any, Any]
-    class_weight: Tensor | None
-    warmup: int
-
-    def epoch(self, recipe: QatRecipe, rng: np.random.Generator) -> Iterator[Batch]:
-        segments = cut([len(x) for x in self.features], recipe.segment, self.warmup, rng)
-        return batches(
-            self.data.clips,
-            self.features,
-            segments,
-            recipe.batch,
-            recipe.augmentation,
-            self.statistics,
-            rng,
-        )
+    task: FrameTask
 
 
-def _lesson(net: FloatNet, formats: Formats, ds: Dataset, recipe: QatRecipe) -> _Lesson:
+def _lesson(
+    net: FloatNet, formats: Formats, train_set: Dataset, valid_set: Dataset, recipe: QatRecipe
+) -> _Lesson:
     teacher = teacher_of(net)
-    if teacher.latency_frames:
-        raise InputError(
-            f"family {net.arch.family}: segments of recordings have no future to look into; "
-            "networks that look ahead are not trained"
-        )
-    warmup = recipe.warmup
-    if warmup is None:
-        warmup = min(teacher.receptive_field - 1, recipe.warmup_limit)
-    mean, deviation = input_statistics(ds)
-    return _Lesson(
-        teacher,
-        lower(net, formats),
-        ds,
-        [np.ascontiguousarray(c.x.transpose(0, 2, 1), dtype=np.float32) for c in ds.clips],
-        (mean.T.astype(np.float32), deviation.T.astype(np.float32)),
-        class_weight(ds, recipe.class_balance),
-        warmup,
-    )
+    sees = teacher.receptive_field, teacher.latency_frames
+    task = frame_task(train_set, valid_set, recipe, *sees)
+    return _Lesson(teacher, lower(net, formats), task)
 
 
 def _start(net: FloatNet, formats: Formats, recipe: QatRecipe) -> Run:
@@ -229,54 +203,64 @@ def _epoch(
     on_step: Callable[[int, int], None] | None,
 ) -> float:
     """One pass over the training set; returns the mean loss."""
-    rng = np.random.default_rng([seed, run.done])
-    todo = list(lesson.epoch(recipe, rng))
-    trained = [value for value in run.masters.values() if value.requires_grad]
+    count, steps = lesson.task.steps(np.random.default_rng([seed, run.done]))
     total = 0.0
-    for number, batch in enumerate(todo):
-        rate = learning_rate(recipe, (run.done + number / len(todo)) / recipe.epochs)
+    for number, step in enumerate(steps):
+        rate = learning_rate(recipe, (run.done + number / count) / recipe.epochs)
         for group in run.optimiser.param_groups:
             group["lr"] = rate * group["size"]
-        loss = _loss(run, lesson, recipe, batch)
+        total += _step(run, lesson, recipe, step)
+        if on_step is not None:
+            on_step(number + 1, count)
+    run.done += 1
+    return total / count
+
+
+def _step(run: Run, lesson: _Lesson, recipe: QatRecipe, step: Sequence[Batch]) -> float:
+    """Add up the gradients of all batches and follow them; returns the loss."""
+    over = mass([torch.from_numpy(batch.target) for batch in step], lesson.task.class_weight)
+    counted = sum(int((batch.target != IGNORE).sum()) for batch in step)
+    run.optimiser.zero_grad()
+    total = 0.0
+    for batch in step:
+        loss = _loss(run, lesson, recipe, batch, over, counted)
         if not math.isfinite(loss.item()):
             raise InputError(f"training: loss is {loss.item()} in epoch {run.done}: lower `lr`")
-        run.optimiser.zero_grad()
         loss.backward()  # type: ignore[no-untyped-call]
-        torch.nn.utils.clip_grad_norm_(trained, recipe.gradient_limit)
-        run.optimiser.step()
-        _into_range(run.masters, run.formats)
-        _average(run, recipe.ema)
         total += loss.item()
-        if on_step is not None:
-            on_step(number + 1, len(todo))
-    run.done += 1
-    return total / len(todo)
+    trained = [value for value in run.masters.values() if value.requires_grad]
+    torch.nn.utils.clip_grad_norm_(trained, recipe.gradient_limit)
+    run.optimiser.step()
+    _into_range(run.masters, run.formats)
+    _average(run, recipe.ema)
+    return total
 
 
-def _loss(run: Run, lesson: _Lesson, recipe: QatRecipe, batch: Batch) -> Tensor:
-    fmt = lesson.graph.nodes[0]
-    assert isinstance(fmt, Input)
+def _loss(
+    run: Run, lesson: _Lesson, recipe: QatRecipe, batch: Batch, over: Mass, counted: int
+) -> Tensor:
+    """A batch's part of a step's loss, that of the last stage where there are several."""
+    front = lesson.graph.nodes[0]
+    assert isinstance(front, Input)
     # augmentation leaves fractions, but a sensor gives words
-    words = torch.from_numpy(batch.x).round_().clamp_(fmt.fmt.raw_min, fmt.fmt.raw_max)
-    values = evaluate(lesson.graph, words, run.masters)
+    words = torch.from_numpy(batch.x).round_().clamp_(front.fmt.raw_min, front.fmt.raw_max)
+    target, lengths = torch.from_numpy(batch.target), torch.from_numpy(batch.lengths)
+    values = evaluate(lesson.graph, words, run.masters, lengths)
     logits = values["logits"].x[:, :, 0].transpose(1, 2).float()  # (N, K, T)
-    target = torch.from_numpy(batch.target)
     loss = logits.new_zeros(())
     if recipe.distillation < 1:
-        own = segment_loss(logits, target, recipe, lesson.class_weight)
+        own = segment_loss(logits, target, recipe, lesson.task.class_weight, over)
         loss = loss + (1 - recipe.distillation) * own
     if recipe.distillation > 0:
-        with torch.inference_mode():
+        with torch.no_grad(), ending(lesson.teacher, lengths, words.shape[1]):
             taught = lesson.teacher(words.permute(0, 3, 1, 2))
-        counted = target != IGNORE
-        loss = loss + recipe.distillation * divergence(
-            logits, taught.clone(), counted, recipe.temperature
-        )
+        apart = divergence(logits, taught, target != IGNORE, recipe.temperature)
+        loss = loss + recipe.distillation * apart / max(counted, 1)
     return loss
 
 
 def divergence(logits: Tensor, taught: Tensor, counted: Tensor, temperature: float) -> Tensor:
-    """Mean Kullback-Leibler divergence from the taught classes, over counted frames.
+    """Kullback-Leibler divergence from the taught classes, summed over counted frames.
 
     logits and taught `(N, K, T)`, counted bool `(N, T)`; both are divided by the temperature, and
     the result is multiplied by its square (Hinton, Vinyals & Dean 2015, section 2).
@@ -284,19 +268,19 @@ def divergence(logits: Tensor, taught: Tensor, counted: Tensor, temperature: flo
     found = F.log_softmax(logits / temperature, dim=1)
     wanted = F.log_softmax(taught / temperature, dim=1)
     frames = (wanted.exp() * (wanted - found)).sum(dim=1)
-    return (frames * counted).sum() / counted.sum().clamp(min=1) * temperature**2
+    return (frames * counted).sum() * temperature**2
 
 
-def _judge(run: Run, valid_set: Dataset, recipe: QatRecipe, loss: float) -> None:
+def _judge(run: Run, task: FrameTask, loss: float) -> None:
     """Score the integer network of the averaged masters, and keep them if they are the best yet."""
-    last = run.done == recipe.epochs
-    if not last and run.done < recipe.select_from * recipe.epochs:
+    last = run.done == task.recipe.epochs
+    if not last and run.done < task.recipe.select_from * task.recipe.epochs:
         run.history.append(Epoch(run.done - 1, loss, None))
         return
     graph = lower(run.floats(run.average), run.formats)
-    scores = score_steps(valid_set, predict_integers(graph, valid_set))
+    scores = score_steps(task.valid_set, predict_integers(graph, task.valid_set))
     run.history.append(Epoch(run.done - 1, loss, scores))
-    if run.best_epoch < 0 or merit(scores, recipe) > merit(run.best_scores, recipe):
+    if run.best_epoch < 0 or task.merit(scores) > task.merit(run.best_scores):
         run.best_epoch, run.best = run.done - 1, _copied(run.average)
 
 
