@@ -62,7 +62,7 @@ def test_network_and_table(files: dict[str, str], monkeypatch: Shell, capsys: Pr
     ]
     assert lines[2].split()[-1] == "100.00" and lines[-1] == f"network {files['out']}"
     graph = load_graph(Path(files["out"]))
-    assert graph.meta["qat"]["recipe"]["epochs"] == 1 and graph.meta["qat"]["epoch"] == 0
+    assert graph.meta["qat"]["recipe"]["epochs"] == 1 and graph.meta["qat"]["epoch"] in (-1, 0)
     assert graph.meta["quant"]["weight_bits"] == 4
     assert graph.meta["preparation"]["frames_per_step"] == 6
     assert sorted(p.name for p in Path(files["out"]).parent.iterdir()) == [

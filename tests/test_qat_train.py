@@ -15,12 +15,14 @@ from fxp.lower import lower
 from fxp.ranges import certify
 from fxp.simulate import compile_graph, run
 from fxp.spec import QuantSpec
+from fxp.store import graph_hash
 from stgcn_ref.export import export
 from stgcn_ref.qat.interpreter import evaluate
+from stgcn_ref.qat.lesson import divergence
 from stgcn_ref.qat.recipe import QatRecipe
 from stgcn_ref.qat.search import divergence_of
 from stgcn_ref.qat.teacher import teacher_of
-from stgcn_ref.qat.train import Run, divergence, train_quantised
+from stgcn_ref.qat.train import Run, train_quantised
 from stgcn_ref.qat.words import as_clips
 from tests.networks import VARIANTS, clip, random_model, small_arch, small_stgcn
 from tests.qat_toys import COARSE, RECIPE, learnt, toy
@@ -50,7 +52,7 @@ def test_it_answers_more_like_the_float_network() -> None:
 
 
 def test_what_was_trained_is_what_is_deployed() -> None:
-    done = trained()
+    done = trained(changed(select_from=0.5))
     graph = done.kept("toy")
     certify(graph)
     words = VALID.clips[0].x
@@ -60,6 +62,17 @@ def test_what_was_trained_is_what_is_deployed() -> None:
     for name in taps:
         assert np.array_equal(as_clips(found[name])[0], simulated[name]), name
     assert graph.name == "toy" and done.history[done.best_epoch].scores == done.best_scores
+
+
+def test_a_training_that_brings_nothing_keeps_the_network_before_it() -> None:
+    ruined = trained(changed(lr=3.0, epochs=2))
+    assert ruined.best_epoch == -1 and ruined.best_scores is not None
+    for epoch in ruined.history:
+        assert epoch.scores is not None and epoch.scores.f1_50 < ruined.best_scores.f1_50
+    net = learnt()
+    assert graph_hash(ruined.kept()) == graph_hash(lower(net, calibrate(net, COARSE)))
+    last = trained(changed(lr=3.0, epochs=2, select_from=1))
+    assert last.best_epoch == 1
 
 
 def test_same_seed_same_words_and_resumed_runs_too() -> None:
@@ -122,7 +135,7 @@ def test_divergence_is_that_of_the_counted_frames() -> None:
 @pytest.mark.parametrize("distillation", [0.0, 0.5])
 def test_labels_teach_too(distillation: float) -> None:
     done = trained(changed(distillation=distillation, epochs=2))
-    assert done.best_scores.frame_accuracy > 60
+    assert done.best_scores is not None and done.best_scores.frame_accuracy > 60
     assert done.history[1].loss < done.history[0].loss
 
 

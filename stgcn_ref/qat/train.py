@@ -14,30 +14,28 @@ from typing import Any
 import numpy as np
 import torch
 from torch import Tensor
-from torch.nn import functional as F  # noqa: N812
 
 from fxp.calibrate import Formats
 from fxp.errors import InputError
 from fxp.floatnet import FloatNet
-from fxp.ir import Graph, Input
+from fxp.ir import Graph
 from fxp.lower import lower
 from fxp.qformat import Overflow
 from fxp.spec import QuantSpec
 from stgcn_ref.datasets.clips import Dataset
-from stgcn_ref.frame_task import FrameTask, frame_task
-from stgcn_ref.loss import Mass, mass, segment_loss
+from stgcn_ref.frame_task import FrameTask
+from stgcn_ref.loss import mass
 from stgcn_ref.metrics import Scores
-from stgcn_ref.models.build import FrameNet
-from stgcn_ref.models.ending import ending
 from stgcn_ref.optimiser import learning_rate
-from stgcn_ref.qat.interpreter import evaluate
+from stgcn_ref.qat.lesson import Lesson, batch_loss, lesson_of
 from stgcn_ref.qat.recipe import QatRecipe
-from stgcn_ref.qat.teacher import teacher_of
+from stgcn_ref.qat.words import scales
 from stgcn_ref.scoring import check_fit, predict_integers, score_steps
 from stgcn_ref.segments import IGNORE, Batch
 from stgcn_ref.train import Epoch, one_thread
 
 Masters = dict[str, Tensor]
+LEAST_SIZE = 1e-3  # of a tensor whose numbers are about zero: it must be able to move
 
 
 @dataclass
@@ -45,7 +43,8 @@ class Run:
     """A training between two epochs: what the next one depends on, and the best yet.
 
     `masters` are the trained numbers, float64, by the keys of `net`; `average` is their moving mean
-    and `best` that of the best validated epoch. Random numbers are drawn anew from (seed, epoch).
+    and `best` that of the best validated epoch, -1 being the network before training. Random
+    numbers are drawn anew from (seed, epoch).
     """
 
     net: FloatNet
@@ -57,6 +56,7 @@ class Run:
     done: int = 0
     best: Masters = field(default_factory=dict)
     best_epoch: int = -1
+    best_scores: Scores | None = None
     history: list[Epoch] = field(default_factory=list)
 
     def state(self) -> dict[str, Any]:
@@ -69,6 +69,7 @@ class Run:
             "done": self.done,
             "best": self.best,
             "best_epoch": self.best_epoch,
+            "best_scores": asdict(self.best_scores) if self.best_scores else None,
             "history": [asdict(epoch) for epoch in self.history],
         }
 
@@ -80,18 +81,12 @@ class Run:
         self.optimiser.load_state_dict(state["optimiser"])
         self.average, self.best = state["average"], state["best"]
         self.steps, self.done = state["steps"], state["done"]
-        self.best_epoch = state["best_epoch"]
+        self.best_epoch, scores = state["best_epoch"], state["best_scores"]
+        self.best_scores = Scores(**scores) if scores else None
         self.history = [
             Epoch(e["number"], e["loss"], Scores(**e["scores"]) if e["scores"] else None)
             for e in state["history"]
         ]
-
-    @property
-    def best_scores(self) -> Scores:
-        """Validation scores of the integer network that is kept."""
-        scores = self.history[self.best_epoch].scores
-        assert isinstance(scores, Scores)
-        return scores
 
     def floats(self, masters: Masters) -> FloatNet:
         """The float network of these masters."""
@@ -117,6 +112,8 @@ def train_quantised(
 ) -> Run:
     """Train the numbers of `net` in `formats`; the result's `kept()` is the best integer network.
 
+    With `select_from: 0` the network before training is validated too, and kept if none is better.
+
     The float network teaches: its logits are what the distillation follows. A scale that is one
     everywhere (a norm folded into the weights before it) and the zeros of an adjacency stay what
     they are: they cost no multiplier.
@@ -139,10 +136,12 @@ def train_quantised(
     check_fit(net.arch, train_set)
     check_fit(net.arch, valid_set)
     with one_thread():
-        lesson = _lesson(net, formats, train_set, valid_set, recipe)
+        lesson = lesson_of(net, formats, train_set, valid_set, recipe)
         run = _start(net, formats, recipe)
         if state is not None:
             run.restore(state)
+        elif recipe.select_from == 0:
+            _keep_best(run, lesson.task)
         while run.done < recipe.epochs and not _exhausted(run, recipe):
             loss = _epoch(run, lesson, recipe, seed, on_step)
             _judge(run, lesson.task, loss)
@@ -164,40 +163,23 @@ def check_overflow(quant: QuantSpec) -> None:
         )
 
 
-@dataclass(frozen=True, eq=False)
-class _Lesson:
-    """What the loop reads: the float network, the lowered one, and the data."""
-
-    teacher: FrameNet
-    graph: Graph
-    task: FrameTask
-
-
-def _lesson(
-    net: FloatNet, formats: Formats, train_set: Dataset, valid_set: Dataset, recipe: QatRecipe
-) -> _Lesson:
-    teacher = teacher_of(net)
-    sees = teacher.receptive_field, teacher.latency_frames
-    task = frame_task(train_set, valid_set, recipe, *sees)
-    return _Lesson(teacher, lower(net, formats), task)
-
-
 def _start(net: FloatNet, formats: Formats, recipe: QatRecipe) -> Run:
     masters = {key: torch.from_numpy(value.copy()) for key, value in net.params.items()}
     groups = []
-    for value in masters.values():
+    for key, value in masters.items():
         if bool((value == 1.0).all()):
             continue
-        size = float(value.square().mean().sqrt())
-        groups.append({"params": [value.requires_grad_()], "size": max(size, 1e-3)})
-    optimiser = torch.optim.AdamW(groups, weight_decay=recipe.weight_decay)
+        size = max(float(value.square().mean().sqrt()), LEAST_SIZE)
+        decay = recipe.weight_decay if key.endswith(".weight") else 0.0
+        groups.append({"params": [value.requires_grad_()], "size": size, "weight_decay": decay})
+    optimiser = torch.optim.AdamW(groups)
     _into_range(masters, formats)
     return Run(net, formats, masters, optimiser, _copied(masters))
 
 
 def _epoch(
     run: Run,
-    lesson: _Lesson,
+    lesson: Lesson,
     recipe: QatRecipe,
     seed: int,
     on_step: Callable[[int, int], None] | None,
@@ -216,14 +198,14 @@ def _epoch(
     return total / count
 
 
-def _step(run: Run, lesson: _Lesson, recipe: QatRecipe, step: Sequence[Batch]) -> float:
+def _step(run: Run, lesson: Lesson, recipe: QatRecipe, step: Sequence[Batch]) -> float:
     """Add up the gradients of all batches and follow them; returns the loss."""
     over = mass([torch.from_numpy(batch.target) for batch in step], lesson.task.class_weight)
     counted = sum(int((batch.target != IGNORE).sum()) for batch in step)
     run.optimiser.zero_grad()
     total = 0.0
     for batch in step:
-        loss = _loss(run, lesson, recipe, batch, over, counted)
+        loss = batch_loss(lesson, run.masters, batch, over, counted)
         if not math.isfinite(loss.item()):
             raise InputError(f"training: loss is {loss.item()} in epoch {run.done}: lower `lr`")
         loss.backward()  # type: ignore[no-untyped-call]
@@ -236,56 +218,26 @@ def _step(run: Run, lesson: _Lesson, recipe: QatRecipe, step: Sequence[Batch]) -
     return total
 
 
-def _loss(
-    run: Run, lesson: _Lesson, recipe: QatRecipe, batch: Batch, over: Mass, counted: int
-) -> Tensor:
-    """A batch's part of a step's loss, that of the last stage where there are several."""
-    front = lesson.graph.nodes[0]
-    assert isinstance(front, Input)
-    # augmentation leaves fractions, but a sensor gives words
-    words = torch.from_numpy(batch.x).round_().clamp_(front.fmt.raw_min, front.fmt.raw_max)
-    target, lengths = torch.from_numpy(batch.target), torch.from_numpy(batch.lengths)
-    values = evaluate(lesson.graph, words, run.masters, lengths)
-    logits = values["logits"].x[:, :, 0].transpose(1, 2).float()  # (N, K, T)
-    loss = logits.new_zeros(())
-    if recipe.distillation < 1:
-        own = segment_loss(logits, target, recipe, lesson.task.class_weight, over)
-        loss = loss + (1 - recipe.distillation) * own
-    if recipe.distillation > 0:
-        with torch.no_grad(), ending(lesson.teacher, lengths, words.shape[1]):
-            taught = lesson.teacher(words.permute(0, 3, 1, 2))
-        apart = divergence(logits, taught, target != IGNORE, recipe.temperature)
-        loss = loss + recipe.distillation * apart / max(counted, 1)
-    return loss
-
-
-def divergence(logits: Tensor, taught: Tensor, counted: Tensor, temperature: float) -> Tensor:
-    """Kullback-Leibler divergence from the taught classes, summed over counted frames.
-
-    logits and taught `(N, K, T)`, counted bool `(N, T)`; both are divided by the temperature, and
-    the result is multiplied by its square (Hinton, Vinyals & Dean 2015, section 2).
-    """
-    found = F.log_softmax(logits / temperature, dim=1)
-    wanted = F.log_softmax(taught / temperature, dim=1)
-    frames = (wanted.exp() * (wanted - found)).sum(dim=1)
-    return (frames * counted).sum() * temperature**2
-
-
 def _judge(run: Run, task: FrameTask, loss: float) -> None:
-    """Score the integer network of the averaged masters, and keep them if they are the best yet."""
+    """Validate the averaged masters if it is time to."""
     last = run.done == task.recipe.epochs
     if not last and run.done < task.recipe.select_from * task.recipe.epochs:
         run.history.append(Epoch(run.done - 1, loss, None))
         return
+    run.history.append(Epoch(run.done - 1, loss, _keep_best(run, task)))
+
+
+def _keep_best(run: Run, task: FrameTask) -> Scores:
+    """Score the integer network of the averaged masters, and keep them if they are the best yet."""
     graph = lower(run.floats(run.average), run.formats)
     scores = score_steps(task.valid_set, predict_integers(graph, task.valid_set))
-    run.history.append(Epoch(run.done - 1, loss, scores))
-    if run.best_epoch < 0 or task.merit(scores) > task.merit(run.best_scores):
-        run.best_epoch, run.best = run.done - 1, _copied(run.average)
+    if run.best_scores is None or task.merit(scores) > task.merit(run.best_scores):
+        run.best_epoch, run.best, run.best_scores = run.done - 1, _copied(run.average), scores
+    return scores
 
 
 def _exhausted(run: Run, recipe: QatRecipe) -> bool:
-    return run.best_epoch >= 0 and run.done - 1 - run.best_epoch >= recipe.patience
+    return run.best_scores is not None and run.done - 1 - run.best_epoch >= recipe.patience
 
 
 @torch.no_grad()
@@ -294,8 +246,8 @@ def _into_range(masters: Masters, formats: Formats) -> None:
     for key, (word_bits, frac_bits) in formats.weights.items():
         ends = (-(1 << (word_bits - 1)), (1 << (word_bits - 1)) - 1)
         shape = (-1, *[1] * (masters[key].ndim - 1))
-        low, high = (torch.tensor([end * 2.0**-f for f in frac_bits]).double() for end in ends)
-        masters[key].clamp_(low.view(shape), high.view(shape))
+        low, high = (end / scales(frac_bits).view(shape) for end in ends)
+        masters[key].clamp_(low, high)
 
 
 @torch.no_grad()
