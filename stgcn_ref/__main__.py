@@ -10,6 +10,7 @@ from stgcn_ref.commands.evaluate import EvaluateSettings, evaluate
 from stgcn_ref.commands.export import ExportSettings, export
 from stgcn_ref.commands.info import InfoSettings, info
 from stgcn_ref.commands.predict import PredictSettings, predict
+from stgcn_ref.commands.qat import QatSettings, qat
 from stgcn_ref.commands.settings import add_command
 from stgcn_ref.commands.train import TrainSettings, train
 from stgcn_ref.profile_command import profile_command
@@ -23,6 +24,7 @@ add_command(app, "train", TrainSettings, train)
 add_command(app, "evaluate", EvaluateSettings, evaluate)
 add_command(app, "predict", PredictSettings, predict)
 add_command(app, "export", ExportSettings, export)
+add_command(app, "qat", QatSettings, qat)
 add_command(app, "info", InfoSettings, info)
 add_command(data_app, "check", CheckSettings, check)
 

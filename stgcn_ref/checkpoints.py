@@ -111,7 +111,7 @@ def train_cached(
         recipe,
         seed,
         device=device,
-        state=_read_partial(partial),
+        state=read_partial(partial),
         on_epoch=keep,
         on_step=watch.on_step,
     )
@@ -204,7 +204,7 @@ def read_header(path: Path) -> tuple[ArchSpec, dict[str, Any]]:
     return parse_spec(ArchSpec, header.get("arch"), f"{path}: arch"), about
 
 
-def _read_partial(path: Path) -> dict[str, Any] | None:
+def read_partial(path: Path) -> dict[str, Any] | None:
     """State of an unfinished training. One that cannot be read is started anew: nothing is lost
     but time, and it was written by this program under the same key."""
     if not path.is_file():

@@ -44,6 +44,11 @@ class FrameTask:
 
     def epoch(self, rng: np.random.Generator) -> Plan:
         """Every frame counts once; a step has `batch` times `accumulate` segments."""
+        count, steps = self.steps(rng)
+        return Plan(count, (self._passes(step) for step in steps))
+
+    def steps(self, rng: np.random.Generator) -> tuple[int, Iterator[list[Batch]]]:
+        """The number of steps of an epoch, and their batches."""
         recipe = self.recipe
         segments = cut(
             [len(x) for x in self.features], recipe.segment, self.before, self.after, rng
@@ -58,7 +63,8 @@ class FrameTask:
             (mean, deviation),
             rng,
         )
-        return Plan(-(-len(groups) // recipe.accumulate), self._steps(found))
+        steps = iter(lambda: list(islice(found, recipe.accumulate)), [])
+        return -(-len(groups) // recipe.accumulate), steps
 
     def judge(self, net: Net) -> Scores:
         """Scores over the original frames of the validation set."""
@@ -71,10 +77,9 @@ class FrameTask:
             return (scores.frame_accuracy + scores.f1_50 + scores.edit) / 3
         return float(getattr(scores, self.recipe.metric))
 
-    def _steps(self, found: Iterator[Batch]) -> Iterator[Sequence[Pass]]:
-        while step := list(islice(found, self.recipe.accumulate)):
-            over = mass([torch.from_numpy(batch.target) for batch in step], self.class_weight)
-            yield [self._pass(batch, over) for batch in step]
+    def _passes(self, step: Sequence[Batch]) -> list[Pass]:
+        over = mass([torch.from_numpy(batch.target) for batch in step], self.class_weight)
+        return [self._pass(batch, over) for batch in step]
 
     def _pass(self, batch: Batch, over: Mass) -> Pass:
         def loss(net: Net) -> Tensor:

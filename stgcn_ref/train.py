@@ -145,7 +145,7 @@ def train(
             f" the data has {arch.in_channels}"
         )
     place = training_device(device)
-    with _one_thread():
+    with one_thread():
         torch.manual_seed(seed)
         net = build(arch, recipe.dropout)
         task = _task(net, train_set, valid_set, recipe)
@@ -269,7 +269,8 @@ def _average(run: Run, decay: float) -> None:
 
 
 @contextmanager
-def _one_thread() -> Iterator[None]:
+def one_thread() -> Iterator[None]:
+    """One thread of torch inside."""
     threads = torch.get_num_threads()
     torch.set_num_threads(1)
     try:

@@ -40,3 +40,6 @@ EXPORT_CODE = (
     "stgcn_ref.folding",
     "stgcn_ref.training_code",
 )
+
+# And what decides an integer network that was trained as one.
+QAT_CODE = (*EXPORT_CODE, "fxp", "fxp.kernels", "stgcn_ref.qat")

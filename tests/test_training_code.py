@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from stgcn_ref.training_code import EXPORT_CODE, TRAINING_CODE
+from stgcn_ref.training_code import EXPORT_CODE, QAT_CODE, TRAINING_CODE
 
 ROOT = Path(__file__).parents[1]
 
@@ -23,7 +23,7 @@ def _imports(file: Path) -> set[str]:
     return {node.module for node in nodes if node.module and node.module.startswith("stgcn_ref.")}
 
 
-@pytest.mark.parametrize("names", [TRAINING_CODE, EXPORT_CODE])
+@pytest.mark.parametrize("names", [TRAINING_CODE, EXPORT_CODE, QAT_CODE])
 def test_lists_are_closed_under_imports(names: tuple[str, ...]) -> None:
     for name in names:
         for file in _files(name):

@@ -80,7 +80,7 @@ def export(given: ExportSettings) -> None:
 
     from stgcn_ref.export import export as export_floats
 
-    about = _about(given, opened, ds)
+    about = origin(given.network, opened, ds)
     net = export_floats(opened.net, opened.arch, calibration, about, spec.fold)
     words = [integer_input(clip).astype(np.int64) for clip in calibration]
     graph = quantise(net, spec, words, given.network.stem)
@@ -97,10 +97,10 @@ def export(given: ExportSettings) -> None:
     typer.echo(f"network {given.out}")
 
 
-def _about(given: ExportSettings, opened: Opened, ds: AnySet) -> dict[str, Any]:
+def origin(network: Path, opened: Opened, ds: AnySet) -> dict[str, Any]:
     """What the integer network's file says of its origin, and how it reads recordings."""
     return {
-        "checkpoint": given.network.name,
+        "checkpoint": network.name,
         "data": ds.name,
         "synthetic": ds.synthetic,
         "classes": list(ds.classes),

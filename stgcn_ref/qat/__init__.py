@@ -1,0 +1,1 @@
+"""Quantisation-aware training: a float network trained through the integers it will become."""

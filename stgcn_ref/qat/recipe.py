@@ -1,0 +1,37 @@
+"""How a quantised network is trained, as data: one frozen model, readable from YAML, no torch."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+from pydantic import Field
+
+from fxp.spec import Positive
+from stgcn_ref.recipe import NotNegative, Share, TrainRecipe
+
+
+class QatRecipe(TrainRecipe):
+    """A short training of the integer network that a float network was calibrated to.
+
+    Sampling, loss, schedule and selection are those of `TrainRecipe`, and so are their keys. Three
+    things differ. `lr` is relative: each tensor moves by steps of `lr` times the root mean square
+    of its own numbers, because folded norms leave tensors of very different size. The loss is
+    `distillation` times the divergence from the float network's classes, at `temperature`
+    (Hinton, Vinyals & Dean 2015), plus the rest times the loss of `TrainRecipe`. And there is no
+    dropout: a folded network has none.
+
+    Before the training, a search moves binary points on `search_frames` frames of the training
+    data, at most `search_sweeps` times through the network (0: they stay as calibrated).
+    """
+
+    epochs: Positive = 4
+    segment: Positive = 256
+    lr: Annotated[float, Field(gt=0)] = 0.01
+    weight_decay: NotNegative = 0.0
+    dropout: Annotated[float, Field(ge=0, le=0)] = 0.0
+    ema: Annotated[float, Field(ge=0, lt=1)] = 0.98
+    select_from: Share = 0.0
+    distillation: Share = 1.0
+    temperature: Annotated[float, Field(gt=0)] = 1.0
+    search_sweeps: Annotated[int, Field(ge=0)] = 1
+    search_frames: Positive = 6144

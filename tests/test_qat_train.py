@@ -1,0 +1,169 @@
+"""Training of integer networks: they come nearer to the float one, repeat, resume, are deployed."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from torch.nn import functional as F  # noqa: N812
+
+from fxp.calibrate import calibrate
+from fxp.errors import InputError
+from fxp.lower import lower
+from fxp.ranges import certify
+from fxp.simulate import compile_graph, run
+from fxp.spec import QuantSpec
+from fxp.store import graph_hash
+from stgcn_ref.export import export
+from stgcn_ref.qat.interpreter import evaluate
+from stgcn_ref.qat.lesson import divergence
+from stgcn_ref.qat.recipe import QatRecipe
+from stgcn_ref.qat.search import divergence_of
+from stgcn_ref.qat.teacher import teacher_of
+from stgcn_ref.qat.train import Run, train_quantised
+from stgcn_ref.qat.words import as_clips
+from tests.networks import VARIANTS, clip, random_model, small_arch, small_stgcn
+from tests.qat_toys import COARSE, RECIPE, learnt, toy
+
+TRAIN, VALID = toy(1), toy(2)
+
+
+def trained(recipe: QatRecipe = RECIPE, seed: int = 0, **more: Any) -> Run:
+    net = learnt()
+    return train_quantised(net, calibrate(net, COARSE), TRAIN, VALID, recipe, seed, **more)
+
+
+def changed(**over: object) -> QatRecipe:
+    return QatRecipe.model_validate(RECIPE.model_dump() | over)
+
+
+def test_it_answers_more_like_the_float_network() -> None:
+    net = learnt()
+    clips = [c.x for c in VALID.clips]
+    formats = calibrate(net, COARSE)
+    done = trained(changed(epochs=8, lr=0.03, ema=0))
+    before, after = (
+        divergence_of(net, lower(floats, formats), clips)
+        for floats in (net, done.floats(done.average))
+    )
+    assert after < 0.8 * before
+
+
+def test_what_was_trained_is_what_is_deployed() -> None:
+    done = trained(changed(select_from=0.5))
+    graph = done.kept("toy")
+    certify(graph)
+    words = VALID.clips[0].x
+    found = evaluate(graph, torch.from_numpy(words.transpose(0, 2, 1).copy())[None], done.best)
+    taps = [node.name for node in graph.nodes]
+    simulated, _ = run(compile_graph(graph), words, taps=taps)
+    for name in taps:
+        assert np.array_equal(as_clips(found[name])[0], simulated[name]), name
+    assert graph.name == "toy" and done.history[done.best_epoch].scores == done.best_scores
+
+
+def test_a_training_that_brings_nothing_keeps_the_network_before_it() -> None:
+    ruined = trained(changed(lr=3.0, epochs=2))
+    assert ruined.best_epoch == -1 and ruined.best_scores is not None
+    for epoch in ruined.history:
+        assert epoch.scores is not None and epoch.scores.f1_50 < ruined.best_scores.f1_50
+    net = learnt()
+    assert graph_hash(ruined.kept()) == graph_hash(lower(net, calibrate(net, COARSE)))
+    last = trained(changed(lr=3.0, epochs=2, select_from=1))
+    assert last.best_epoch == 1
+
+
+def test_same_seed_same_words_and_resumed_runs_too() -> None:
+    states: list[dict[str, Any]] = []
+    whole = trained(on_epoch=lambda r: states.append(torch_copy(r.state())))
+    again = trained()
+    resumed = trained(state=states[0])
+    other = trained(seed=1)
+    for key, value in whole.masters.items():
+        assert torch.equal(value, again.masters[key])
+        assert torch.equal(value, resumed.masters[key])
+    assert whole.history == again.history == resumed.history
+    assert not torch.equal(whole.best["block0.conv.weight"], other.best["block0.conv.weight"])
+
+
+def torch_copy(state: dict[str, Any]) -> dict[str, Any]:
+    """As if saved and loaded."""
+    copied: dict[str, Any] = {
+        key: torch_copy(value)
+        if isinstance(value, dict)
+        else value.clone()
+        if isinstance(value, torch.Tensor)
+        else value
+        for key, value in state.items()
+    }
+    return copied
+
+
+def test_what_costs_no_multiplier_stays_free() -> None:
+    net, done = learnt(), trained()
+    for key, value in done.best.items():
+        before = net.params[key]
+        if key.endswith("norm.scale") and key != "input_norm.scale":
+            assert (value.numpy() == 1.0).all() and (before == 1.0).all()
+        if key.endswith("adjacency"):
+            assert ((value.numpy() != 0) <= (before != 0)).all()
+            assert not np.array_equal(value.numpy(), before)
+
+
+def test_weights_stay_within_their_formats() -> None:
+    done = trained(changed(lr=0.3))
+    for key, (word_bits, frac_bits) in done.formats.weights.items():
+        scaled = done.masters[key].detach().numpy() * 2.0 ** frac_bits[0]
+        assert scaled.min() >= -(1 << (word_bits - 1))
+        assert scaled.max() <= (1 << (word_bits - 1)) - 1
+
+
+def test_divergence_is_that_of_the_counted_frames() -> None:
+    rng = torch.Generator().manual_seed(0)
+    logits, taught = (torch.randn(2, 5, 7, generator=rng) for _ in range(2))
+    counted = torch.rand(2, 7, generator=rng) < 0.6
+    found = divergence(logits, taught, counted, 2.0)
+    pairs = [(x / 2).log_softmax(dim=1).transpose(1, 2)[counted] for x in (logits, taught)]
+    expected = 4 * F.kl_div(*pairs, log_target=True, reduction="sum")
+    assert torch.allclose(found, expected)
+    assert divergence(taught, taught, counted, 1.0) == 0
+    assert divergence(logits, taught, torch.zeros_like(counted), 1.0) == 0
+
+
+@pytest.mark.parametrize("distillation", [0.0, 0.5])
+def test_labels_teach_too(distillation: float) -> None:
+    done = trained(changed(distillation=distillation, epochs=2))
+    assert done.best_scores is not None and done.best_scores.frame_accuracy > 60
+    assert done.history[1].loss < done.history[0].loss
+
+
+def test_networks_of_whole_clips_are_refused() -> None:
+    arch = small_stgcn(classes=3, persons=1)
+    floats = export(random_model(arch), arch, [clip(arch, 40, 0)])
+    with pytest.raises(InputError, match=r"gives one label a clip"):
+        train_quantised(floats, calibrate(floats, COARSE), TRAIN, VALID, RECIPE, 0)
+    with pytest.raises(InputError, match=r"family stgcn: one class for a whole clip"):
+        teacher_of(floats)
+
+
+@pytest.mark.parametrize("family", ["costgcn", "tcn"])
+def test_networks_that_look_ahead(family: str) -> None:
+    arch = VARIANTS[family].model_copy(update={"classes": 3})
+    floats = export(random_model(arch), arch, [clip(arch, 90, 0)])
+    formats = calibrate(floats, QuantSpec(weight_bits=4, activation_bits=6))
+    recipe = changed(epochs=3, lr=0.02, ema=0, segment=60)
+    done = train_quantised(floats, formats, TRAIN, VALID, recipe, 0)
+    assert done.history[-1].loss < done.history[0].loss
+
+
+def test_refused_data_and_rates() -> None:
+    arch = small_arch(classes=4)
+    floats = export(random_model(arch), arch, [clip(arch, 40, 0)])
+    with pytest.raises(InputError, match="`classes` of the network is 4, of the data 3"):
+        train_quantised(floats, calibrate(floats, COARSE), TRAIN, VALID, RECIPE, 0)
+    with pytest.raises(ValueError, match="dropout"):
+        changed(dropout=0.1)
+    with pytest.raises(ValueError, match="distillation"):
+        changed(distillation=1.1)
