@@ -14,6 +14,7 @@ from fxp.errors import InputError
 from fxp.interop.onnx_ends import numbers_of
 from fxp.interop.onnx_integer import export_integer
 from fxp.interop.qdq import export_qdq
+from fxp.interop.runners import run_float, run_integer
 from fxp.ir import Conv, Graph, Input, Requantise, Softmax, Weights
 from fxp.qformat import Cast, QFormat, Rounding
 from fxp.store import graph_hash
@@ -25,16 +26,13 @@ from tests.foreign import (
     family_cases,
     golden_cases,
     lowered,
-    onnxruntime_session,
     random_cases,
-    run_float,
-    run_integer,
 )
 from tests.networks import small_arch
 from tests.strategies import random_clip
 
 onnx = pytest.importorskip("onnx", reason="the package onnx is not installed")
-pytest.importorskip("onnxruntime", reason="the package onnxruntime is not installed")
+runtime = pytest.importorskip("onnxruntime", reason="the package onnxruntime is not installed")
 
 Floats = np.ndarray[tuple[int, ...], np.dtype[np.float64]]
 FLOATING = ("dilated", "ragged", "narrow", "strided", "clip")  # golden networks without a division
@@ -44,11 +42,11 @@ FLOATING = ("dilated", "ragged", "narrow", "strided", "clip")  # golden networks
 def test_every_word_of_the_integer_form(case: Case, tmp_path: Path) -> None:
     path = tmp_path / "net.onnx"
     export_integer(case.graph, path, behind_input(case.graph))
-    found = run_integer(path, case)
+    found = run_integer(path, case.graph, case.clip)
     assert set(found) == set(behind_input(case.graph))
     assert differing(case, found) == {}
     export_integer(case.graph, path)
-    found = run_integer(path, case, optimised=False)
+    found = run_integer(path, case.graph, case.clip, optimised=False)
     assert list(found) == list(case.graph.outputs)
     assert differing(case, found) == {}
 
@@ -61,7 +59,7 @@ def test_every_word_of_random_graphs_in_integers(tmp_path: Path) -> None:
         except InputError as error:
             assert "a shift by 63 places is more than" in str(error)
             continue
-        found = run_integer(path, case)
+        found = run_integer(path, case.graph, case.clip)
         assert differing(case, found) == {}, case.name
         words += sum(value.size for value in found.values())
     assert words > 30_000
@@ -77,7 +75,7 @@ def test_every_word_of_the_quantised_form(case: Case, optimised: bool, tmp_path:
     path = tmp_path / "net.onnx"
     for taps in (behind_input(case.graph), []):  # without taps onnxruntime fuses across nodes
         export_qdq(case.graph, path, taps)
-        found = run_float(path, case, optimised)
+        found = run_float(path, case.graph, case.clip, optimised)
         assert set(found) == set(taps or case.graph.outputs)
         assert differing(case, found) == {}
 
@@ -94,7 +92,7 @@ def test_every_word_of_random_graphs_in_floats(tmp_path: Path) -> None:
             )
             refused += 1
             continue
-        found = run_float(path, case)
+        found = run_float(path, case.graph, case.clip)
         assert differing(case, found) == {}, case.name
         words += sum(value.size for value in found.values())
     assert words > 8_000
@@ -114,7 +112,7 @@ def test_half_to_even_needs_no_operators_of_ours(tmp_path: Path) -> None:
     case = Case("even", even, random_clip(np.random.default_rng(3), even, 60))
     path = tmp_path / "net.onnx"
     export_qdq(case.graph, path, approximate=True)
-    assert differing(case, run_float(path, case)) == {}
+    assert differing(case, run_float(path, case.graph, case.clip)) == {}
     kinds = {node.op_type for node in onnx.load(path).graph.node}
     assert not kinds & {"Floor", "Ceil", "Round", "Cast"}
 
@@ -124,8 +122,10 @@ def test_the_plain_pattern_differs_where_half_up_does(tmp_path: Path) -> None:
     case = Case("ties", graph, np.arange(-8, 8).reshape(-1, 1, 1))
     export_qdq(graph, tmp_path / "exact.onnx")
     export_qdq(graph, tmp_path / "plain.onnx", approximate=True)
-    assert differing(case, run_float(tmp_path / "exact.onnx", case)) == {}
-    assert differing(case, run_float(tmp_path / "plain.onnx", case)) == {"out": 4}  # -3.5, -1.5, ..
+    assert differing(case, run_float(tmp_path / "exact.onnx", case.graph, case.clip)) == {}
+    assert differing(case, run_float(tmp_path / "plain.onnx", case.graph, case.clip)) == {
+        "out": 4
+    }  # -3.5, -1.5, ..
 
 
 def test_a_25th_bit_is_carried_in_float64(tmp_path: Path) -> None:
@@ -133,8 +133,11 @@ def test_a_25th_bit_is_carried_in_float64(tmp_path: Path) -> None:
     case = Case("bit 25", graph, np.array([[[256], [1]], [[255], [1]]]))
     export_qdq(graph, tmp_path / "exact.onnx", ["conv"])
     export_qdq(graph, tmp_path / "plain.onnx", ["conv"], approximate=True)
-    assert differing(case, run_float(tmp_path / "exact.onnx", case)) == {}
-    assert differing(case, run_float(tmp_path / "plain.onnx", case)) == {"conv": 1, "out": 1}
+    assert differing(case, run_float(tmp_path / "exact.onnx", case.graph, case.clip)) == {}
+    assert differing(case, run_float(tmp_path / "plain.onnx", case.graph, case.clip)) == {
+        "conv": 1,
+        "out": 1,
+    }
 
 
 def test_what_floats_cannot_hold_is_refused(tmp_path: Path) -> None:
@@ -204,8 +207,7 @@ def _one_conv(
 
 
 def _numbers(path: Path, case: Case, node: str) -> Floats:
-    session = onnxruntime_session(path, optimised=True)
-    (found,) = session.run([node], numbers_of(case.graph, case.clip))
+    (found,) = runtime.InferenceSession(str(path)).run([node], numbers_of(case.graph, case.clip))
     return np.asarray(found[0].transpose(1, 0, 2), np.float64)
 
 
