@@ -53,7 +53,7 @@ def test_every_word_of_the_integer_form(case: Case, tmp_path: Path) -> None:
 
 def test_every_word_of_random_graphs_in_integers(tmp_path: Path) -> None:
     path, words = tmp_path / "net.onnx", 0
-    for case in random_cases(25, seed=11):
+    for case in random_cases(15, seed=11):
         try:
             export_integer(case.graph, path, behind_input(case.graph))
         except InputError as error:
@@ -62,7 +62,7 @@ def test_every_word_of_random_graphs_in_integers(tmp_path: Path) -> None:
         found = run_integer(path, case.graph, case.clip)
         assert differing(case, found) == {}, case.name
         words += sum(value.size for value in found.values())
-    assert words > 30_000
+    assert words > 20_000
 
 
 @pytest.mark.parametrize(
@@ -70,19 +70,21 @@ def test_every_word_of_random_graphs_in_integers(tmp_path: Path) -> None:
     golden_cases(FLOATING) + family_cases(["rtstgcn", "costgcn"]),
     ids=lambda case: case.name,
 )
-@pytest.mark.parametrize("optimised", [False, True])
-def test_every_word_of_the_quantised_form(case: Case, optimised: bool, tmp_path: Path) -> None:
+def test_every_word_of_the_quantised_form(case: Case, tmp_path: Path) -> None:
     path = tmp_path / "net.onnx"
-    for taps in (behind_input(case.graph), []):  # without taps onnxruntime fuses across nodes
-        export_qdq(case.graph, path, taps)
-        found = run_float(path, case.graph, case.clip, optimised)
-        assert set(found) == set(taps or case.graph.outputs)
-        assert differing(case, found) == {}
+    export_qdq(case.graph, path, behind_input(case.graph))
+    found = run_float(path, case.graph, case.clip, optimised=False)
+    assert set(found) == set(behind_input(case.graph))
+    assert differing(case, found) == {}
+    export_qdq(case.graph, path)  # without taps onnxruntime fuses across nodes
+    found = run_float(path, case.graph, case.clip)
+    assert list(found) == list(case.graph.outputs)
+    assert differing(case, found) == {}
 
 
 def test_every_word_of_random_graphs_in_floats(tmp_path: Path) -> None:
     path, words, refused = tmp_path / "net.onnx", 0, 0
-    for case in random_cases(25, seed=12):
+    for case in random_cases(15, seed=12):
         try:
             export_qdq(case.graph, path, behind_input(case.graph))
         except InputError as error:
@@ -95,8 +97,8 @@ def test_every_word_of_random_graphs_in_floats(tmp_path: Path) -> None:
         found = run_float(path, case.graph, case.clip)
         assert differing(case, found) == {}, case.name
         words += sum(value.size for value in found.values())
-    assert words > 8_000
-    assert refused < 20
+    assert words > 4_000
+    assert refused < 13
 
 
 def test_half_to_even_needs_no_operators_of_ours(tmp_path: Path) -> None:
