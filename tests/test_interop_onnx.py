@@ -13,9 +13,10 @@ from fxp.cast import dequantise
 from fxp.errors import InputError
 from fxp.interop.onnx_ends import numbers_of
 from fxp.interop.onnx_integer import export_integer
+from fxp.interop.portability_measure import measure
 from fxp.interop.qdq import export_qdq
 from fxp.interop.runners import run_float, run_integer
-from fxp.ir import Conv, Graph, Input, Requantise, Softmax, Weights
+from fxp.ir import Conv, Graph, Input, Requantise, Softmax, TemporalConv, Weights
 from fxp.qformat import Cast, QFormat, Rounding
 from fxp.store import graph_hash
 from fxp.validate import describe
@@ -25,10 +26,8 @@ from tests.foreign import (
     differing,
     family_cases,
     golden_cases,
-    lowered,
     random_cases,
 )
-from tests.networks import small_arch
 from tests.strategies import random_clip
 
 onnx = pytest.importorskip("onnx", reason="the package onnx is not installed")
@@ -101,22 +100,45 @@ def test_every_word_of_random_graphs_in_floats(tmp_path: Path) -> None:
     assert refused < 13
 
 
-def test_half_to_even_needs_no_operators_of_ours(tmp_path: Path) -> None:
-    """A network that rounds half to even within 24 bits is equal in the plain pattern too."""
-    graph = lowered(small_arch(), 3, activation_bits=8, weight_bits=6)
-    nodes = tuple(
+def evened(graph: Graph) -> Graph:
+    """The same network, all casts rounding half to even."""
+    nodes = (
         replace(n, cast=replace(n.cast, rounding=Rounding.RND_CONV))
         if isinstance(n, Requantise)
         else n
         for n in graph.nodes
     )
-    even = replace(graph, nodes=nodes)
-    case = Case("even", even, random_clip(np.random.default_rng(3), even, 60))
-    path = tmp_path / "net.onnx"
-    export_qdq(case.graph, path, approximate=True)
-    assert differing(case, run_float(path, case.graph, case.clip)) == {}
+    return replace(graph, nodes=tuple(nodes))
+
+
+def test_the_plain_pattern_rounds_half_to_even(tmp_path: Path) -> None:
+    """By the standard, within 24 bits: what `portability --clip` counts is what differs."""
+    dilated, path = golden_cases(["dilated"])[0], tmp_path / "net.onnx"
+    export_qdq(dilated.graph, path, behind_input(dilated.graph), approximate=True)
+    found = run_float(path, dilated.graph, dilated.clip, optimised=False)
+    even = Case("even", evened(dilated.graph), dilated.clip)
+    assert differing(even, found) == {}
+    counted = measure(dilated.graph, dilated.clip).together["logits"].differing
+    assert differing(dilated, found)["logits"] == counted == 4
     kinds = {node.op_type for node in onnx.load(path).graph.node}
     assert not kinds & {"Floor", "Ceil", "Round", "Cast"}
+
+
+def test_no_kernel_of_eight_bits_saturates_in_the_exact_form(tmp_path: Path) -> None:
+    """Half to even and large weights: onnxruntime must not fuse convolution and QuantizeLinear."""
+    raw = np.full((8, 32, 3), 127)
+    raw[::2] = -128
+    nodes = (
+        Input("input", 32, 4, QFormat(8, 0, signed=False)),
+        TemporalConv("conv", "input", Weights(raw, 8, (0,)), np.zeros(8, np.int64)),
+        Requantise("out", "conv", Cast(QFormat(8, -13), Rounding.RND_CONV)),
+        Requantise("same", "conv", Cast(QFormat(16, 0), Rounding.RND_CONV)),
+    )
+    graph = Graph("large", nodes, ("out", "same"))
+    case = Case("large", graph, random_clip(np.random.default_rng(0), graph, 50))
+    for taps in ([], ["conv"]):
+        export_qdq(graph, tmp_path / "net.onnx", taps)
+        assert differing(case, run_float(tmp_path / "net.onnx", graph, case.clip)) == {}
 
 
 def test_the_plain_pattern_differs_where_half_up_does(tmp_path: Path) -> None:

@@ -123,8 +123,7 @@ def portability(
     ]
     print_table(columns, rows)
     typer.echo("= equal, (=) equal as exported here, /= may differ, - absent")
-    for line in _reasons(reports):
-        typer.echo(line)
+    print_table(("tool", "reason", "nodes", "first"), _reasons(reports))
     if counted:
         _print_counts(counted)
 
@@ -187,15 +186,15 @@ def _check_options(
         raise InputError("`--to qonnx` needs `--frames`: its readers want fixed shapes")
 
 
-def _reasons(reports: Sequence[NodeReport]) -> list[str]:
-    """One line per tool and reason: how many nodes, and the first of them."""
+def _reasons(reports: Sequence[NodeReport]) -> list[tuple[object, ...]]:
+    """One row per tool and reason: how many nodes, and the first of them."""
     nodes: dict[tuple[Tool, str], list[str]] = {}
     for report in reports:
         for tool, finding in report.findings.items():
             for reason in finding.reasons:
                 nodes.setdefault((tool, reason), []).append(report.node)
     return [
-        f"{tool}: {reason}: {len(names)} nodes, first {names[0]}"
+        (tool, reason, len(names), names[0])
         for tool in Tool
         for (found, reason), names in nodes.items()
         if found == tool
