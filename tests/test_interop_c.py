@@ -12,7 +12,7 @@ import pytest
 from fxp.errors import InputError
 from fxp.interop.c_source import FILES, c_files, export_c
 from fxp.interop.runners import COMPILERS, run_c
-from fxp.ir import Conv, Graph, Input, TemporalSum, Weights
+from fxp.ir import Conv, Graph, Input, LayerNorm, TemporalSum, Weights
 from fxp.qformat import QFormat
 from fxp.store import graph_hash
 from tests.foreign import (
@@ -96,6 +96,15 @@ def test_names_that_differ_in_a_dot_alone(tmp_path: Path) -> None:
     case = Case("dots", Graph('names \\ */ "?', nodes, ("b.c", "b_c")), np.array([[[5]], [[-7]]]))
     export_c(case.graph, tmp_path / "c")
     assert differing(case, run_c(tmp_path / "c", case.graph, case.clip)) == {}
+
+
+def test_tables_of_small_numbers(tmp_path: Path) -> None:
+    """Any table is a table, also one whose entries would fit narrower words."""
+    norm = LayerNorm("y", "x", np.array([0]), np.ones(3, np.int64), 0, 18)
+    graph = Graph("ones", (Input("x", 2, 2, QFormat(4, 0)), norm), ("y",))
+    case = Case("ones", graph, np.array([[[1, -8], [7, 0]], [[3, 3], [3, 3]]]))
+    export_c(graph, tmp_path / "c")
+    assert differing(case, run_c(tmp_path / "c", graph, case.clip)) == {}
 
 
 def test_other_folders_are_left_alone(tmp_path: Path) -> None:
