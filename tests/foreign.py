@@ -1,21 +1,16 @@
-"""Exported networks run by others: onnxruntime, the qonnx executor, a C compiler's program."""
+"""Networks that tests export and have others run, and how their words are compared."""
 
 from __future__ import annotations
 
-import shutil
-import subprocess
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from pathlib import Path
 from typing import Any
 
 import numpy as np
-import pytest
 
 from fxp.calibrate import calibrate
-from fxp.interop.onnx_ends import numbers_of, words_of
-from fxp.ir import Argmax, Graph, IntArray
+from fxp.ir import Graph, IntArray
 from fxp.lower import lower
 from fxp.oracle import evaluate
 from fxp.spec import ArchSpec, QuantSpec
@@ -90,66 +85,3 @@ def differing(case: Case, found: Mapping[str, IntArray]) -> dict[str, int]:
         elif (count := int(np.count_nonzero(words != expected[name]))) > 0:
             counts[name] = count
     return counts
-
-
-def onnxruntime_session(path: Path, optimised: bool) -> Any:
-    runtime = pytest.importorskip("onnxruntime", reason="onnxruntime is not installed")
-    options = runtime.SessionOptions()
-    options.intra_op_num_threads = 1
-    options.log_severity_level = 3
-    if not optimised:
-        options.graph_optimization_level = runtime.GraphOptimizationLevel.ORT_DISABLE_ALL
-    return runtime.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
-
-
-def run_integer(path: Path, case: Case, optimised: bool = True) -> dict[str, IntArray]:
-    """Words (T, C, V) of the outputs of an int64 model."""
-    session = onnxruntime_session(path, optimised)
-    names = [output.name for output in session.get_outputs()]
-    feed = {case.graph.nodes[0].name: case.clip}
-    return dict(zip(names, session.run(None, feed), strict=True))
-
-
-def run_float(path: Path, case: Case, optimised: bool = True) -> dict[str, IntArray]:
-    """Words (T, C, V) of the outputs of a model of numbers."""
-    session = onnxruntime_session(path, optimised)
-    names = [output.name for output in session.get_outputs()]
-    feed = numbers_of(case.graph, case.clip)
-    return as_words(case.graph, dict(zip(names, session.run(None, feed), strict=True)))
-
-
-def as_words(graph: Graph, numbers: Mapping[str, Any]) -> dict[str, IntArray]:
-    """Numbers (1, C, T, V) as words (T, C, V); labels are words already."""
-    labels = {node.name for node in graph.nodes if isinstance(node, Argmax)}
-    return {
-        name: found[0].transpose(1, 0, 2).astype(np.int64)
-        if name in labels
-        else words_of(graph, name, found)
-        for name, found in numbers.items()
-    }
-
-
-def compiler() -> str:
-    """A C compiler; the test is skipped where there is none."""
-    for name in ("gcc", "clang", "cc"):
-        if shutil.which(name):
-            return name
-    pytest.skip("no C compiler (gcc, clang or cc) on PATH")
-
-
-def run_c(folder: Path, case: Case, *flags: str) -> dict[str, IntArray]:
-    """Compile the C files in `folder` without a warning, run the clip, read every value."""
-    program = folder / "network"
-    strict = ["-std=c99", "-pedantic", "-Wall", "-Wextra", "-Wno-unused-function", "-Werror"]
-    command = [compiler(), *strict, *flags, "network.c", "main.c", "-o", program.name]
-    subprocess.run(command, cwd=folder, check=True)
-    words = np.ascontiguousarray(case.clip, np.int64).tobytes()
-    done = subprocess.run([program, "all"], input=words, capture_output=True, check=True)
-    frames: dict[str, list[list[int]]] = {}
-    for line in done.stdout.decode().splitlines():
-        name, *numbers = line.split()
-        frames.setdefault(name, []).append([int(number) for number in numbers])
-    return {
-        name: np.array(frames.get(name, []), np.int64).reshape(-1, *expected.shape[1:])
-        for name, expected in case.expected.items()
-    }

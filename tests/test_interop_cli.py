@@ -137,7 +137,8 @@ def test_portability_as_text(command: Any, net: Path) -> None:
     assert lines[0].split() == ["node", "kind", "bits", *Tool]
     assert lines[9].split()[:2] == ["block0.graph", "GraphProduct"]
     assert "= equal, (=) equal as exported here, /= may differ, - absent" in lines
-    assert "qdq: no words of s12: 2 nodes, first embedding.stream" in lines
+    rows = [line.split() for line in lines]
+    assert ["qdq", "no", "words", "of", "s12", "2", "embedding.stream"] in rows
     counts = [line.split() for line in lines if line.startswith(("logits, ", "label, "))]
     assert [row[:3] for row in counts] == [
         ["logits,", "alone", "27"],
@@ -168,3 +169,43 @@ def _hide(monkeypatch: pytest.MonkeyPatch) -> None:
     """As if none of the optional packages were installed."""
     for name in ("onnx", "onnx.helper", "onnxruntime", "qonnx", "pyslang"):
         monkeypatch.setitem(sys.modules, name, None)
+
+
+@pytest.mark.parametrize(
+    "options",
+    [["qdq"], ["qdq", "--form", "integer"], ["qonnx", "--frames", "9"], ["c"]],
+    ids=" ".join,
+)
+def test_check(command: Any, net: Path, options: list[str]) -> None:
+    for package in ("onnx", "onnxruntime") if options[0] != "c" else ():
+        pytest.importorskip(package, reason=f"the package {package} is not installed")
+    if options[0] == "qonnx":
+        pytest.importorskip("qonnx", reason="the package qonnx is not installed")
+    out, clip = net.parent / "out", net.parent / "clip.npy"
+    code, text, _ = command("export", net, "--to", *options, "--out", out, "--check", clip)
+    words = 3 * 9 + 9 if options[0] != "c" else sum(v.size for v in DILATED.expected.values())
+    assert (code, text.splitlines()[-1].split()) == (0, ["all", str(words), "0"])
+
+
+def test_check_finds_what_differs(command: Any, net: Path) -> None:
+    for package in ("onnx", "onnxruntime"):
+        pytest.importorskip(package, reason=f"the package {package} is not installed")
+    out, clip = net.parent / "out", net.parent / "clip.npy"
+    options = ("--approximate", "--check", clip, "--tap", "block0.norm.q")
+    code, text, _ = command("export", net, "--to", "qdq", "--out", out, *options)
+    name, words, differing = text.splitlines()[-1].split()
+    assert (code, name, int(words)) == (1, "all", 36 + 9 * 12)
+    assert 0 < int(differing) < 36 + 9 * 12
+
+
+def test_check_of_other_lengths(command: Any, net: Path) -> None:
+    clip = net.parent / "clip.npy"
+    options = ("--out", net.parent / "out", "--check", clip)
+    assert command("export", net, "--to", "qonnx", "--frames", "8", *options)[2] == (
+        f"error: {clip}: has 9 frames, `--frames` is 8\n"
+    )
+    assert (
+        "`--check` has no meaning for `--to sv`"
+        in command("export", net, "--to", "sv", *options)[2]
+    )
+    assert not (net.parent / "out").exists()

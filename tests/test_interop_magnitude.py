@@ -73,7 +73,7 @@ def test_casts_by_hand(cast: Cast, bits: int) -> None:
     assert cast_bits(node, analyse(graph)["x"]) == bits
 
 
-@settings(max_examples=60)
+@settings(max_examples=30)
 @given(graphs_with_clips())
 def test_no_value_needs_more(pair: tuple[Graph, IntArray]) -> None:
     graph, clip = pair
@@ -100,7 +100,7 @@ def test_one_bit_less_is_not_enough() -> None:
         assert (int(sums) == -top) == exact
 
 
-@settings(max_examples=60)
+@settings(max_examples=30)
 @given(graphs_with_clips())
 def test_what_cannot_overflow_or_drop_does_not(pair: tuple[Graph, IntArray]) -> None:
     graph, clip = pair

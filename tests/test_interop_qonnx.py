@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import warnings
 from pathlib import Path
 
 import numpy as np
@@ -10,11 +9,11 @@ import pytest
 
 from fxp.errors import InputError
 from fxp.interop.qonnx import export_qonnx
+from fxp.interop.runners import run_qonnx
 from fxp.ir import Graph, Input, IntArray, Requantise
 from fxp.qformat import Cast, Overflow, QFormat, Rounding
 from tests.foreign import (
     Case,
-    as_words,
     behind_input,
     differing,
     family_cases,
@@ -26,21 +25,11 @@ onnx = pytest.importorskip("onnx", reason="the package onnx is not installed")
 runtime = pytest.importorskip("onnxruntime", reason="the package onnxruntime is not installed")
 
 
-def run_qonnx(path: Path, case: Case) -> dict[str, IntArray]:
-    """Words (T, C, V) of the outputs by the executor; skipped where it is missing or cannot run."""
+def executed(path: Path, case: Case) -> dict[str, IntArray]:
+    """The outputs by the executor; skipped where it is missing or cannot run."""
     pytest.importorskip("qonnx", reason="the package qonnx is not installed")
-    from qonnx.core.modelwrapper import ModelWrapper
-    from qonnx.core.onnx_exec import execute_onnx
-    from qonnx.transformation.infer_shapes import InferShapes
-
-    from fxp.interop.onnx_ends import numbers_of
-
     _skip_newer_than_runtime()
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # the executor's own
-        model = ModelWrapper(str(path)).transform(InferShapes())
-        found = execute_onnx(model, numbers_of(case.graph, case.clip))
-    return as_words(case.graph, found)
+    return run_qonnx(path, case.graph, case.clip)
 
 
 def _skip_newer_than_runtime() -> None:
@@ -66,7 +55,7 @@ def _skip_newer_than_runtime() -> None:
 def test_every_number(case: Case, tmp_path: Path) -> None:
     path = tmp_path / "net.onnx"
     export_qonnx(case.graph, path, len(case.clip), behind_input(case.graph))
-    found = run_qonnx(path, case)
+    found = executed(path, case)
     assert set(found) == set(behind_input(case.graph))
     assert differing(case, found) == {}
 
@@ -79,7 +68,7 @@ def test_every_number_of_random_graphs(tmp_path: Path) -> None:
             export_qonnx(case.graph, path, len(case.clip), behind_input(case.graph))
         except InputError:
             continue
-        found = run_qonnx(path, case)
+        found = executed(path, case)
         assert differing(case, found) == {}, case.name
         words += sum(value.size for value in found.values())
     assert words > 50_000
@@ -99,7 +88,7 @@ def test_every_mode_over_all_words(rounding: Rounding, tmp_path: Path) -> None:
     case = Case("modes", graph, np.arange(-128, 128).reshape(-1, 1, 1))
     path = tmp_path / "net.onnx"
     export_qonnx(graph, path, 256)
-    assert differing(case, run_qonnx(path, case)) == {}
+    assert differing(case, executed(path, case)) == {}
 
 
 def test_what_is_written(tmp_path: Path) -> None:

@@ -15,10 +15,11 @@ from fxp.interop.portability import Finding, Verdict, survey
 from fxp.interop.portability_measure import Share, measure
 from fxp.interop.qdq import export_qdq
 from fxp.interop.qonnx import export_qonnx
+from fxp.interop.runners import run_float
 from fxp.interop.tool_rules import TOOLS, Tool
 from fxp.ir import Affine, Conv, Graph, Input, Node, Requantise, Weights
 from fxp.qformat import Cast, Overflow, QFormat, Rounding
-from tests.foreign import Case, differing, golden_cases, lowered, random_cases, run_float
+from tests.foreign import Case, differing, golden_cases, lowered, random_cases
 from tests.networks import small_arch, small_msgcn
 
 RAWS = range(-128, 128)  # of an 8-bit operand with 3 fractional bits
@@ -86,11 +87,15 @@ def test_torch_itself(rounding: Rounding) -> None:
 
 def test_equal_everywhere_is_equal_in_the_plain_pattern(tmp_path: Path) -> None:
     """Networks of which every node is `equal` for QuantizeLinear need nothing but its pattern."""
+    pytest.importorskip("onnx", reason="the package onnx is not installed")
+    pytest.importorskip("onnxruntime", reason="the package onnxruntime is not installed")
     path, found = tmp_path / "net.onnx", 0
-    for case in [*_evened(), *random_cases(40, seed=41)]:
+    for case in [*_evened(), *random_cases(15, seed=41)]:
         if all(r.findings[Tool.QDQ].verdict == Verdict.EQUAL for r in survey(case.graph)):
             export_qdq(case.graph, path, approximate=True)
-            assert differing(case, run_float(path, case)) == {}, case.name
+            assert differing(case, run_float(path, case.graph, case.clip, optimised=False)) == {}, (
+                case.name
+            )
             found += 1
     assert found >= 2
 
@@ -120,7 +125,7 @@ def test_what_is_exact_can_be_exported(tmp_path: Path) -> None:
     """No node `absent` or `may differ`: the exporter takes the network."""
     pytest.importorskip("onnx", reason="the package onnx is not installed")
     taken = 0
-    for case in [*golden_cases(), *random_cases(60, seed=42)]:
+    for case in [*golden_cases(), *random_cases(25, seed=42)]:
         reports = survey(case.graph)
         ready = {Verdict.EQUAL, Verdict.EXACT}
         if all(report.findings[Tool.QDQ].verdict in ready for report in reports):
@@ -129,7 +134,7 @@ def test_what_is_exact_can_be_exported(tmp_path: Path) -> None:
             export_qdq(case.graph, tmp_path / "net.onnx")
             export_qonnx(case.graph, tmp_path / "net.qonnx", len(case.clip))
             taken += 1
-    assert taken >= 10
+    assert taken >= 6
 
 
 def _fracs(node: Node) -> tuple[int, ...]:

@@ -45,7 +45,7 @@ def layer_norm(node: LayerNorm, at: Place, piece: Piece) -> str:
         """,
         size=at.y.channels * at.y.joints,
         epsilon=int(node.epsilon[0]),
-        seeds=piece.constant(f"{at.name}_seeds", node.seeds, "(entry)"),
+        seeds=piece.constant(f"{at.name}_seeds", node.seeds, "(entry)", "int32_t"),
         width=3 * LEAST_MANTISSA // len(node.seeds),
         steps=node.newton_steps,
         frac=node.frac_bits,

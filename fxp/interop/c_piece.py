@@ -31,7 +31,7 @@ class Piece:
     constants: list[str] = field(default_factory=list)
     body: str = ""
 
-    def constant(self, name: str, values: IntArray, axes: str) -> str:
+    def constant(self, name: str, values: IntArray, axes: str, kind: str = "") -> str:
         """Add a constant array; gives its name."""
-        self.constants.append(array(name, values, axes))
+        self.constants.append(array(name, values, axes, kind))
         return name

@@ -91,7 +91,7 @@ def _header(ground: Ground, places: Sequence[Place]) -> str:
         word_bits, signed = ground.formats[node.name]
         at = place.name.upper()
         fracs = place.y.frac_bits
-        macros.append(f"/* {node.name}: {kind_of(node)} {' '.join(operands(node))} */")
+        macros.append(f"/* {node.name}: {' '.join((kind_of(node), *operands(node)))} */")
         facts = {
             "CHANNELS": place.y.channels,
             "JOINTS": place.y.joints,

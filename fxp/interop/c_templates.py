@@ -24,7 +24,7 @@ HEADER = """\
 #define NET_OUTPUTS $outputs
 #define NET_INPUT_CHANNELS $channels
 #define NET_INPUT_JOINTS $joints
-#define NET_LATENCY_FRAMES $latency /* input frames until the slowest value's first frame, less 1 */
+#define NET_LATENCY_FRAMES $latency /* frames of the future that the slowest value needs */
 #define NET_LONGEST_CLIP $longest /* frames; 0: no limit */
 
 $macros

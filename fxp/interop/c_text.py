@@ -29,11 +29,11 @@ def type_of(values: npt.NDArray[np.int64]) -> str:
     return c_type(1 + max(high.bit_length(), (~low).bit_length()), signed=True)
 
 
-def array(name: str, values: npt.NDArray[np.int64], comment: str) -> str:
-    """A constant array, flat, in row-major order."""
+def array(name: str, values: npt.NDArray[np.int64], comment: str, kind: str = "") -> str:
+    """A constant array, flat, in row-major order, of the narrowest type or the one given."""
     numbers = ", ".join(map(literal, values.reshape(-1).tolist()))
     body = textwrap.fill(numbers, 98, initial_indent="    ", subsequent_indent="    ")
-    head = f"static const {type_of(values)} {name}[{values.size}]"
+    head = f"static const {kind or type_of(values)} {name}[{values.size}]"
     return f"/* {comment} */\n{head} = {{\n{body}\n}};\n"
 
 

@@ -9,6 +9,7 @@ from enum import StrEnum
 from pathlib import Path
 from typing import Annotated, Any, assert_never
 
+import numpy as np
 import typer
 
 from fxp.clip_files import read_clip
@@ -19,8 +20,11 @@ from fxp.interop.portability import NodeReport, Verdict, survey
 from fxp.interop.portability_measure import Measured, measure
 from fxp.interop.qdq import export_qdq
 from fxp.interop.qonnx import export_qonnx
+from fxp.interop.runners import run_c, run_float, run_integer, run_qonnx
 from fxp.interop.sv_params import export_sv
 from fxp.interop.tool_rules import Tool
+from fxp.ir import Graph, IntArray
+from fxp.simulate import compile_graph, run
 from fxp.store import graph_hash, load_graph
 from fxp.tables import print_table
 
@@ -66,10 +70,20 @@ def export(
     tap: Annotated[
         list[str] | None, typer.Option(help="Of ONNX: node to be an output too (repeat).")
     ] = None,
+    check: Annotated[
+        Path | None,
+        typer.Option(metavar="CLIP.npy", help="Run the export on this clip, compare every word."),
+    ] = None,
 ) -> None:
-    """Write a network in another tool's format; its words stay the same."""
+    """Write a network in another tool's format; its words stay the same.
+
+    With --check, onnxruntime, qonnx or a C compiler runs it; exit code 1 if a word differs.
+    """
     graph = load_graph(net)
-    _check_options(to, form, approximate, frames, lanes, tap or [])
+    _check_options(to, form, approximate, frames, lanes, tap or [], check)
+    clip = read_clip(check, graph) if check else None
+    if clip is not None and frames not in (None, len(clip)):
+        raise InputError(f"{check}: has {len(clip)} frames, `--frames` is {frames}")
     match to:
         case Target.QDQ if form == Form.INTEGER:
             export_integer(graph, out, tap or [])
@@ -84,6 +98,8 @@ def export(
         case _:
             assert_never(to)
     typer.echo(f"{out}: {len(graph.nodes)} nodes, graph {graph_hash(graph)[:12]}")
+    if clip is not None:
+        _compare(to, form, out, graph, clip)
 
 
 def portability(
@@ -107,14 +123,50 @@ def portability(
     ]
     print_table(columns, rows)
     typer.echo("= equal, (=) equal as exported here, /= may differ, - absent")
-    for line in _reasons(reports):
-        typer.echo(line)
+    print_table(("tool", "reason", "nodes", "first"), _reasons(reports))
     if counted:
         _print_counts(counted)
 
 
+def _compare(to: Target, form: Form, out: Path, graph: Graph, clip: IntArray) -> None:
+    """Print how many words of each output differ from the simulator's.
+
+    Raises:
+        typer.Exit: with code 1, if any does.
+    """
+    match to:
+        case Target.QDQ if form == Form.INTEGER:
+            found = run_integer(out, graph, clip)
+        case Target.QDQ:
+            found = run_float(out, graph, clip)
+        case Target.QONNX:
+            found = run_qonnx(out, graph, clip)
+        case Target.C:
+            found = run_c(out, graph, clip)
+        case Target.SV:
+            raise AssertionError("a package computes nothing")
+        case _:
+            assert_never(to)
+    expected, _ = run(compile_graph(graph), clip, taps=list(found))
+    rows = []
+    for name, words in found.items():
+        same_shape = words.shape == expected[name].shape
+        differing = np.count_nonzero(words != expected[name]) if same_shape else words.size
+        rows.append((name, expected[name].size, int(differing)))
+    total = ("all", sum(row[1] for row in rows), sum(row[2] for row in rows))
+    print_table(("value", "words", "differing"), [*(row for row in rows if row[2]), total])
+    if total[2]:
+        raise typer.Exit(1)
+
+
 def _check_options(
-    to: Target, form: Form, approximate: bool, frames: int | None, lanes: int, taps: Sequence[str]
+    to: Target,
+    form: Form,
+    approximate: bool,
+    frames: int | None,
+    lanes: int,
+    taps: Sequence[str],
+    check: Path | None,
 ) -> None:
     """Refuse options of another format: they would be without effect."""
     plain_qdq = to == Target.QDQ and form == Form.QDQ
@@ -124,6 +176,7 @@ def _check_options(
         "--frames": (frames is not None, to == Target.QONNX),
         "--lanes": (lanes != 1, to == Target.SV),
         "--tap": (bool(taps), to in (Target.QDQ, Target.QONNX)),
+        "--check": (check is not None, to != Target.SV),
     }
     for option, (used, allowed) in given.items():
         if used and not allowed:
@@ -133,15 +186,15 @@ def _check_options(
         raise InputError("`--to qonnx` needs `--frames`: its readers want fixed shapes")
 
 
-def _reasons(reports: Sequence[NodeReport]) -> list[str]:
-    """One line per tool and reason: how many nodes, and the first of them."""
+def _reasons(reports: Sequence[NodeReport]) -> list[tuple[object, ...]]:
+    """One row per tool and reason: how many nodes, and the first of them."""
     nodes: dict[tuple[Tool, str], list[str]] = {}
     for report in reports:
         for tool, finding in report.findings.items():
             for reason in finding.reasons:
                 nodes.setdefault((tool, reason), []).append(report.node)
     return [
-        f"{tool}: {reason}: {len(names)} nodes, first {names[0]}"
+        (tool, reason, len(names), names[0])
         for tool in Tool
         for (found, reason), names in nodes.items()
         if found == tool

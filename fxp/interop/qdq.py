@@ -1,10 +1,13 @@
 """ONNX with QuantizeLinear and DequantizeLinear: integers at rest, floats in between.
 
-Scales are powers of two, zero points 0. A cast becomes the rounding in plain operators, a
-QuantizeLinear that finds nothing left to round, and a DequantizeLinear; so every word is equal.
-QuantizeLinear itself rounds half to even: a cast with RND_CONV needs no operator in front of it.
-With `approximate` none has one: the pattern that compilers for integer accelerators look for, whose
-words differ wherever the network's rounding is another one.
+Scales are powers of two, zero points 0. A cast becomes its rounding and overflow in operators,
+a QuantizeLinear that finds nothing left to round, and a DequantizeLinear; so every word is equal.
+
+With `approximate` the operators are left out: the pattern that compilers for integer accelerators
+look for, whose words differ wherever the network does not round half to even. By the ONNX standard
+they differ nowhere else; but onnxruntime makes one kernel of a convolution and the QuantizeLinear
+behind it, and on x86 processors without VNNI that kernel saturates pairs of products to 16 bits. So
+the operators stand in front of every QuantizeLinear of the exact form, whatever there is to round.
 """
 
 from __future__ import annotations
@@ -23,7 +26,7 @@ from fxp.interop.onnx_builder import OnnxBuilder
 from fxp.interop.onnx_ends import save_float
 from fxp.interop.onnx_float import RANK, TIME, Dialect, carried, emit, numbers
 from fxp.ir import Graph, Input, LayerNorm, Requantise, Softmax, Weights
-from fxp.qformat import Overflow, QFormat, Rounding
+from fxp.qformat import Overflow, QFormat
 
 MAX_QUANTIZED_BITS = 16  # of the integer types of QuantizeLinear
 # onnxruntime drops a Clip in front of a QuantizeLinear whose bounds are less than 1.2e-7 within its
@@ -92,33 +95,38 @@ class _Qdq(Dialect):
         return self._quantised(given, node.fmt, node.name)
 
     def cast(self, node: Requantise, x: str) -> str:
-        """Rounding and overflow in operators where they are not QuantizeLinear's own."""
-        b, name, fmt, signal = self.b, node.name, node.cast.to, self.net.signals[node.x]
-        kind, target = self.net.within[node.name], self.net.carriers[node.name]
-        # a float64 would be rounded twice, to a float32 in front of the QuantizeLinear
-        even = node.cast.rounding == Rounding.RND_CONV and kind is np.float32
-        rounds = drops_bits(node, signal) and not even
-        saturates = node.cast.overflow in (Overflow.SAT, Overflow.SAT_SYM)
+        """The words in operators in front of a QuantizeLinear, or with `approximate` it alone."""
+        b, name, fmt = self.b, node.name, node.cast.to
+        kind, target = self.net.within[name], self.net.carriers[name]
         fits = fmt.word_bits <= MAX_QUANTIZED_BITS
-        ends = _ends(node)
-        held = np.iinfo(_holder(fmt))
-        # what QuantizeLinear does not do by itself: other bounds than its type's, other overflows
-        bounds = overflows(node, signal) and (not saturates or ends != (held.min, held.max))
-        clips = bounds and saturates and fmt.frac_bits <= MAX_CLIP_FRAC_BITS and self.approximate
-        if (rounds and not self.approximate) or (bounds and not clips) or not fits:
-            words = b.add("Mul", [x, b.scalar(2.0**fmt.frac_bits, kind)], f"{name}/scaled")
-            if drops_bits(node, signal):
-                words = rounded(b, words, node.cast.rounding, kind, f"{name}/rounded")
-            words = overflowed(b, words, node, kind, f"{name}/bounded")
-            x = b.add("Mul", [words, b.scalar(2.0**-fmt.frac_bits, kind)], f"{name}/held")
-        elif clips:
-            scaled = [float(np.ldexp(end, -fmt.frac_bits)) for end in ends]
-            x = b.add("Clip", [x, *(b.scalar(end, np.float32) for end in scaled)], f"{name}/clip")
-        elif node.relu and fmt.signed:
-            x = b.add("Relu", [x], f"{name}/relu")
+        if self.approximate and fits and self._clamps(node):
+            return self._quantised(self._clamped(node, x), fmt, name)
+        words = b.add("Mul", [x, b.scalar(2.0**fmt.frac_bits, kind)], f"{name}/scaled")
+        if drops_bits(node, self.net.signals[node.x]):
+            words = rounded(b, words, node.cast.rounding, kind, f"{name}/rounded")
+        words = overflowed(b, words, node, kind, f"{name}/bounded")
+        held = b.add("Mul", [words, b.scalar(2.0**-fmt.frac_bits, kind)], f"{name}/held")
         if kind is not target:
-            x = carried(b, x, target, f"{name}/{target.__name__}")
-        return self._quantised(x, fmt, name) if fits else b.add("Identity", [x], name)
+            held = carried(b, held, target, f"{name}/{target.__name__}")
+        return self._quantised(held, fmt, name) if fits else b.add("Identity", [held], name)
+
+    def _clamps(self, node: Requantise) -> bool:
+        """Whether a Clip and a QuantizeLinear overflow as the cast does, or it cannot overflow."""
+        saturates = node.cast.overflow in (Overflow.SAT, Overflow.SAT_SYM)
+        whole = _ends(node) == _ends_of_type(node.cast.to)
+        near = node.cast.to.frac_bits <= MAX_CLIP_FRAC_BITS
+        return not overflows(node, self.net.signals[node.x]) or (saturates and (whole or near))
+
+    def _clamped(self, node: Requantise, x: str) -> str:
+        """Bounds that QuantizeLinear does not have by itself."""
+        b, fmt = self.b, node.cast.to
+        if overflows(node, self.net.signals[node.x]) and _ends(node) != _ends_of_type(fmt):
+            ends = (float(np.ldexp(end, -fmt.frac_bits)) for end in _ends(node))
+            scalars = [b.scalar(end, np.float32) for end in ends]
+            return b.add("Clip", [x, *scalars], f"{node.name}/clip")
+        if node.relu and fmt.signed:
+            return b.add("Relu", [x], f"{node.name}/relu")
+        return x
 
     def ratio(self, node: LayerNorm | Softmax) -> str:
         """The runtime's own operator, or a refusal."""
@@ -155,6 +163,12 @@ def _ends(node: Requantise) -> tuple[int, int]:
     if node.cast.overflow == Overflow.SAT_SYM:
         low = max(low, -fmt.raw_max)
     return max(low, 0) if node.relu else low, fmt.raw_max
+
+
+def _ends_of_type(fmt: QFormat) -> tuple[int, int]:
+    """Where a QuantizeLinear to the type of a format saturates."""
+    held = np.iinfo(_holder(fmt))
+    return int(held.min), int(held.max)
 
 
 def _holder(fmt: QFormat) -> type[np.integer]:
