@@ -12,6 +12,7 @@ from torch.nn import functional as F  # noqa: N812
 from fxp.calibrate import calibrate
 from fxp.errors import InputError
 from fxp.lower import lower
+from fxp.ptq.search import divergence_of
 from fxp.ranges import certify
 from fxp.simulate import compile_graph, run
 from fxp.spec import QuantSpec
@@ -20,8 +21,7 @@ from stgcn_ref.export import export
 from stgcn_ref.qat.interpreter import evaluate
 from stgcn_ref.qat.lesson import divergence
 from stgcn_ref.qat.recipe import QatRecipe
-from stgcn_ref.qat.search import divergence_of
-from stgcn_ref.qat.teacher import teacher_of
+from stgcn_ref.qat.teacher import taught, teacher_of
 from stgcn_ref.qat.train import Run, train_quantised
 from stgcn_ref.qat.words import as_clips
 from tests.networks import VARIANTS, clip, random_model, small_arch, small_stgcn
@@ -45,7 +45,7 @@ def test_it_answers_more_like_the_float_network() -> None:
     formats = calibrate(net, COARSE)
     done = trained(changed(epochs=8, lr=0.03, ema=0))
     before, after = (
-        divergence_of(net, lower(floats, formats), clips)
+        divergence_of(lower(floats, formats), clips, taught(net, clips))
         for floats in (net, done.floats(done.average))
     )
     assert after < 0.8 * before

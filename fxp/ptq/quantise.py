@@ -11,9 +11,9 @@ from fxp.floatnet import FloatNet
 from fxp.ir import Graph, IntArray
 from fxp.lower import lower
 from fxp.ptq.equalise import MOST_BITS, equalise
-from fxp.ptq.reference import observe, reference, widened
+from fxp.ptq.reference import observe, real_values, reference, widened
 from fxp.ptq.repair import mend
-from fxp.ptq.search import search_formats
+from fxp.ptq.search import LOGITS, search_formats
 from fxp.ranges import certify
 from fxp.spec import QuantSpec, Repair
 
@@ -51,7 +51,8 @@ def quantise(
             net = replace(equal, observations=observed)
     formats = calibrate(net, quant)
     if repair.search:
-        formats = search_formats(net, formats, wide, clips, repair.search).formats
+        wanted = [values[LOGITS][:, :, 0] for values in real_values(wide, clips, [LOGITS])]
+        formats = search_formats(net, formats, clips, wanted, repair.search).formats
     net = mend(net, formats, wide, clips, repair.rounding, repair.bias)
     graph = lower(net, formats, name)
     certify(graph)

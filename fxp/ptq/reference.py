@@ -11,6 +11,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 
 import numpy as np
+import numpy.typing as npt
 
 from fxp.calibrate import calibrate
 from fxp.cast import FloatArray, dequantise
@@ -21,6 +22,8 @@ from fxp.observe import Observation, Reservoir, observation, observe_update
 from fxp.simulate import compile_graph, run
 from fxp.spec import QuantSpec
 from fxp.validate import describe
+
+Words = npt.NDArray[np.integer]
 
 REFERENCE_BITS = 22
 REFERENCE_LOGIT_BITS = 16  # tables of a softmax grow with them
@@ -60,7 +63,7 @@ def up_to(graph: Graph, names: Sequence[str]) -> Graph:
 
 
 def real_values(
-    graph: Graph, clips: Sequence[IntArray], names: Sequence[str]
+    graph: Graph, clips: Sequence[Words], names: Sequence[str]
 ) -> Iterator[dict[str, FloatArray]]:
     """Clip by clip, values of a graph as real numbers, float64 (T, C, V) by name."""
     about = describe(graph)

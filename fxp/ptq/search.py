@@ -1,14 +1,15 @@
-"""Binary points chosen by their end effect: what each does to the network's logits.
+"""Binary points by their effect on the network's answer, not on the tensor they are chosen for.
 
-Coordinate descent in graph order: every cast and every constant is tried one bit finer and one bit
-coarser, and keeps what brings the integer network's logits closest to the float network's. The
-distance is the mean Kullback-Leibler divergence of the softmax over classes, from float to integer:
-it counts where labels are close to call, not where logits are large.
+A calibrator looks at one tensor at a time. The search starts from its choice and moves one binary
+point by one place at a time, in the order of the network, and keeps every move after which the
+integer network's classes on some recordings are nearer to the float network's; it goes through all
+tensors until none moves, or `sweeps` times. The distance is the mean Kullback-Leibler divergence of
+the class probabilities: it counts where labels are close to call, not where logits are large.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -17,87 +18,129 @@ from fxp.calibrate import Formats
 from fxp.cast import FloatArray
 from fxp.errors import FormatError, GraphError
 from fxp.floatnet import FloatNet
-from fxp.ir import Graph, IntArray
+from fxp.ir import Graph, Requantise
 from fxp.lower import lower
-from fxp.ptq.reference import real_values
+from fxp.outline import constant_key, outline
+from fxp.ptq.reference import Words, real_values
 
-STEPS = (-1, 1)  # bits coarser, finer
+LOGITS = "logits"
 
 
 @dataclass(frozen=True)
-class Found:
-    """Formats, how far the logits are from float with them, and how many networks were tried."""
+class Search:
+    """What a search found: formats, the divergence before and after, and how many points moved."""
 
     formats: Formats
-    divergence: float
-    tried: int
+    before: float
+    after: float
+    moves: int
 
 
 def search_formats(
-    net: FloatNet, formats: Formats, wide: Graph, clips: Sequence[IntArray], passes: int
-) -> Found:
-    """Move the binary points of `formats` for as long as it helps, at most `passes` times round.
+    net: FloatNet,
+    formats: Formats,
+    clips: Sequence[Words],
+    wanted: Sequence[FloatArray],
+    sweeps: int = 2,
+    on_tensor: Callable[[str, float], None] | None = None,
+) -> Search:
+    """Move binary points of `formats` to where the classes are nearest to the float network's.
+
+    Widths and modes stay. So does a scale that is a power of two (a norm folded into the weights
+    before it), and a move that cannot be lowered or certified is none.
 
     Args:
-        net: the float network.
-        formats: where to start.
-        wide: the reference (`fxp.ptq.reference.reference`).
-        clips: calibration words, int64 (T, C, V) each.
-        passes: how often all formats are gone through.
+        net, formats: what `fxp.lower` would take.
+        clips: words of recordings (training data), integers `(T, C, V)` each.
+        wanted: the float network's logits, `(T, K)` of each clip.
+        sweeps: the most rounds over all tensors.
+        on_tensor: told the name of each tensor that was tried and the least divergence so far.
 
     Raises:
-        InputError: the clips do not fit the network's input.
+        GraphError: `formats` as they are cannot be certified.
     """
-    wanted = [values["logits"] for values in real_values(wide, clips, ["logits"])]
-    best = _divergence(net, formats, wanted, clips)
-    tried = 1
-    for _ in range(passes):
-        before = best
-        for key in (*formats.casts, *formats.weights):
-            for candidate in _moves(formats, key):
-                tried += 1
-                divergence = _divergence(net, candidate, wanted, clips)
-                if divergence < best:
-                    best, formats = divergence, candidate
-        if best == before:
+    before = best = divergence_of(lower(net, formats), clips, wanted)
+    moves = 0
+    for _ in range(sweeps):
+        moved = 0
+        for key in _tensors(net, formats):
+            for step in (1, -1):
+                found, formats, best = _climb(net, formats, key, step, clips, wanted, best)
+                moved += found
+                if found:
+                    break
+            if on_tensor is not None:
+                on_tensor(key, best)
+        moves += moved
+        if not moved:
             break
-    return Found(formats, best, tried)
+    return Search(formats, before, best, moves)
 
 
-def divergence_of(graph: Graph, wanted: Sequence[FloatArray], clips: Sequence[IntArray]) -> float:
-    """Mean divergence of a graph's logits from float ones, (T, classes, 1) per clip, in nats."""
+def divergence_of(graph: Graph, clips: Sequence[Words], wanted: Sequence[FloatArray]) -> float:
+    """Mean divergence, per frame and in nats, of a graph's classes from those of logits (T, K)."""
     total, frames = 0.0, 0
-    found = real_values(graph, clips, ["logits"])
-    for target, values in zip(wanted, found, strict=True):
-        p, q = (_log_softmax(x[:, :, 0]) for x in (target, values["logits"]))
+    found = real_values(graph, clips, [LOGITS])
+    for logits, values in zip(wanted, found, strict=True):
+        p, q = _log_softmax(logits), _log_softmax(values[LOGITS][:, :, 0])
         total += float((np.exp(p) * (p - q)).sum())
         frames += len(p)
     return total / frames
 
 
-def _divergence(
-    net: FloatNet, formats: Formats, wanted: Sequence[FloatArray], clips: Sequence[IntArray]
-) -> float:
-    """Infinite for formats that no graph can have."""
-    try:
-        return divergence_of(lower(net, formats), wanted, clips)
-    except (FormatError, GraphError):
-        return float("inf")
+def moved(formats: Formats, key: str, step: int) -> Formats:
+    """The formats with `frac_bits` of one tensor (a cast's name or a weight's key) changed."""
+    points = binary_points(formats)
+    return with_points(formats, {**points, key: tuple(f + step for f in points[key])})
 
 
-def _moves(formats: Formats, key: str) -> Iterator[Formats]:
-    """The formats with one binary point moved; all channels of a constant move together."""
-    for step in STEPS:
-        if key in formats.casts:
-            cast = formats.casts[key]
-            to = replace(cast.to, frac_bits=cast.to.frac_bits + step)
-            yield replace(formats, casts={**formats.casts, key: replace(cast, to=to)})
-        else:
-            word_bits, frac_bits = formats.weights[key]
-            moved = (word_bits, tuple(bits + step for bits in frac_bits))
-            yield replace(formats, weights={**formats.weights, key: moved})
+def binary_points(formats: Formats) -> dict[str, tuple[int, ...]]:
+    """`frac_bits` of every cast and constant, by name."""
+    casts = {name: (cast.to.frac_bits,) for name, cast in formats.casts.items()}
+    return casts | {key: frac_bits for key, (_, frac_bits) in formats.weights.items()}
 
 
-def _log_softmax(x: FloatArray) -> FloatArray:
-    centred = x - x.max(axis=1, keepdims=True)
-    return np.asarray(centred - np.log(np.exp(centred).sum(axis=1, keepdims=True)))
+def with_points(formats: Formats, points: Mapping[str, Sequence[int]]) -> Formats:
+    """The formats with these `frac_bits`, of `binary_points`, in place of their own."""
+    casts = {
+        name: replace(cast, to=replace(cast.to, frac_bits=points[name][0]))
+        for name, cast in formats.casts.items()
+    }
+    weights = {key: (bits, tuple(points[key])) for key, (bits, _) in formats.weights.items()}
+    return replace(formats, casts=casts, weights=weights)
+
+
+def _climb(
+    net: FloatNet,
+    formats: Formats,
+    key: str,
+    step: int,
+    clips: Sequence[Words],
+    wanted: Sequence[FloatArray],
+    best: float,
+) -> tuple[int, Formats, float]:
+    """Move one binary point as far in one direction as it helps: moves, formats, divergence."""
+    moves = 0
+    while True:
+        tried = moved(formats, key, step)
+        try:
+            loss = divergence_of(lower(net, tried), clips, wanted)
+        except (GraphError, FormatError):
+            return moves, formats, best
+        if loss >= best:
+            return moves, formats, best
+        moves, formats, best = moves + 1, tried, loss
+
+
+def _tensors(net: FloatNet, formats: Formats) -> Iterator[str]:
+    """Casts and constants in the order of the network, unit scales left out."""
+    for node in outline(net.arch).nodes:
+        key = node.name if isinstance(node, Requantise) else constant_key(node)
+        if key is None or (key in formats.weights and bool((net.params[key] == 1.0).all())):
+            continue
+        yield key
+
+
+def _log_softmax(logits: FloatArray) -> FloatArray:
+    shifted = logits - logits.max(axis=1, keepdims=True)
+    return np.asarray(shifted - np.log(np.exp(shifted).sum(axis=1, keepdims=True)))

@@ -18,14 +18,14 @@ from fxp.files import replacing
 from fxp.floatnet import FloatNet
 from fxp.ir import Graph
 from fxp.lower import lower
+from fxp.ptq.search import binary_points, search_formats, with_points
 from fxp.spec import QuantSpec
 from stgcn_ref.checkpoints import Watch, read_partial
 from stgcn_ref.datasets.clips import Dataset, LabelArray, WordArray, dataset_hash
 from stgcn_ref.evaluate import predict
 from stgcn_ref.metrics import Scores
 from stgcn_ref.qat.recipe import QatRecipe
-from stgcn_ref.qat.search import binary_points, search_formats, with_points
-from stgcn_ref.qat.teacher import teacher_of
+from stgcn_ref.qat.teacher import taught, teacher_of
 from stgcn_ref.qat.train import Run, check_overflow, train_quantised
 from stgcn_ref.scoring import predict_integers, score_steps
 from stgcn_ref.training_code import QAT_CODE
@@ -141,7 +141,8 @@ def _searched(
     if not recipe.search_sweeps:
         return calibrated
     clips = _search_pieces(train_set, recipe.search_frames)
-    return search_formats(net, calibrated, clips, recipe.search_sweeps).formats
+    wanted = taught(net, clips)
+    return search_formats(net, calibrated, clips, wanted, recipe.search_sweeps).formats
 
 
 def _search_pieces(ds: Dataset, frames: int) -> list[WordArray]:

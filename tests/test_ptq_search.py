@@ -8,13 +8,14 @@ import pytest
 from fxp.calibrate import calibrate
 from fxp.errors import FormatError, GraphError
 from fxp.lower import lower
-from stgcn_ref.qat.search import (
+from fxp.ptq.search import (
     binary_points,
     divergence_of,
     moved,
     search_formats,
     with_points,
 )
+from stgcn_ref.qat.teacher import taught
 from tests.qat_toys import COARSE, learnt, toy
 
 CLIPS = [toy(1, (40, 30)).clips[i].x for i in range(2)]
@@ -33,10 +34,11 @@ def test_points_are_read_and_written() -> None:
 
 def test_it_ends_where_no_move_helps() -> None:
     net = learnt()
+    wanted = taught(net, CLIPS)
     formats = calibrate(net, COARSE)
-    found = search_formats(net, formats, CLIPS, sweeps=9)
-    assert found.before == divergence_of(net, lower(net, formats), CLIPS)
-    assert found.after == divergence_of(net, lower(net, found.formats), CLIPS) < found.before
+    found = search_formats(net, formats, CLIPS, wanted, sweeps=9)
+    assert found.before == divergence_of(lower(net, formats), CLIPS, wanted)
+    assert found.after == divergence_of(lower(net, found.formats), CLIPS, wanted) < found.before
     assert found.moves > 0
     for key in binary_points(formats):
         if (net.params.get(key, np.zeros(1)) == 1.0).all():
@@ -45,24 +47,25 @@ def test_it_ends_where_no_move_helps() -> None:
         for step in (1, -1):
             try:
                 graph = lower(net, moved(found.formats, key, step))
-                assert divergence_of(net, graph, CLIPS) >= found.after
+                assert divergence_of(graph, CLIPS, wanted) >= found.after
             except (FormatError, GraphError):
                 continue
 
 
 def test_it_repairs_a_point_that_is_far_off() -> None:
     net = learnt()
+    wanted = taught(net, CLIPS)
     right = calibrate(net, COARSE)
     wrong = moved(right, "pool.q", 2)  # it saturates
-    found = search_formats(net, wrong, CLIPS, sweeps=1)
-    assert found.after <= divergence_of(net, lower(net, right), CLIPS) < found.before / 2
+    found = search_formats(net, wrong, CLIPS, wanted, sweeps=1)
+    assert found.after <= divergence_of(lower(net, right), CLIPS, wanted) < found.before / 2
 
 
 def test_watched_tensor_by_tensor() -> None:
     told: list[str] = []
     net = learnt()
     formats = calibrate(net, COARSE)
-    search_formats(net, formats, CLIPS, 1, lambda name, _: told.append(name))
+    search_formats(net, formats, CLIPS, taught(net, CLIPS), 1, lambda name, _: told.append(name))
     assert told[0] == "input_norm.scale" and told[-1] == "logits"
     assert len(told) == len(set(told)) == 14
 
@@ -71,4 +74,4 @@ def test_formats_that_cannot_run_are_refused() -> None:
     net = learnt()
     narrow = COARSE.model_copy(update={"accumulator_bits": 9})
     with pytest.raises(GraphError, match="`accumulator_bits` is 9"):
-        search_formats(net, calibrate(net, narrow), CLIPS)
+        search_formats(net, calibrate(net, narrow), CLIPS, taught(net, CLIPS))
