@@ -237,7 +237,7 @@ def test_macs_of_random_graphs_counted_one_by_one(seed: int) -> None:
 
 
 @settings(max_examples=100)
-@example(8951)  # an Add of two accumulators that both reach their positive end
+@example(387)  # an Add of two accumulators that both reach their positive end
 @given(st.integers(0, 2**32 - 1))
 def test_widths_hold_every_value_of_random_graphs(seed: int) -> None:
     """No value leaves its width, whatever the weights (biases apart, which get a bit of room)."""

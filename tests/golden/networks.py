@@ -268,18 +268,18 @@ def clip(rng: np.random.Generator) -> Graph:
 def vector(rng: np.random.Generator) -> Graph:
     """All joints of a frame as one vector in front of a temporal convolution, as in a TCN."""
     nodes: list[Node] = [
-        Input("input", 3, 2, QFormat(10, 6)),
+        Input("input", 3, 4, QFormat(10, 6)),
         Affine(
-            "input_norm", "input", constants(rng, (3, 2), 8, 6), rng.integers(-999, 999, (3, 2))
+            "input_norm", "input", constants(rng, (3, 4), 8, 6), rng.integers(-999, 999, (3, 4))
         ),
         Requantise("input_norm.q", "input_norm", cast(8, 5)),
         Flatten("vector", "input_norm.q"),
         TemporalConv(
-            "block0.tconv", "vector", constants(rng, (4, 6, 3), 8, 6), rng.integers(-99, 99, 4),
+            "block0.tconv", "vector", constants(rng, (5, 12, 3), 8, 6), rng.integers(-99, 99, 5),
             1, 1,
         ),
-        Requantise("block0.tconv.q", "block0.tconv", cast(8, 3, False), relu=True),
-        Conv("classifier", "block0.tconv.q", constants(rng, (3, 4), 8, 6), rng.integers(-9, 9, 3)),
+        Requantise("block0.tconv.q", "block0.tconv", cast(8, 2, False), relu=True),
+        Conv("classifier", "block0.tconv.q", constants(rng, (3, 5), 8, 6), rng.integers(-9, 9, 3)),
         Requantise("logits", "classifier", cast(12, 6)),
         Argmax("label", "logits"),
     ]  # fmt: skip
@@ -294,7 +294,7 @@ CASES: Mapping[str, Case] = {
     "shares": Case(shares, seed=6, frames=12, lanes=2),
     "strided": Case(strided, seed=7, frames=17, lanes=1),
     "clip": Case(clip, seed=8, frames=11, lanes=2),
-    "vector": Case(vector, seed=9, frames=7, lanes=4),
+    "vector": Case(vector, seed=9, frames=24, lanes=2),
 }
 
 
