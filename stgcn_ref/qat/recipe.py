@@ -33,5 +33,5 @@ class QatRecipe(TrainRecipe):
     select_from: Share = 0.0
     distillation: Share = 1.0
     temperature: Annotated[float, Field(gt=0)] = 1.0
-    search_sweeps: Annotated[int, Field(ge=0)] = 1
+    search_sweeps: Annotated[int, Field(ge=0)] = 0
     search_frames: Positive = 6144
