@@ -78,7 +78,7 @@ def run_comparison(
     assert data is not None
     clips = None
     if comparison.clips is not None:
-        quants = {quant.label: quant.spec for quant in comparison.axes.quants}
+        quants = [quant.spec for quant in comparison.axes.quants]
         accelerator = comparison.axes.accelerators[0]
         room = cache or directory / CHECKPOINTS
         clips = score_whole_clips(

@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import hashlib
-import json
 from collections.abc import Callable
 from dataclasses import asdict, replace
+from functools import partial
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
@@ -15,10 +14,10 @@ from dse.axes import quant_label
 from dse.comparison import Published
 from dse.metrics import cost_metrics
 from dse.points import COST_CODE, INTEGER_CODE, content_key
+from dse.rows import Row, kept
 from fxp.archive import load_arrays, save_arrays
 from fxp.calibrate import calibrate
 from fxp.code_version import code_version
-from fxp.files import replacing
 from fxp.ir import Graph
 from fxp.lower import lower
 from fxp.ranges import certify
@@ -35,8 +34,6 @@ from stgcn_ref.training_code import EXPORT_CODE
 
 ROOM = "published"
 _LABELS = "published-labels"
-
-Row = dict[str, Any]
 
 
 def score_published(
@@ -69,21 +66,18 @@ def score_published(
     room = directory / ROOM
     room.mkdir(exist_ok=True)
     stem = content_key(identity)
-    rows = []
-    for bits in (None, *entry.bits):
-        path = room / f"{stem}-{'float' if bits is None else bits}.json"
-        if not path.is_file():
-            note(f"{checkpoint.name}: {'float' if bits is None else f'{bits} bits'}")
-            labels = room / f"{stem}-labels.fxp"
-            row = (
-                _float_row(opened, ds, entry, labels)
-                if bits is None
-                else _integer_row(opened, ds, entry, bits, labels, accelerator)
-            )
-            with replacing(path) as temporary:
-                temporary.write_text(json.dumps(row, indent=1) + "\n", encoding="utf-8")
-        rows.append(json.loads(path.read_text(encoding="utf-8")))
-    return rows
+    labels = room / f"{stem}-labels.fxp"
+
+    def measured(bits: int | None) -> Row:
+        note(f"{checkpoint.name}: {'float' if bits is None else f'{bits} bits'}")
+        if bits is None:
+            return _float_row(opened, ds, entry, labels)
+        return _integer_row(opened, ds, entry, bits, labels, accelerator)
+
+    return [
+        kept(room / f"{stem}-{'float' if bits is None else bits}.json", partial(measured, bits))
+        for bits in (None, *entry.bits)
+    ]
 
 
 def _float_row(opened: Opened, ds: Dataset, entry: Published, labels: Path) -> Row:

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import json
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Sequence
 from dataclasses import asdict
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -13,10 +13,10 @@ import numpy as np
 from dse.axes import quant_label
 from dse.metrics import cost_metrics
 from dse.points import COST_CODE, INTEGER_CODE, content_key
+from dse.rows import Row, kept
 from fxp.archive import load_arrays, save_arrays
 from fxp.calibrate import calibrate
 from fxp.code_version import code_version
-from fxp.files import replacing
 from fxp.floatnet import FloatNet, load_floatnet, save_floatnet
 from fxp.lower import lower
 from fxp.ranges import certify
@@ -34,14 +34,12 @@ from stgcn_ref.training_code import EXPORT_CODE
 ROOM = "clips"
 _SCORES = "clip-scores"
 
-Row = dict[str, Any]
-
 
 def score_whole_clips(
     arch: ArchSpec,
     recipe: TrainRecipe,
     steps: int,
-    quants: Mapping[str, QuantSpec],
+    quants: Sequence[QuantSpec],
     data: tuple[Dataset, Dataset],
     accelerator: Accelerator,
     directory: Path,
@@ -54,7 +52,7 @@ def score_whole_clips(
         arch: a network of whole clips (family `stgcn`).
         recipe: how it is trained.
         steps: network steps of a clip, see `cut_actions`.
-        quants: settings by label.
+        quants: settings of the integer networks.
         data: training and validation recordings, prepared.
         accelerator: what the cost is of.
         directory, cache: results directory, folder of trainings.
@@ -74,25 +72,26 @@ def score_whole_clips(
     room.mkdir(exist_ok=True)
     stem = content_key(identity)
     net_file, scores_file = room / f"{stem}.fxp", room / f"{stem}-scores.fxp"
-    row_file = room / f"{stem}-float.json"
-    if not (row_file.is_file() and net_file.is_file() and scores_file.is_file()):
+
+    def trained() -> Row:
         note("whole clips: training")
-        row = _float_row(arch, recipe, train, valid, cache, net_file, scores_file)
-        _write(row_file, row)
-    rows = [_read(row_file)]
+        return _float_row(arch, recipe, train, valid, cache, net_file, scores_file)
+
+    rows = [kept(room / f"{stem}-float.json", trained)]
     floats = np.asarray(load_arrays(scores_file, _SCORES)[1]["scores"])
-    for label, quant in quants.items():
+
+    def measured(quant: QuantSpec) -> Row:
+        note(f"whole clips: {quant_label(quant, quant)}")
+        return _integer_row(load_floatnet(net_file), quant, valid, floats, accelerator)
+
+    for quant in quants:
         more = {
             "quant": quant.model_dump(mode="json"),
             "accelerator": accelerator.model_dump(mode="json"),
             "code": [code_version(names) for names in (INTEGER_CODE, COST_CODE)],
         }
-        row_file = room / f"{content_key([identity, more])}.json"
-        if not row_file.is_file():
-            note(f"whole clips: {label}")
-            net = load_floatnet(net_file)
-            _write(row_file, _integer_row(net, quant, valid, floats, accelerator))
-        rows.append(_read(row_file))
+        key = content_key([identity, more])
+        rows.append(kept(room / f"{key}.json", partial(measured, quant)))
     return rows
 
 
@@ -141,13 +140,3 @@ def _integer_row(
         **asdict(score_clips(scores, [clip.label for clip in valid.clips])),
         **cost_metrics(estimate(graph, accelerator)),
     }
-
-
-def _write(path: Path, row: Row) -> None:
-    with replacing(path) as temporary:
-        temporary.write_text(json.dumps(row, indent=1) + "\n", encoding="utf-8")
-
-
-def _read(path: Path) -> Row:
-    row: Row = json.loads(path.read_text(encoding="utf-8"))
-    return row

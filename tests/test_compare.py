@@ -16,18 +16,30 @@ from typer.testing import CliRunner
 from dse.__main__ import app
 from dse.compare import COMPARISON, run_comparison
 from dse.comparison import load_comparison
+from dse.data import load_data
 from dse.evaluate import network_file
+from fxp.calibrate import calibrate
 from fxp.errors import InputError
+from fxp.floatnet import load_floatnet
+from fxp.lower import lower
+from fxp.spec import QuantSpec
 from fxp.store import load_graph
 from hw_model.accelerator import load_accelerator
 from hw_model.cost import estimate
-from reports.comparison import accuracy_table, cost_table, load_compared, published_table
+from reports.comparison import (
+    accuracy_table,
+    clips_table,
+    cost_table,
+    load_compared,
+    published_table,
+)
 from reports.comparison_figure import marks
 from reports.comparison_page import write_comparison
+from stgcn_ref.datasets.actions import cut_actions
 from stgcn_ref.datasets.hugadb import load_hugadb
 from stgcn_ref.networks import open_network
 from stgcn_ref.preparation import prepare
-from stgcn_ref.scoring import score_steps
+from stgcn_ref.scoring import class_scores_integers, score_steps
 from tests.families import graph
 from tests.originals import write_hugadb
 from tests.published_states import msgcn_state
@@ -53,11 +65,25 @@ def write(tmp_path: Path, **over: Any) -> Path:
     return path
 
 
+CLIPS = {"arch": "clips.yaml", "training": "clips-recipe.yaml", "steps": 12}
+STGCN = {
+    "family": "stgcn",
+    "skeleton": "hugadb",
+    "in_channels": 6,
+    "channels": [4, 8],
+    "window": 3,
+    "stride": [1, 2],
+    "classes": 8,
+}
+
+
 @pytest.fixture(scope="module")
 def compared(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The directory of a finished comparison."""
     folder = tmp_path_factory.mktemp("comparison")
-    comparison = load_comparison(write(folder), None)
+    (folder / "clips.yaml").write_text(yaml.safe_dump(STGCN))
+    (folder / "clips-recipe.yaml").write_text("epochs: 2\nbatch: 4\nsegment: 12\n")
+    comparison = load_comparison(write(folder, clips=CLIPS), None)
     run_comparison(comparison, folder / "out", data_root=None, jobs=1)
     return folder / "out"
 
@@ -106,6 +132,24 @@ def test_the_clock_ran_for_every_network(compared: Path) -> None:
             assert 0 < pair[kind]["least"] <= pair[kind]["median"] <= pair[kind]["most"]
 
 
+def test_whole_clips_in_float_and_in_integers(compared: Path) -> None:
+    rows = load_compared(compared).about["clips"]
+    assert [row["setting"] for row in rows] == ["float", "w8a8", "w4a6s10"]
+    data = load_data(
+        load_comparison(compared.parent / "comparison.yaml", None).axes.space, "", None
+    )
+    assert data is not None
+    actions = cut_actions(data[1], 12)
+    assert (rows[0]["clips"], rows[0]["steps"]) == (len(actions.clips), 12)
+    (kept,) = (path for path in (compared / "clips").glob("*.fxp") if "-scores" not in path.name)
+    graph = lower(load_floatnet(kept), calibrate(load_floatnet(kept), QuantSpec()))
+    labels = np.array([clip.label for clip in actions.clips])
+    right = class_scores_integers(graph, actions).argmax(axis=1) == labels
+    assert rows[1]["top_1"] == pytest.approx(100 * right.mean())
+    table = [cells(line) for line in clips_table(rows)][2:]
+    assert table[0][0] == "float" and table[1][1] == f"{rows[1]['top_1']:.2f}"
+
+
 def test_page_and_figure(compared: Path, tmp_path: Path) -> None:
     page, *figures = write_comparison(compared, tmp_path / "page.md", tmp_path)
     text = page.read_text()
@@ -118,6 +162,7 @@ def test_page_and_figure(compared: Path, tmp_path: Path) -> None:
         ("causal", "w8a8"),
         ("causal", "w4a6s10"),
     ]
+    assert "## Whole clips: the original task" in text
     assert all(mark.least <= mark.value <= mark.most for mark in drawn)
 
 
@@ -195,6 +240,8 @@ def test_released_rows_are_kept(with_published: Path) -> None:
         ({"baseline": "casual"}, "key `baseline`: must be one of causal, wide, got 'casual'"),
         ({"space": "lost.yaml"}, "lost.yaml: "),
         ({"speed_frames": 0}, "key `speed_frames`: "),
+        ({"clips": {**CLIPS, "arch": "lost.yaml"}}, "lost.yaml: "),
+        ({"clips": {**CLIPS, "arch": "rt.yaml"}}, "key `clips.arch`: must be of family stgcn"),
         (
             {"published": {"m": {"checkpoint": "m.model", "family": "msgcn"}}},
             "key `published`: needs a space of HuGaDB recordings",
@@ -203,6 +250,7 @@ def test_released_rows_are_kept(with_published: Path) -> None:
     ],
 )
 def test_mistakes_are_one_line(tmp_path: Path, over: dict[str, Any], words: str) -> None:
+    (tmp_path / "rt.yaml").write_text(yaml.safe_dump({**BASE, "channels": [4], "window": 3}))
     path = write(tmp_path, **over)
     answer = CliRunner().invoke(app, ["compare", str(path), "--out", str(tmp_path / "out")])
     assert isinstance(answer.exception, InputError)

@@ -21,7 +21,7 @@ from fxp.lower import lower
 from fxp.ptq.search import binary_points, search_formats, with_points
 from fxp.spec import QuantSpec
 from stgcn_ref.checkpoints import Watch, read_partial
-from stgcn_ref.datasets.clips import Dataset, LabelArray, WordArray, dataset_hash
+from stgcn_ref.datasets.clips import Dataset, LabelArray, WordArray, dataset_hash, spread
 from stgcn_ref.evaluate import predict
 from stgcn_ref.metrics import Scores
 from stgcn_ref.qat.recipe import QatRecipe
@@ -147,10 +147,9 @@ def _searched(
 
 def _search_pieces(ds: Dataset, frames: int) -> list[WordArray]:
     """The middles of `SEARCH_PIECES` recordings spread evenly, about `frames` in all."""
-    count = len(ds.clips)
-    chosen = sorted({i * count // SEARCH_PIECES for i in range(SEARCH_PIECES)})
+    chosen = spread(ds.clips, SEARCH_PIECES)
     length = -(-frames // len(chosen))
-    return [_middle(ds.clips[i].x, length) for i in chosen]
+    return [_middle(clip.x, length) for clip in chosen]
 
 
 def _middle(x: WordArray, frames: int) -> WordArray:
