@@ -135,9 +135,8 @@ def test_the_clock_ran_for_every_network(compared: Path) -> None:
 def test_whole_clips_in_float_and_in_integers(compared: Path) -> None:
     rows = load_compared(compared).about["clips"]
     assert [row["setting"] for row in rows] == ["float", "w8a8", "w4a6s10"]
-    data = load_data(
-        load_comparison(compared.parent / "comparison.yaml", None).axes.space, "", None
-    )
+    comparison = load_comparison(compared.parent / "comparison.yaml", None)
+    data = load_data(comparison.axes.space, comparison.source, None)
     assert data is not None
     actions = cut_actions(data[1], 12)
     assert (rows[0]["clips"], rows[0]["steps"]) == (len(actions.clips), 12)
