@@ -67,10 +67,13 @@ def test_what_was_trained_is_what_is_deployed() -> None:
 def test_a_training_that_brings_nothing_keeps_the_network_before_it() -> None:
     ruined = trained(changed(lr=3.0, epochs=2))
     assert ruined.best_epoch == -1 and ruined.best_scores is not None
+    assert ruined.best_merit == -divergence_of(learnt(), ruined.kept(), [c.x for c in VALID.clips])
     for epoch in ruined.history:
         assert epoch.scores is not None and epoch.scores.f1_50 < ruined.best_scores.f1_50
     net = learnt()
     assert graph_hash(ruined.kept()) == graph_hash(lower(net, calibrate(net, COARSE)))
+    by_scores = trained(changed(lr=3.0, epochs=2, select_by="metric"))
+    assert by_scores.best_epoch == -1 and by_scores.best_merit > 0
     last = trained(changed(lr=3.0, epochs=2, select_from=1))
     assert last.best_epoch == 1
 

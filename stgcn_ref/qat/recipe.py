@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import Annotated, Literal
 
 from pydantic import Field
 
@@ -13,12 +13,16 @@ from stgcn_ref.recipe import NotNegative, Share, TrainRecipe
 class QatRecipe(TrainRecipe):
     """A short training of the integer network that a float network was calibrated to.
 
-    Sampling, loss, schedule and selection are those of `TrainRecipe`, and so are their keys. Three
+    Sampling, loss and schedule are those of `TrainRecipe`, and so are their keys. Four
     things differ. `lr` is relative: each tensor moves by steps of `lr` times the root mean square
     of its own numbers, because folded norms leave tensors of very different size. The loss is
     `distillation` times the divergence from the float network's classes, at `temperature`
     (Hinton, Vinyals & Dean 2015), plus the rest times the loss of `TrainRecipe`. And there is no
     dropout: a folded network has none.
+
+    With `select_by: divergence` the best epoch is the one whose classes on the validation
+    recordings are nearest to the float network's: it needs no labels there, and varies less than
+    segmental scores. With `select_by: metric` it is chosen as in `TrainRecipe`.
 
     Before the training, a search moves binary points on `search_frames` frames of the training
     data, at most `search_sweeps` times through the network (0: they stay as calibrated).
@@ -32,6 +36,7 @@ class QatRecipe(TrainRecipe):
     ema: Annotated[float, Field(ge=0, lt=1)] = 0.98
     select_from: Share = 0.0
     distillation: Share = 1.0
+    select_by: Literal["divergence", "metric"] = "divergence"
     temperature: Annotated[float, Field(gt=0)] = 1.0
     search_sweeps: Annotated[int, Field(ge=0)] = 0
     search_frames: Positive = 6144

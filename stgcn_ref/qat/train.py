@@ -23,12 +23,12 @@ from fxp.lower import lower
 from fxp.qformat import Overflow
 from fxp.spec import QuantSpec
 from stgcn_ref.datasets.clips import Dataset
-from stgcn_ref.frame_task import FrameTask
 from stgcn_ref.loss import mass
 from stgcn_ref.metrics import Scores
 from stgcn_ref.optimiser import learning_rate
 from stgcn_ref.qat.lesson import Lesson, batch_loss, lesson_of
 from stgcn_ref.qat.recipe import QatRecipe
+from stgcn_ref.qat.search import divergence_of
 from stgcn_ref.qat.words import scales
 from stgcn_ref.scoring import check_fit, predict_integers, score_steps
 from stgcn_ref.segments import IGNORE, Batch
@@ -57,6 +57,7 @@ class Run:
     best: Masters = field(default_factory=dict)
     best_epoch: int = -1
     best_scores: Scores | None = None
+    best_merit: float = -math.inf
     history: list[Epoch] = field(default_factory=list)
 
     def state(self) -> dict[str, Any]:
@@ -70,6 +71,7 @@ class Run:
             "best": self.best,
             "best_epoch": self.best_epoch,
             "best_scores": asdict(self.best_scores) if self.best_scores else None,
+            "best_merit": self.best_merit,
             "history": [asdict(epoch) for epoch in self.history],
         }
 
@@ -83,6 +85,7 @@ class Run:
         self.steps, self.done = state["steps"], state["done"]
         self.best_epoch, scores = state["best_epoch"], state["best_scores"]
         self.best_scores = Scores(**scores) if scores else None
+        self.best_merit = state["best_merit"]
         self.history = [
             Epoch(e["number"], e["loss"], Scores(**e["scores"]) if e["scores"] else None)
             for e in state["history"]
@@ -141,10 +144,10 @@ def train_quantised(
         if state is not None:
             run.restore(state)
         elif recipe.select_from == 0:
-            _keep_best(run, lesson.task)
+            _keep_best(run, lesson)
         while run.done < recipe.epochs and not _exhausted(run, recipe):
             loss = _epoch(run, lesson, recipe, seed, on_step)
-            _judge(run, lesson.task, loss)
+            _judge(run, lesson, loss)
             if on_epoch is not None:
                 on_epoch(run)
     return run
@@ -218,21 +221,28 @@ def _step(run: Run, lesson: Lesson, recipe: QatRecipe, step: Sequence[Batch]) ->
     return total
 
 
-def _judge(run: Run, task: FrameTask, loss: float) -> None:
+def _judge(run: Run, lesson: Lesson, loss: float) -> None:
     """Validate the averaged masters if it is time to."""
-    last = run.done == task.recipe.epochs
-    if not last and run.done < task.recipe.select_from * task.recipe.epochs:
+    recipe = lesson.recipe
+    last = run.done == recipe.epochs
+    if not last and run.done < recipe.select_from * recipe.epochs:
         run.history.append(Epoch(run.done - 1, loss, None))
         return
-    run.history.append(Epoch(run.done - 1, loss, _keep_best(run, task)))
+    run.history.append(Epoch(run.done - 1, loss, _keep_best(run, lesson)))
 
 
-def _keep_best(run: Run, task: FrameTask) -> Scores:
+def _keep_best(run: Run, lesson: Lesson) -> Scores:
     """Score the integer network of the averaged masters, and keep them if they are the best yet."""
+    valid_set = lesson.task.valid_set
     graph = lower(run.floats(run.average), run.formats)
-    scores = score_steps(task.valid_set, predict_integers(graph, task.valid_set))
-    if run.best_scores is None or task.merit(scores) > task.merit(run.best_scores):
-        run.best_epoch, run.best, run.best_scores = run.done - 1, _copied(run.average), scores
+    scores = score_steps(valid_set, predict_integers(graph, valid_set))
+    if lesson.recipe.select_by == "divergence":
+        merit = -divergence_of(run.net, graph, [clip.x for clip in valid_set.clips])
+    else:
+        merit = lesson.task.merit(scores)
+    if merit > run.best_merit:
+        run.best_epoch, run.best = run.done - 1, _copied(run.average)
+        run.best_scores, run.best_merit = scores, merit
     return scores
 
 
