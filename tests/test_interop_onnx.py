@@ -52,7 +52,7 @@ def test_every_word_of_the_integer_form(case: Case, tmp_path: Path) -> None:
 
 def test_every_word_of_random_graphs_in_integers(tmp_path: Path) -> None:
     path, words = tmp_path / "net.onnx", 0
-    for case in random_cases(15, seed=11):
+    for case in random_cases(25, seed=11):
         try:
             export_integer(case.graph, path, behind_input(case.graph))
         except InputError as error:

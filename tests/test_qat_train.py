@@ -67,7 +67,8 @@ def test_what_was_trained_is_what_is_deployed() -> None:
 def test_a_training_that_brings_nothing_keeps_the_network_before_it() -> None:
     ruined = trained(changed(lr=3.0, epochs=2))
     assert ruined.best_epoch == -1 and ruined.best_scores is not None
-    assert ruined.best_merit == -divergence_of(learnt(), ruined.kept(), [c.x for c in VALID.clips])
+    clips = [c.x for c in VALID.clips]
+    assert ruined.best_merit == -divergence_of(ruined.kept(), clips, taught(learnt(), clips))
     for epoch in ruined.history:
         assert epoch.scores is not None and epoch.scores.f1_50 < ruined.best_scores.f1_50
     net = learnt()
@@ -125,14 +126,14 @@ def test_weights_stay_within_their_formats() -> None:
 
 def test_divergence_is_that_of_the_counted_frames() -> None:
     rng = torch.Generator().manual_seed(0)
-    logits, taught = (torch.randn(2, 5, 7, generator=rng) for _ in range(2))
+    logits, wanted = (torch.randn(2, 5, 7, generator=rng) for _ in range(2))
     counted = torch.rand(2, 7, generator=rng) < 0.6
-    found = divergence(logits, taught, counted, 2.0)
-    pairs = [(x / 2).log_softmax(dim=1).transpose(1, 2)[counted] for x in (logits, taught)]
+    found = divergence(logits, wanted, counted, 2.0)
+    pairs = [(x / 2).log_softmax(dim=1).transpose(1, 2)[counted] for x in (logits, wanted)]
     expected = 4 * F.kl_div(*pairs, log_target=True, reduction="sum")
     assert torch.allclose(found, expected)
-    assert divergence(taught, taught, counted, 1.0) == 0
-    assert divergence(logits, taught, torch.zeros_like(counted), 1.0) == 0
+    assert divergence(wanted, wanted, counted, 1.0) == 0
+    assert divergence(logits, wanted, torch.zeros_like(counted), 1.0) == 0
 
 
 @pytest.mark.parametrize("distillation", [0.0, 0.5])

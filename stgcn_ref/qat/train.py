@@ -20,6 +20,7 @@ from fxp.errors import InputError
 from fxp.floatnet import FloatNet
 from fxp.ir import Graph
 from fxp.lower import lower
+from fxp.ptq.search import divergence_of
 from fxp.qformat import Overflow
 from fxp.spec import QuantSpec
 from stgcn_ref.datasets.clips import Dataset
@@ -28,7 +29,7 @@ from stgcn_ref.metrics import Scores
 from stgcn_ref.optimiser import learning_rate
 from stgcn_ref.qat.lesson import Lesson, batch_loss, lesson_of
 from stgcn_ref.qat.recipe import QatRecipe
-from stgcn_ref.qat.search import divergence_of
+from stgcn_ref.qat.teacher import taught
 from stgcn_ref.qat.words import scales
 from stgcn_ref.scoring import check_fit, predict_integers, score_steps
 from stgcn_ref.segments import IGNORE, Batch
@@ -237,7 +238,8 @@ def _keep_best(run: Run, lesson: Lesson) -> Scores:
     graph = lower(run.floats(run.average), run.formats)
     scores = score_steps(valid_set, predict_integers(graph, valid_set))
     if lesson.recipe.select_by == "divergence":
-        merit = -divergence_of(run.net, graph, [clip.x for clip in valid_set.clips])
+        clips = [clip.x for clip in valid_set.clips]
+        merit = -divergence_of(graph, clips, taught(run.net, clips))
     else:
         merit = lesson.task.merit(scores)
     if merit > run.best_merit:
