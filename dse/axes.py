@@ -6,6 +6,7 @@ file, the key and the rule.
 
 from __future__ import annotations
 
+import fnmatch
 import itertools
 import re
 from collections.abc import Iterator, Mapping, Sequence
@@ -17,6 +18,8 @@ from dse.metrics import Metric, metrics_of
 from dse.space import HugadbData, NamedNetwork, NetworkSection, PerLayer, Space
 from fxp.calibrate import nominal_formats
 from fxp.errors import InputError
+from fxp.ir import layer_of
+from fxp.outline import outline
 from fxp.spec import ArchSpec, QuantSpec, Repair, SpecT, load_spec, parse_spec
 from hw_model.accelerator import Accelerator, load_accelerator
 from stgcn_ref.datasets.clips import MERGES
@@ -258,6 +261,20 @@ def _check_layers(spec: QuantSpec, networks: Sequence[Network], where: str) -> N
         else:
             return
     raise InputError(f"{where}: {reason}")
+
+
+def for_layers(spec: QuantSpec, arch: ArchSpec) -> QuantSpec:
+    """The setting without the overrides that match no layer of this network.
+
+    Networks listed by name have layers of different kinds, and one setting serves them all.
+    """
+    layers = {layer_of(node.name) for node in outline(arch).nodes}
+    kept = {
+        pattern: over
+        for pattern, over in spec.layers.items()
+        if any(fnmatch.fnmatchcase(layer, pattern) for layer in layers)
+    }
+    return spec.model_copy(update={"layers": kept})
 
 
 def quant_label(spec: QuantSpec, base: QuantSpec) -> str:

@@ -17,6 +17,7 @@ from typing import Any
 
 import numpy as np
 
+from dse.axes import for_layers
 from dse.comparison import Comparison
 from dse.data import load_data
 from dse.evaluate import float_file, network_file
@@ -78,7 +79,8 @@ def run_comparison(
     assert data is not None
     clips = None
     if comparison.clips is not None:
-        quants = [quant.spec for quant in comparison.axes.quants]
+        arch = comparison.clips[0]
+        quants = [for_layers(quant.spec, arch) for quant in comparison.axes.quants]
         accelerator = comparison.axes.accelerators[0]
         room = cache or directory / CHECKPOINTS
         clips = score_whole_clips(

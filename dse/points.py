@@ -12,10 +12,10 @@ from __future__ import annotations
 import hashlib
 import random
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
-from dse.axes import Axes, Network, Quant
+from dse.axes import Axes, Network, Quant, for_layers
 from fxp.archive import canonical_json
 from fxp.code_version import code_version
 from fxp.spec import ArchSpec
@@ -76,6 +76,8 @@ def expand(axes: Axes, data_hash: str) -> tuple[Point, ...]:
     points: dict[str, Point] = {}
     for network, seed, quant, accelerator in _choices(axes):
         topology = _topology(network, seed, data_hash)
+        if axes.space.networks:
+            quant = replace(quant, spec=for_layers(quant.spec, network.arch))
         design = _design(topology, quant)
         point = _point(design, accelerator)
         points.setdefault(point.key, point)

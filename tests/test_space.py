@@ -385,3 +385,15 @@ def test_every_named_network_must_fit_the_data(tmp_path: Path) -> None:
     data = load_data(axes.space, axes.source, None)
     with pytest.raises(InputError, match=r"key `networks.frame-wise.classes`: must be 8"):
         check_fit(axes, data)
+
+
+def test_an_override_holds_where_a_named_network_has_the_layer(tmp_path: Path) -> None:
+    designs = [{"layers": {"embedding": {"weight_bits": 12}, "block*": {"weight_bits": 6}}}]
+    axes = load_space(named(tmp_path, changed(NAMED, "quant.designs", designs)))
+    found = {
+        point.design.topology.arch.family: set(point.design.quant.spec.layers)
+        for point in expand(axes, "")
+    }
+    assert found == {"rtstgcn": {"embedding", "block*"}, "costgcn": {"block*"}}
+    with pytest.raises(InputError, match="matches no layer"):
+        load_space(named(tmp_path, changed(NAMED, "quant.designs", [{"layers": {"blok*": {}}}])))
