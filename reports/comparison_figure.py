@@ -9,7 +9,7 @@ import matplotlib as mpl
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
-from matplotlib.ticker import EngFormatter
+from matplotlib.ticker import EngFormatter, LogLocator
 
 from reports.comparison import FLOAT, Compared
 from reports.figures import STYLE
@@ -59,6 +59,7 @@ def draw_comparison(compared: Compared) -> Figure:
             axes.plot(at, mark.value, MARKERS[place % len(MARKERS)], color=colour, mfc=filled)
         axes.set_xscale("log")
         axes.xaxis.set_major_formatter(EngFormatter(sep=" "))
+        axes.xaxis.set_minor_locator(LogLocator(subs=(2, 3, 5)))
         axes.xaxis.set_minor_formatter(EngFormatter(sep=" "))
         axes.tick_params(axis="x", which="minor", labelsize=7)
         axes.set_xlabel("multiply-accumulates per step")
