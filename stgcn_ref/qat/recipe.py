@@ -21,8 +21,8 @@ class QatRecipe(TrainRecipe):
     dropout: a folded network has none.
 
     With `select_by: divergence` the best epoch is the one whose classes on the validation
-    recordings are nearest to the float network's: it needs no labels there, and varies less than
-    segmental scores. With `select_by: metric` it is chosen as in `TrainRecipe`.
+    recordings are nearest to the float network's: it needs no labels there. With
+    `select_by: metric` it is chosen as in `TrainRecipe`.
 
     Before the training, a search moves binary points on `search_frames` frames of the training
     data, at most `search_sweeps` times through the network (0: they stay as calibrated).

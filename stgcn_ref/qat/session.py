@@ -30,7 +30,7 @@ from stgcn_ref.qat.train import Run, check_overflow, train_quantised
 from stgcn_ref.scoring import predict_integers, score_steps
 from stgcn_ref.training_code import QAT_CODE
 
-# Many short pieces: points chosen on eight long ones did worse on other people than the calibrated.
+# Many short pieces: what a search finds depends strongly on its frames.
 SEARCH_PIECES = 48
 
 
