@@ -18,7 +18,8 @@ from fxp.errors import InputError
 from fxp.ir import Graph, IntArray
 from fxp.validate import check_clip
 
-# What numpy and zipfile raise on bytes that are no array.
+# What numpy and zipfile raise on bytes that are no array (NotImplementedError: zipfile, on a
+# compression method that it does not know).
 _DAMAGE = (OSError, ValueError, EOFError, SyntaxError, zipfile.BadZipFile, NotImplementedError)
 
 

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import json
-import shutil
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -14,57 +12,15 @@ import pytest
 
 from fxp.cast import requantise
 from fxp.diff import Comparison, compare
-from fxp.golden import write_bundle
 from fxp.guesses import Cause
-from fxp.ir import Add, Affine, Graph, IntArray, Node, Requantise, TemporalSum, operands
+from fxp.ir import Add, Affine, Graph, IntArray, Requantise, TemporalSum, operands
 from fxp.memories import ground_of, settings_for
-from fxp.oracle import evaluate
 from fxp.qformat import Overflow, QFormat, Rounding
 from fxp.sides import Pair, read_pair
 from fxp.store import save_graph
 from fxp.validate import describe
 from tests.golden.networks import CASES
-from tests.strategies import random_clip
-from tests.test_fxp_cli import Command, command
-
-__all__ = ["command"]  # the fixture
-Values = dict[str, IntArray]
-FRAMES = 24
-
-
-def network(name: str = "dilated") -> tuple[Graph, IntArray]:
-    """A synthetic network whose casts round, clip and carry on, and a clip."""
-    rng = np.random.default_rng(5)
-    graph = CASES[name].build(rng)
-    return graph, random_clip(rng, graph, FRAMES)
-
-
-def computed(graph: Graph, clip: IntArray) -> Values:
-    return {name: value.astype(np.int64) for name, value in evaluate(graph, clip).items()}
-
-
-def changed(graph: Graph, name: str, change: Callable[[Any], Node]) -> Graph:
-    nodes = tuple(change(node) if node.name == name else node for node in graph.nodes)
-    return replace(graph, nodes=nodes)
-
-
-def recast(graph: Graph, name: str, **modes: Any) -> Graph:
-    return changed(graph, name, lambda node: replace(node, cast=replace(node.cast, **modes)))
-
-
-def folder(path: Path, values: Values) -> Path:
-    path.mkdir()
-    for name, words in values.items():
-        np.save(path / f"{name}.npy", words)
-    return path
-
-
-def planted(tmp_path: Path, graph: Graph, clip: IntArray, values: Values) -> Comparison:
-    """Compare a network with a folder of values."""
-    save_graph(graph, tmp_path / "a.fxp")
-    np.save(tmp_path / "clip.npy", clip)
-    b = folder(tmp_path / "b", values)
-    return compare(read_pair(tmp_path / "a.fxp", b, tmp_path / "clip.npy"))
+from tests.planted import Values, changed, computed, folder, network, planted, recast
 
 
 def cause_of(result: Comparison) -> tuple[str, Cause, str]:
@@ -344,63 +300,3 @@ def test_operands_of_every_node_are_its_inputs(name: str) -> None:
     expected = {"Requantise": 1, "Affine": 1, "Add": 2, "LayerNorm": 20, "ClipMean": 3}
     for kind in expected.keys() & sizes.keys():
         assert sizes[kind] == expected[kind]
-
-
-def test_bundle_folder_of_hex_and_model_are_equal(tmp_path: Path, command: Command) -> None:
-    graph, clip = network()
-    save_graph(graph, tmp_path / "net.fxp")
-    bundle = tmp_path / "bundle"
-    write_bundle(graph, clip, bundle, lanes=2)
-    plain = tmp_path / "plain"
-    (plain / "values").mkdir(parents=True)
-    for file in (bundle / "values").iterdir():
-        shutil.copy(file, plain / "values")
-    for pair in ((bundle, plain), (plain, bundle), (tmp_path / "net.fxp", bundle)):
-        assert command("diff", *pair) == 0
-        words = sum(value.size for value in computed(graph, clip).values())
-        assert command.out == f"equal: {words} words of 20 of 20 nodes\n"
-    assert command("diff", tmp_path / "net.fxp", plain, "--lanes", "2") == 0
-    assert "hex digits" in command.refused("diff", tmp_path / "net.fxp", plain)
-
-
-def test_two_models(tmp_path: Path, command: Command) -> None:
-    graph, clip = network()
-    save_graph(graph, tmp_path / "a.fxp")
-    save_graph(recast(graph, "embedding.q", rounding=Rounding.TRN), tmp_path / "b.fxp")
-    np.save(tmp_path / "clip.npy", clip)
-    sides = (tmp_path / "a.fxp", tmp_path / "b.fxp", "--data", tmp_path / "clip.npy")
-    assert command("diff", *sides) == 1
-    lines = command.out.splitlines()
-    assert lines[0].startswith("first difference: embedding.q (Requantise), frame ")
-    assert any(line == "cause rounding: B: rounds TRN, not RND" for line in lines)
-    assert command("diff", *sides, "--json") == 1
-    assert json.loads(command.out)["first"]["explanation"]["cause"] == "rounding"
-    assert command("diff", sides[0], sides[0], *sides[2:]) == 0
-
-
-def test_bad_input_is_one_line(tmp_path: Path, command: Command) -> None:
-    graph, clip = network()
-    model = tmp_path / "a.fxp"
-    save_graph(graph, model)
-    values = computed(graph, clip)
-    short = folder(tmp_path / "short", {**values, "pool": values["pool"][:-1]})
-    assert "value `pool` must be of shape (24, 3, 1)" in command.refused("diff", model, short)
-    foreign = folder(tmp_path / "foreign", {"nothing": clip})
-    assert "`nothing` is no node of graph" in command.refused("diff", model, foreign)
-    plain = folder(tmp_path / "plain", {"pool": values["pool"]})
-    assert "give a clip (--data)" in command.refused("diff", model, plain)
-    assert "one of them must tell the network" in command.refused("diff", plain, plain)
-    (tmp_path / "empty").mkdir()
-    assert "no .npy and no .hex file" in command.refused("diff", model, tmp_path / "empty")
-    np.save(plain / "pool.npy", values["pool"].astype(np.float64))
-    assert "integers of at most 64 bits" in command.refused("diff", model, plain)
-    assert "no such file" in command.refused("diff", model, tmp_path / "gone.fxp")
-
-
-def test_a_damaged_bundle_is_refused(tmp_path: Path, command: Command) -> None:
-    graph, clip = network()
-    bundle = tmp_path / "bundle"
-    write_bundle(graph, clip, bundle)
-    file = bundle / "values" / "pool.hex"
-    file.write_bytes(file.read_bytes()[::-1])
-    assert "pool.hex: the file was altered" in command.refused("diff", bundle, bundle)

@@ -97,10 +97,10 @@ def test_the_mean_of_a_clip_and_of_joints() -> None:
 
 def test_few_values_are_kept() -> None:
     graph, clip = make(CASES["dilated"])
-    alive: list[npt.NDArray[Any]] = []
+    alive: list[weakref.ref[npt.NDArray[Any]]] = []
     counts = []
     for _, value in real_values(graph, clip):
-        alive = [ref for ref in alive if ref() is not None] + [weakref.ref(value)]  # type: ignore
+        alive = [ref for ref in alive if ref() is not None] + [weakref.ref(value)]
         counts.append(len(alive))
     assert max(counts) < len(graph.nodes) // 2
 
