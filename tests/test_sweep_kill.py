@@ -32,10 +32,19 @@ LARGER: dict[str, Any] = {
 
 
 def start(space: Path, out: Path, jobs: int) -> subprocess.Popen[bytes]:
-    """The command, in a process of its own."""
+    """The command, in a process of its own that an interrupt reaches as it does on a terminal.
+
+    A shell starts what it runs in the background with SIGINT ignored, and children inherit that:
+    without a reset the outcome would depend on how the tests were started.
+    """
     command = [sys.executable, "-m", "dse", "sweep", str(space), "--out", str(out)]
-    quiet = {"stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}
-    return subprocess.Popen([*command, "--jobs", str(jobs)], cwd=ROOT, **quiet)  # type: ignore[call-overload, no-any-return]
+    return subprocess.Popen(
+        [*command, "--jobs", str(jobs)],
+        cwd=ROOT,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
+    )
 
 
 def points(out: Path) -> int:
