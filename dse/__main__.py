@@ -220,7 +220,7 @@ def golden(
     point: Annotated[
         str, typer.Argument(help="prefix of a point's hash, best:METRIC or front:PLACE")
     ],
-    clip: Annotated[str, typer.Option(help="name of a clip, or index of a validation clip")],
+    clip: Annotated[str, typer.Option(help="name of a clip, or index of a scored clip")],
     out: Annotated[Path, typer.Option(help="folder of the bundle")],
     frames: Annotated[int | None, typer.Option(help="only the first so many frames")] = None,
     data: Data = None,

@@ -6,7 +6,6 @@ file, the key and the rule.
 
 from __future__ import annotations
 
-import fnmatch
 import itertools
 import re
 from collections.abc import Iterator, Mapping, Sequence
@@ -15,12 +14,10 @@ from pathlib import Path
 from typing import Any, Literal
 
 from dse.metrics import Metric, metrics_of
+from dse.quants import Quant, expand_quants
 from dse.space import HugadbData, NamedNetwork, NetworkSection, PerLayer, Space
-from fxp.calibrate import nominal_formats
 from fxp.errors import InputError
-from fxp.ir import layer_of
-from fxp.outline import outline
-from fxp.spec import ArchSpec, QuantSpec, Repair, SpecT, load_spec, parse_spec
+from fxp.spec import ArchSpec, SpecT, load_spec, parse_spec
 from hw_model.accelerator import Accelerator, load_accelerator
 from stgcn_ref.datasets.clips import MERGES
 from stgcn_ref.recipe import TrainRecipe
@@ -40,14 +37,6 @@ class Network:
     arch: ArchSpec
     params: Mapping[str, Any]
     recipe: TrainRecipe | None
-
-
-@dataclass(frozen=True)
-class Quant:
-    """One quantisation setting; `label` names it in tables and figures."""
-
-    label: str
-    spec: QuantSpec
 
 
 @dataclass(frozen=True)
@@ -112,12 +101,13 @@ def load_space(path: Path) -> Axes:
     metrics = metrics_of(trained=space.training is not None, merges=merges)
     networks = tuple(_networks(space, path))
     _check_families(networks, source)
+    _check_trainings(space, source)
     axes = Axes(
         space,
         source,
         space.name or path.stem,
         networks,
-        tuple(_quants(space, networks, source)),
+        tuple(expand_quants(space.quant, [n.arch for n in networks], path)),
         _accelerators(space, path),
         tuple(_constraint(text, metrics, source) for text in space.constraints),
         metrics,
@@ -152,6 +142,11 @@ def _check_families(networks: Sequence[Network], source: str) -> None:
                 " recordings need a label for every frame; its frame-wise form is family costgcn"
                 " without `embedding`"
             )
+
+
+def _check_trainings(space: Space, source: str) -> None:
+    if space.training is None and any("training" in m for m in space.quant.methods.values()):
+        raise InputError(f"{source}: key `quant.methods`: `training` of this space is null")
 
 
 def _swept(section: NetworkSection, source: str) -> Iterator[tuple[ArchSpec, str]]:
@@ -211,104 +206,6 @@ def _times(arch: ArchSpec) -> tuple[str, str]:
         for values in (arch.window, arch.dilation)
     )
     return window, dilation
-
-
-def _quants(space: Space, networks: Sequence[Network], source: str) -> Iterator[Quant]:
-    section = space.quant
-    seen: dict[str, QuantSpec] = {}
-    base = parse_spec(QuantSpec, section.base, f"{source}: quant.base")
-    for key in section.axes:
-        if key not in QuantSpec.model_fields:
-            allowed = ", ".join(QuantSpec.model_fields)
-            raise InputError(f"{source}: key `quant.axes.{key}` is unknown (allowed: {allowed})")
-    for index, design in enumerate(section.designs):
-        fragment = {key: value for key, value in design.items() if key != "name"}
-        name = _design_name(design, f"{source}: quant.designs.{index}")
-        for values in itertools.product(*section.axes.values()):
-            point = dict(zip(section.axes, values, strict=True))
-            where = f"{source}: quant.designs.{index}"
-            if point:
-                where += " with " + ", ".join(f"{key} {value}" for key, value in point.items())
-            spec = parse_spec(QuantSpec, {**section.base, **fragment, **point}, where)
-            if spec.layers:
-                _check_layers(spec, networks, where)
-            label = name or quant_label(spec, base)
-            if name and point:
-                label += f" {quant_label(spec, base)}"
-            if spec in seen.values():
-                raise InputError(f"{where}: the same setting as another one ({label})")
-            if label in seen:
-                raise InputError(f"{where}: a second setting named {label!r}")
-            seen[label] = spec
-            yield Quant(label, spec)
-
-
-def _design_name(design: Mapping[str, Any], where: str) -> str:
-    name = design.get("name", "")
-    if not isinstance(name, str) or not re.fullmatch(r"[\w.+-]{0,24}", name):
-        raise InputError(f"{where}: `name` must be up to 24 letters, digits or _.+-, got {name!r}")
-    return name
-
-
-def _check_layers(spec: QuantSpec, networks: Sequence[Network], where: str) -> None:
-    """Overrides must name layers of one network at least; others may be too shallow for them."""
-    reason = ""
-    for arch in {len(network.arch.channels): network.arch for network in networks}.values():
-        try:
-            nominal_formats(arch, spec)
-        except InputError as error:
-            reason = str(error)
-        else:
-            return
-    raise InputError(f"{where}: {reason}")
-
-
-def for_layers(spec: QuantSpec, arch: ArchSpec) -> QuantSpec:
-    """The setting without the overrides that match no layer of this network.
-
-    Networks listed by name have layers of different kinds, and one setting serves them all.
-    """
-    layers = {layer_of(node.name) for node in outline(arch).nodes}
-    kept = {
-        pattern: over
-        for pattern, over in spec.layers.items()
-        if any(fnmatch.fnmatchcase(layer, pattern) for layer in layers)
-    }
-    return spec.model_copy(update={"layers": kept})
-
-
-def quant_label(spec: QuantSpec, base: QuantSpec) -> str:
-    """A short name: widths always, other keys where they differ from the base's.
-
-    `w8a8` is 8-bit weights and operands, `w8a8s12` has a 12-bit residual stream.
-    """
-    stream = spec.stream_bits or spec.activation_bits
-    label = f"w{spec.weight_bits}a{spec.activation_bits}"
-    if stream != spec.activation_bits:
-        label += f"s{stream}"
-    for key in QuantSpec.model_fields:
-        if key in ("weight_bits", "activation_bits", "stream_bits", "layers", "repair"):
-            continue
-        if (value := getattr(spec, key)) != getattr(base, key):
-            name = "" if isinstance(value, str) else key.removesuffix("_bits")
-            label += f" {name}{value}"
-    if spec.repair != base.repair:
-        label += f" {repair_label(spec.repair)}"
-    for layer, over in spec.layers.items() if spec.layers != base.layers else ():
-        given = over.model_dump(exclude_none=True)
-        label += f" {layer}:" + "".join(f"{key[0]}{bits}" for key, bits in given.items())
-    return label
-
-
-def repair_label(repair: Repair) -> str:
-    """`equalise+search1+gptq+bias` and the like, `plain` for none."""
-    parts = {
-        "equalise": repair.equalise,
-        f"search{repair.search}": repair.search > 0,
-        repair.rounding: repair.rounding != "nearest",
-        "bias": repair.bias,
-    }
-    return "+".join(name for name, there in parts.items() if there) or "plain"
 
 
 def _accelerators(space: Space, path: Path) -> tuple[Accelerator, ...]:

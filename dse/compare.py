@@ -17,11 +17,11 @@ from typing import Any
 
 import numpy as np
 
-from dse.axes import for_layers
 from dse.comparison import Comparison
 from dse.data import load_data
 from dse.evaluate import float_file, network_file
 from dse.published import score_published
+from dse.quants import for_layers
 from dse.results import Record, collect
 from dse.store import Store
 from dse.sweep import CHECKPOINTS, run_sweep
@@ -84,7 +84,7 @@ def run_comparison(
         accelerator = comparison.axes.accelerators[0]
         room = cache or directory / CHECKPOINTS
         clips = score_whole_clips(
-            *comparison.clips, quants, data, accelerator, directory, room, note
+            *comparison.clips, quants, (data.train, data.valid), accelerator, directory, room, note
         )
     note("timing")
     about = {
@@ -92,7 +92,7 @@ def run_comparison(
         "source": comparison.source,
         "speed_frames": spec.speed_frames,
         "repeats": REPEATS,
-        "speed": dict(_speeds(records, directory, _clip(data[1], spec.speed_frames))),
+        "speed": dict(_speeds(records, directory, _clip(data.scored, spec.speed_frames))),
         "published": published,
         "clips": clips,
     }

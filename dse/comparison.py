@@ -94,6 +94,11 @@ def load_comparison(path: Path, checkpoints: Path | None) -> Comparison:
     if spec.baseline not in axes.space.networks:
         names = ", ".join(axes.space.networks)
         raise InputError(f"{source}: key `baseline`: must be one of {names}, got {spec.baseline!r}")
+    if spec.clips is not None and axes.space.data and axes.space.data.test is not None:
+        raise InputError(
+            f"{source}: key `clips`: whole clips are scored on `valid`, and {axes.source} has a"
+            " `test`"
+        )
     if spec.published and not isinstance(axes.space.data, HugadbData):
         raise InputError(f"{source}: key `published`: needs a space of HuGaDB recordings")
     files: dict[str, Path] = {}

@@ -3,20 +3,45 @@
 from __future__ import annotations
 
 import hashlib
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from dse.axes import Axes
-from dse.space import HugadbData, Space, SyntheticData
+from dse.space import DataSplit, HugadbData, Space, SyntheticData
 from fxp.errors import InputError
-from stgcn_ref.datasets.clips import Dataset, dataset_hash, split
+from stgcn_ref.datasets.clips import Dataset, dataset_hash, select, split
 from stgcn_ref.datasets.hugadb import load_hugadb
 from stgcn_ref.datasets.synthetic import generate_synthetic
 from stgcn_ref.preparation import prepare
 
 
-def load_data(space: Space, source: str, root: Path | None) -> tuple[Dataset, Dataset] | None:
-    """Training and validation recordings of a space, prepared; None where it has no data.
+@dataclass(frozen=True, eq=False)
+class Sides:
+    """The recordings of a space by what they are for, no participant on two of them.
+
+    Networks are trained on `train`, epochs are chosen on `valid`, and all scores are of `scored`:
+    the test recordings, or those of `valid` where a space has none.
+    """
+
+    train: Dataset
+    valid: Dataset
+    test: Dataset | None = None
+
+    @property
+    def scored(self) -> Dataset:
+        """The recordings that scores are of."""
+        return self.valid if self.test is None else self.test
+
+    @property
+    def by_name(self) -> dict[str, Dataset]:
+        """The sides that there are."""
+        more = {} if self.test is None else {"test": self.test}
+        return {"train": self.train, "valid": self.valid, **more}
+
+
+def load_data(space: Space, source: str, root: Path | None) -> Sides | None:
+    """The recordings of a space, prepared and split; None where it has no data.
 
     Args:
         space: the space.
@@ -38,14 +63,24 @@ def load_data(space: Space, source: str, root: Path | None) -> tuple[Dataset, Da
         case HugadbData():
             if root is None:
                 raise InputError(f"{source}: HuGaDB recordings are needed: give --data FOLDER")
-            whole = load_hugadb(root, section.labels, {*section.train, *section.valid})
+            people = {*section.train, *section.valid, *(section.test or ())}
+            whole = load_hugadb(root, section.labels, people)
     try:
-        return split(prepare(whole, section.preparation), section.train, section.valid)
+        return _split(prepare(whole, section.preparation), section)
     except InputError as error:
         raise InputError(f"{source}: key `data`: {error}") from None
 
 
-def check_fit(axes: Axes, data: tuple[Dataset, Dataset] | None) -> None:
+def _split(ds: Dataset, section: DataSplit) -> Sides:
+    if section.test is None:
+        return Sides(*split(ds, section.train, section.valid))
+    both = ", ".join(str(s) for s in sorted({*section.train, *section.valid} & {*section.test}))
+    if both:
+        raise InputError(f"data set {ds.name}: participant {both} is on the test side and another")
+    return Sides(*split(ds, section.train, section.valid), select(ds, section.test))
+
+
+def check_fit(axes: Axes, data: Sides | None) -> None:
     """Whether the networks of a space can read its recordings, in float and in integers.
 
     Raises:
@@ -53,7 +88,7 @@ def check_fit(axes: Axes, data: tuple[Dataset, Dataset] | None) -> None:
     """
     if data is None:
         return
-    train = data[0]
+    train = data.train
     facts = {
         "skeleton": train.skeleton,
         "in_channels": train.clips[0].x.shape[1],
@@ -76,18 +111,18 @@ def check_fit(axes: Axes, data: tuple[Dataset, Dataset] | None) -> None:
             )
 
 
-def data_hash(data: tuple[Dataset, Dataset] | None) -> str:
-    """sha256 (hex) of both sides of the split; empty without data."""
+def data_hash(data: Sides | None) -> str:
+    """sha256 (hex) of all sides of the split; empty without data."""
     if data is None:
         return ""
-    return hashlib.sha256("".join(map(dataset_hash, data)).encode()).hexdigest()
+    return hashlib.sha256("".join(map(dataset_hash, data.by_name.values())).encode()).hexdigest()
 
 
-def describe(data: tuple[Dataset, Dataset] | None) -> dict[str, Any] | None:
+def describe(data: Sides | None) -> dict[str, Any] | None:
     """What the recordings are, for results and reports (JSON data)."""
     if data is None:
         return None
-    train, valid = data
+    train = data.train
     sides = {
         side: {
             "participants": sorted({clip.subject for clip in ds.clips}),
@@ -95,7 +130,7 @@ def describe(data: tuple[Dataset, Dataset] | None) -> dict[str, Any] | None:
             "steps": sum(len(clip.x) for clip in ds.clips),
             "frames": sum(len(clip.frame_labels) for clip in ds.clips),
         }
-        for side, ds in (("train", train), ("valid", valid))
+        for side, ds in data.by_name.items()
     }
     return {
         "name": train.name,

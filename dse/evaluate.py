@@ -14,9 +14,11 @@ from typing import Any
 
 import numpy as np
 
+from dse.data import Sides
 from dse.executor import report_share
 from dse.metrics import REFUSED, cost_metrics
 from dse.points import Design, Topology
+from dse.tallies import save_tallies, tallies_file, tally
 from fxp.errors import InputError
 from fxp.floatnet import Fold, load_floatnet, save_floatnet
 from fxp.ir import Graph
@@ -27,6 +29,7 @@ from hw_model.accelerator import Accelerator
 from hw_model.blueprint import blueprint
 from hw_model.cost import estimate
 from stgcn_ref.datasets.clips import MERGES, Dataset, LabelArray, held, merged, spread
+from stgcn_ref.judge import label_judge, others
 from stgcn_ref.metrics import argmax_agreement, score
 from stgcn_ref.scoring import predict_integers
 
@@ -42,10 +45,10 @@ class Context:
 
     directory: Path
     cache: Path
-    data: tuple[Dataset, Dataset] | None
+    data: Sides | None
 
 
-def make_context(directory: Path, cache: Path, data: tuple[Dataset, Dataset] | None) -> Context:
+def make_context(directory: Path, cache: Path, data: Sides | None) -> Context:
     """A worker's context; libraries that are loaded later (torch) keep to one thread.
 
     Workers share the cores already, and sums split over threads would depend on their number.
@@ -61,7 +64,7 @@ def float_file(directory: Path, topology: str, fold: Fold) -> Path:
 
 
 def labels_file(directory: Path, topology: str) -> Path:
-    """Where a float network's labels of the validation clips are kept."""
+    """Where a float network's labels of the scored recordings are kept."""
     return directory / "topologies" / f"{topology}-labels.fxp"
 
 
@@ -73,7 +76,7 @@ def network_file(directory: Path, design: str) -> Path:
 def train_topology(context: Context, topology: Topology, folds: Sequence[Fold]) -> Metrics:
     """Train a topology (or find it in the cache), export it, and score the float network.
 
-    Files: one float network per `fold`, and the labels it gives to the validation clips.
+    Files: one float network per `fold`, and the labels it gives to the scored recordings.
     """
     from stgcn_ref.checkpoints import Watch, load_checkpoint, train_cached
     from stgcn_ref.evaluate import predict as predict_float
@@ -82,18 +85,24 @@ def train_topology(context: Context, topology: Topology, folds: Sequence[Fold]) 
 
     assert context.data is not None and topology.recipe is not None
     assert topology.seed is not None
-    train, valid = context.data
+    train, scored = context.data.train, context.data.scored
     epochs = topology.recipe.epochs
     watch = Watch(on_epoch=lambda epoch: report_share((epoch.number + 1) / epochs))
     checkpoint = train_cached(
-        topology.arch, train, valid, topology.recipe, topology.seed, context.cache, watch
+        topology.arch,
+        train,
+        context.data.valid,
+        topology.recipe,
+        topology.seed,
+        context.cache,
+        watch,
     )
     model = load_checkpoint(checkpoint)
     assert not isinstance(model, STGCN)  # no space trains one, see `dse.axes`
-    labels = predict_float(model, valid)
+    labels = predict_float(model, scored)
     save_arrays(
         labels_file(context.directory, topology.key),
-        {"kind": LABELS_KIND, "clips": [clip.name for clip in valid.clips]},
+        {"kind": LABELS_KIND, "clips": [clip.name for clip in scored.clips]},
         {f"clip{index}": array for index, array in enumerate(labels)},
     )
     about = {
@@ -108,7 +117,7 @@ def train_topology(context: Context, topology: Topology, folds: Sequence[Fold]) 
         net = export(model, topology.arch, train.clips, about, fold)
         save_floatnet(net, float_file(context.directory, topology.key, fold))
     counted = sum(parameter.numel() for parameter in model.parameters())
-    found = {f"float_{name}": value for name, value in scores(valid, labels).items()}
+    found = {f"float_{name}": value for name, value in scores(scored, labels).items()}
     return {"parameters": counted, **found}
 
 
@@ -130,10 +139,11 @@ def scores(data: Dataset, predictions: Sequence[LabelArray]) -> dict[str, float]
 
 
 def evaluate_design(context: Context, design: Design) -> Metrics:
-    """Lower a design to integers, measure it on the validation clips, and keep the network.
+    """Lower a design to integers, measure it on the scored recordings, and keep the network.
 
     A design that cannot be built (an accumulator wider than declared, a format that does not fit)
-    gives its reason under `REFUSED`. Without data, weights are zero and nothing is measured.
+    gives its reason under `REFUSED`. Without data, weights are zero and nothing is measured. What
+    each recording adds to the scores is kept too (`dse.tallies`).
     """
     try:
         graph = build(context, design)
@@ -141,12 +151,12 @@ def evaluate_design(context: Context, design: Design) -> Metrics:
         return {REFUSED: " ".join(str(error).split())}
     metrics: Metrics = {}
     if context.data is not None:
-        valid = context.data[1]
-        labels = predict_integers(graph, valid)
-        metrics = scores(valid, labels)
-        metrics["argmax_agreement"] = argmax_agreement(
-            labels, _float_labels(context.directory, design.topology.key, valid)
-        )
+        scored = context.data.scored
+        labels = predict_integers(graph, scored)
+        floats = _float_labels(context.directory, design.topology.key, scored)
+        metrics = scores(scored, labels)
+        metrics["argmax_agreement"] = argmax_agreement(labels, floats)
+        save_tallies(tally(scored, labels, floats), tallies_file(context.directory, design.key))
     about = {**graph.meta, "network": design.key, "measured": metrics}
     save_graph(replace(graph, meta=about), network_file(context.directory, design.key))
     return {**metrics, "graph_hash": graph_hash(graph)}
@@ -155,7 +165,8 @@ def evaluate_design(context: Context, design: Design) -> Metrics:
 def build(context: Context, design: Design) -> Graph:
     """The integer network of a design, every accumulator certified.
 
-    What is repaired is so on `CALIBRATION_CLIPS` training recordings, spread evenly over all.
+    What is repaired is so on `CALIBRATION_CLIPS` training recordings, spread evenly over all; which
+    repair is best is judged on the other training recordings.
 
     Raises:
         InputError: it cannot be built (the line says why).
@@ -165,12 +176,33 @@ def build(context: Context, design: Design) -> Graph:
     if design.topology.recipe is None:
         graph = blueprint(design.topology.arch, spec, name)
     else:
-        assert context.data is not None
-        net = load_floatnet(float_file(context.directory, design.topology.key, spec.fold))
-        clips = spread(context.data[0].clips, CALIBRATION_CLIPS)
-        graph = quantise(net, spec, [clip.x.astype(np.int64) for clip in clips], name)
+        graph = _quantised(context, design, name)
     certify(graph)
     return graph
+
+
+def _quantised(context: Context, design: Design, name: str) -> Graph:
+    """Calibrated and repaired; trained where the design says how."""
+    assert context.data is not None
+    spec, train = design.quant.spec, context.data.train
+    net = load_floatnet(float_file(context.directory, design.topology.key, spec.fold))
+    clips = spread(train.clips, CALIBRATION_CLIPS)
+    recipe = design.quant.training
+    if recipe is None:
+        words = [clip.x.astype(np.int64) for clip in clips]
+        judge = None
+        if spec.repair.choose:
+            judge = label_judge(net, spec.input_bits, others(train.clips, clips))
+        return quantise(net, spec, words, name, judge)
+
+    from stgcn_ref.checkpoints import Watch
+    from stgcn_ref.qat.session import quantise as train_integers
+
+    watch = Watch(on_epoch=lambda epoch: report_share((epoch.number + 1) / recipe.epochs))
+    partial = network_file(context.directory, design.key).with_suffix(".partial")
+    sides = train, context.data.valid
+    seed = design.topology.seed or 0
+    return train_integers(net, spec, *sides, clips, recipe, seed, partial, name, watch).graph
 
 
 def _float_labels(directory: Path, topology: str, data: Dataset) -> list[LabelArray]:
@@ -187,7 +219,7 @@ def price(
     its reason under `REFUSED`.
     """
     graph = load_graph(network_file(context.directory, design.key))
-    rate_hz = context.data[1].rate_hz if context.data is not None else None
+    rate_hz = context.data.scored.rate_hz if context.data is not None else None
     return {
         key: cost_metrics(estimate(graph, accelerator, frame_rate_hz=rate_hz))
         for key, accelerator in accelerators

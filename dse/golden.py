@@ -60,8 +60,8 @@ def _best(collected: Collected, metric: str) -> Record:
     return max(known, key=lambda record: (sign * record[metric], record["point"] in on_front))
 
 
-def find_clip(clips: Sequence[Clip], valid: int, wanted: str) -> Clip:
-    """The clip of that name among all, or of that index among the first `valid` of them.
+def find_clip(clips: Sequence[Clip], scored: int, wanted: str) -> Clip:
+    """The clip of that name among all, or of that index among the first `scored` of them.
 
     Raises:
         InputError: no such clip.
@@ -69,11 +69,11 @@ def find_clip(clips: Sequence[Clip], valid: int, wanted: str) -> Clip:
     for clip in clips:
         if clip.name == wanted:
             return clip
-    if wanted.isdecimal() and int(wanted) < valid:
+    if wanted.isdecimal() and int(wanted) < scored:
         return clips[int(wanted)]
-    names = ", ".join(clip.name for clip in clips[:valid][:8])
+    names = ", ".join(clip.name for clip in clips[:scored][:8])
     raise InputError(
-        f"clip {wanted!r}: give an index 0..{valid - 1} of the validation clips or a name ({names},"
+        f"clip {wanted!r}: give an index 0..{scored - 1} of the scored clips or a name ({names},"
         " ...)"
     )
 
@@ -117,7 +117,8 @@ def write_golden(
         raise InputError(f"{directory}: explores cost alone: there is no clip to run")
     if data_hash(data) != about["data"]["hash"]:
         raise InputError(f"{directory}: these recordings are not those of the sweep (other hash)")
-    chosen = find_clip((*data[1].clips, *data[0].clips), len(data[1].clips), clip)
+    rest = [c for side in data.by_name.values() if side is not data.scored for c in side.clips]
+    chosen = find_clip((*data.scored.clips, *rest), len(data.scored.clips), clip)
     if frames is not None and not 1 <= frames <= len(chosen.x):
         raise InputError(f"`--frames` must be 1..{len(chosen.x)} for {chosen.name}, got {frames}")
     provenance = {

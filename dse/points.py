@@ -15,13 +15,14 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
-from dse.axes import Axes, Network, Quant, for_layers
+from dse.axes import Axes, Network
+from dse.quants import Quant, for_layers
 from fxp.archive import canonical_json
 from fxp.code_version import code_version
 from fxp.spec import ArchSpec
 from hw_model.accelerator import Accelerator
 from stgcn_ref.recipe import TrainRecipe
-from stgcn_ref.training_code import EXPORT_CODE
+from stgcn_ref.training_code import EXPORT_CODE, QAT_CODE
 
 # Packages and modules whose text decides what a step computes.
 INTEGER_CODE = (
@@ -29,6 +30,7 @@ INTEGER_CODE = (
     "fxp.kernels",
     "fxp.ptq",
     "stgcn_ref.datasets.clips",
+    "stgcn_ref.judge",
     "stgcn_ref.metrics",
     "stgcn_ref.scoring",
 )
@@ -124,9 +126,13 @@ def _design(topology: Topology, quant: Quant) -> Design:
         "quant": spec.model_dump(mode="json"),
         "code": code_version(INTEGER_CODE),
     }
+    if quant.training is not None:
+        content["training"] = quant.training.model_dump(mode="json")
+        content["training_code"] = code_version(QAT_CODE)
     params = {
         **topology.params,
         "quant": quant.label,
+        "method": quant.method,
         "weight_bits": spec.weight_bits,
         "activation_bits": spec.activation_bits,
         "stream_bits": spec.stream_bits or spec.activation_bits,

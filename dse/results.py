@@ -32,6 +32,7 @@ PARAMS = (
     "dilation",
     "seed",
     "quant",
+    "method",
     "weight_bits",
     "activation_bits",
     "stream_bits",
@@ -71,6 +72,12 @@ def about_sweep(axes: Axes, data: Mapping[str, Any] | None) -> dict[str, Any]:
         "constraints": [str(constraint) for constraint in axes.constraints],
         "metrics": {name: asdict(metric) for name, metric in axes.metrics.items()},
         "quant": [quant.label for quant in axes.quants],
+        "widths": {quant.label: quant.width for quant in axes.quants},
+        "budgets": {
+            quant.width: quant.budget.model_dump()
+            for quant in axes.quants
+            if quant.budget is not None
+        },
         "accelerators": [accelerator.name for accelerator in axes.accelerators],
         "grid": axes.size,
     }

@@ -22,14 +22,20 @@ PerLayer = Positive | tuple[Positive, ...]
 Name = Annotated[str, Field(pattern=r"^[\w.+-]{1,24}$")]  # stands in tables and figures
 Title = Annotated[str, Field(pattern=r"^[\w .,+-]{1,40}$")]
 Subjects = Annotated[tuple[int, ...], Field(min_length=1)]
+Points = Annotated[float, Field(ge=0)]
 
 
 class DataSplit(Spec):
-    """What every data section has: a preparation, and participants by side."""
+    """What every data section has: a preparation, and participants by side.
+
+    Epochs are chosen on those of `valid`. Scores are of those of `test`, whom nothing was chosen
+    on; without them of `valid`, and optimistic by as much as the choice gained there.
+    """
 
     preparation: PreparationSpec = PreparationSpec()
     train: Subjects
     valid: Subjects
+    test: Subjects | None = None
 
 
 class SyntheticData(DataSplit):
@@ -71,16 +77,28 @@ class NamedNetwork(Spec):
     training: str | dict[str, Any] | None = None
 
 
+class Budget(Spec):
+    """How much an integer network may lose to its float network, in points, and must agree (%)."""
+
+    frame_accuracy: Points | None = None
+    f1_50: Points | None = None
+    argmax_agreement: Annotated[float, Field(ge=0, le=100)] | None = None
+
+
 class QuantSection(Spec):
     """Quantisation settings: a base, then `designs` (fragments) times `axes` (key: values).
 
     Keys are those of `QuantSpec`, per-layer overrides (`layers`) included. A design may have a
-    `name` to be called by in tables and figures instead of its widths.
+    `name` to be called by in tables and figures instead of its widths, and a `budget` that
+    `python -m dse losses` holds it against. Where there are `methods` (fragments too, by name),
+    every design is made by each of them; one may have a `training`, a `QatRecipe` or a YAML file of
+    one seen from the space file's folder: its integer networks are trained.
     """
 
     base: dict[str, Any] = Field(default_factory=dict)
     designs: tuple[dict[str, Any], ...] = Field(default=({},), min_length=1)
     axes: dict[str, Annotated[tuple[Any, ...], Field(min_length=1)]] = Field(default_factory=dict)
+    methods: dict[Name, dict[str, Any]] = Field(default_factory=dict)
 
 
 class Sampling(Spec):

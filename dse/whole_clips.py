@@ -10,9 +10,9 @@ from typing import Any
 
 import numpy as np
 
-from dse.axes import quant_label
 from dse.metrics import cost_metrics
 from dse.points import COST_CODE, INTEGER_CODE, content_key
+from dse.quants import quant_label
 from dse.rows import Row, kept
 from fxp.archive import load_arrays, save_arrays
 from fxp.calibrate import calibrate

@@ -112,7 +112,9 @@ class Work:
         self._tell(note)
 
     def hear(self, task: Task, share: float) -> None:
-        """Take note of how far a running training is."""
+        """Take note of how far a running training of a float network is."""
+        if task.kind != "train":
+            return
         self._shares[task.key] = share
         self._tell("")
 

@@ -17,7 +17,7 @@ accumulators.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Literal, assert_never
+from typing import Literal, assert_never, get_args
 
 import numpy as np
 
@@ -25,6 +25,7 @@ from fxp.cast import FloatArray, IntArray, dequantise, quantise
 from fxp.qformat import Cast, Overflow, QFormat, Rounding
 
 Calibrator = Literal["max", "percentile", "mse", "kl"]
+CALIBRATORS: tuple[Calibrator, ...] = get_args(Calibrator)
 
 PERCENTILE = 99.99
 MSE_BITS = 5  # how much finer than `max` the candidates of `mse` and `kl` get

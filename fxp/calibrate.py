@@ -14,7 +14,7 @@ from typing import assert_never
 
 import numpy as np
 
-from fxp.binary_point import Word, choose_frac_bits, finest_frac_bits
+from fxp.binary_point import Calibrator, Word, choose_frac_bits, finest_frac_bits
 from fxp.cast import FloatArray
 from fxp.draft import INPUT_NORM
 from fxp.errors import InputError
@@ -116,7 +116,8 @@ def calibrate(net: FloatNet, quant: QuantSpec) -> Formats:
 
     Raises:
         InputError: an accumulator was not observed, the observed input does not fit `input_bits`,
-            `net` was exported with another `fold`, or an entry of `quant.layers` matches no layer.
+            `net` was exported with another `fold`, an entry of `quant.layers` matches no layer, or
+            the calibrator is `best`, which is chosen on recordings.
     """
     if net.meta["fold"] != quant.fold:
         raise InputError(
@@ -131,6 +132,7 @@ def calibrate(net: FloatNet, quant: QuantSpec) -> Formats:
         for node in graph.nodes
         if isinstance(node, Requantise)
     }
+    calibrator = _calibrator(quant)
     weights: dict[str, tuple[int, tuple[int, ...]]] = {}
     for node in graph.nodes:
         if (key := constant_key(node)) is None:
@@ -139,8 +141,8 @@ def calibrate(net: FloatNet, quant: QuantSpec) -> Formats:
             frac_bits = _unit_scale_bits(node, wiring, casts)
             weights[key] = (frac_bits + 2, (frac_bits,))  # 2**frac_bits and a sign
         else:
-            word = Word(_constant_bits(node, quant))
-            weights[key] = (word.word_bits, _constant_frac_bits(net.params[key], word, quant))
+            word, values = Word(_constant_bits(node, quant)), net.params[key]
+            weights[key] = (word.word_bits, _constant_frac_bits(values, word, quant, calibrator))
     return Formats(QFormat(quant.input_bits, 0), casts, weights, quant)
 
 
@@ -152,18 +154,27 @@ def _calibrated_cast(node: Requantise, net: FloatNet, wiring: _Wiring, quant: Qu
     if node.relu:
         lo, hi, sample = max(lo, 0.0), max(hi, 0.0), np.maximum(sample, 0.0)
     word = _word(node, wiring, quant)
-    chosen = choose_frac_bits(sample[None], np.array([lo]), np.array([hi]), word, quant.calibrator)
+    ends = np.array([lo]), np.array([hi])
+    chosen = choose_frac_bits(sample[None], *ends, word, _calibrator(quant))
     frac_bits = int(chosen[0])
     if any(isinstance(reader, LayerNorm) for reader in wiring.readers[node.name]):
         frac_bits = min(frac_bits, MOST_LAYER_NORM_FRAC_BITS)
     return word.at(frac_bits)
 
 
-def _constant_frac_bits(values: FloatArray, word: Word, quant: QuantSpec) -> tuple[int, ...]:
+def _calibrator(quant: QuantSpec) -> Calibrator:
+    if quant.calibrator == "best":
+        raise InputError("key `calibrator`: `best` is chosen on recordings, and there are none")
+    return quant.calibrator
+
+
+def _constant_frac_bits(
+    values: FloatArray, word: Word, quant: QuantSpec, calibrator: Calibrator
+) -> tuple[int, ...]:
     whole = values.reshape(1, -1)
     groups = whole if quant.weight_granularity == "tensor" else values.reshape(len(values), -1)
     lo, hi = groups.min(axis=1), groups.max(axis=1)
-    chosen = choose_frac_bits(groups, lo, hi, word, quant.calibrator)
+    chosen = choose_frac_bits(groups, lo, hi, word, calibrator)
     most = finest_frac_bits(whole.min(axis=1), whole.max(axis=1), word) + CHANNEL_SPREAD_BITS
     return tuple(np.minimum(chosen, most).tolist())
 

@@ -157,13 +157,16 @@ class Repair(Spec):
 
     `equalise`: scale channels between pairs of layers; `search`: how often all binary points are
     gone through, each chosen by what it does to the logits; `rounding`: how weights of convolutions
-    are rounded; `bias`: correct the mean of every accumulator with a bias.
+    are rounded; `bias`: correct the mean of every accumulator with a bias. With `choose` the
+    calibrator, `rounding` and `bias` are the best of `fxp.ptq.choose.CANDIDATES`, whatever is given
+    for them, as judged on recordings that neither has seen.
     """
 
     equalise: bool = False
     search: Annotated[int, Field(ge=0, le=8)] = 0
     rounding: WeightRounding = "nearest"
     bias: bool = False
+    choose: bool = False
 
 
 class QuantSpec(Spec):
@@ -176,7 +179,8 @@ class QuantSpec(Spec):
     operands', but at least 12).
     `layers` overrides widths by layer name (`block0`, `classifier`) or glob (`block*`); the last
     matching entry wins. With `unsigned_relu` a cast that ends in a ReLU drops its sign bit and
-    gains one bit of range instead.
+    gains one bit of range instead. The `calibrator` of every tensor is the one named, or with
+    `best` the one that serves the network's classes best (`fxp.ptq.tensors`, needs recordings).
     """
 
     weight_bits: WordBits = 8
@@ -190,7 +194,7 @@ class QuantSpec(Spec):
     weight_granularity: Literal["tensor", "channel"] = "tensor"
     rounding: Rounding = Rounding.RND
     overflow: Overflow = Overflow.SAT
-    calibrator: Literal["max", "percentile", "mse", "kl"] = "mse"
+    calibrator: Literal["max", "percentile", "mse", "kl", "best"] = "mse"
     repair: Repair = Repair()
     fold: Literal["weights", "affine"] = "weights"
     unsigned_relu: bool = False

@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from dse.axes import Quant, load_space
+from dse.axes import load_space
 from dse.data import data_hash, load_data
 from dse.evaluate import (
     CALIBRATION_CLIPS,
@@ -25,6 +25,7 @@ from dse.evaluate import (
 )
 from dse.metrics import COSTS, REFUSED
 from dse.points import Design, Point, expand
+from dse.quants import Quant
 from fxp.floatnet import load_floatnet
 from fxp.oracle import evaluate as define
 from fxp.ptq.quantise import quantise

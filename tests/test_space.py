@@ -11,9 +11,10 @@ from typing import Any
 import pytest
 import yaml
 
-from dse.axes import Constraint, load_space, quant_label
+from dse.axes import Constraint, load_space
 from dse.data import check_fit, data_hash, load_data
 from dse.points import expand
+from dse.quants import quant_label
 from fxp.errors import InputError
 from fxp.spec import QuantSpec
 

@@ -259,7 +259,7 @@ def test_real_recordings_from_the_data_folder(hugadb_root: Path, tmp_path: Path)
 @pytest.mark.parametrize(
     ("clip", "options", "message"),
     [
-        ("7", {}, r"clip '7': give an index 0..0 of the validation clips or a name"),
+        ("7", {}, r"clip '7': give an index 0..0 of the scored clips or a name"),
         ("0", {"frames": 121}, r"`--frames` must be 1..120 for synthetic_03_00, got 121"),
         ("0", {"data_root": Path("x")}, "this space reads no recordings"),
     ],

@@ -5,55 +5,68 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import replace
 
-from fxp.calibrate import calibrate
 from fxp.errors import InputError
 from fxp.floatnet import FloatNet
 from fxp.ir import Graph, IntArray
 from fxp.lower import lower
-from fxp.ptq.equalise import MOST_BITS, equalise
-from fxp.ptq.reference import observe, real_values, reference, widened
-from fxp.ptq.repair import mend
-from fxp.ptq.search import LOGITS, search_formats
+from fxp.ptq.choose import Choice, Judge, choose
+from fxp.ptq.prepare import prepare
 from fxp.ranges import certify
-from fxp.spec import QuantSpec, Repair
+from fxp.spec import QuantSpec
 
 
 def quantise(
-    net: FloatNet, quant: QuantSpec, clips: Sequence[IntArray] = (), name: str = ""
+    net: FloatNet,
+    quant: QuantSpec,
+    clips: Sequence[IntArray] = (),
+    name: str = "",
+    judge: Judge | None = None,
 ) -> Graph:
     """The integer network of `net`, repaired as `quant.repair` says; every accumulator certified.
 
-    In this order: equalisation (and observations taken anew), calibration, search of the formats,
-    rounding of the weights with correction of the biases.
+    Where the repair was to be chosen, `meta["choice"]` of the graph says what was, and how far
+    every candidate was from the float network.
 
     Args:
         net: the float network with its observations.
         quant: widths, calibrator, repair.
-        clips: calibration words, int64 (T, C, V) each; needed for a repair.
+        clips: calibration words, int64 (T, C, V) each; needed for a repair, and for the
+            calibrator `best`.
         name: of the graph.
+        judge: needed where the repair is to be chosen, see `fxp.ptq.choose.choose`.
 
     Raises:
-        InputError: a repair without clips, or as `fxp.calibrate.calibrate`.
+        InputError: a repair without clips or without a judge, or as `fxp.calibrate.calibrate`.
         GraphError: an accumulator could exceed `quant.accumulator_bits`.
     """
-    repair = quant.repair
-    if repair == Repair():
-        graph = lower(net, calibrate(net, quant), name)
-        certify(graph)
-        return graph
-    if not clips:
-        raise InputError("`repair` needs calibration recordings")
-    wide = reference(net, quant.input_bits)
-    if repair.equalise:
-        equal, changed = equalise(net)
-        if changed:
-            observed = observe(equal, reference(widened(equal, MOST_BITS), quant.input_bits), clips)
-            net = replace(equal, observations=observed)
-    formats = calibrate(net, quant)
-    if repair.search:
-        wanted = [values[LOGITS][:, :, 0] for values in real_values(wide, clips, [LOGITS])]
-        formats = search_formats(net, formats, clips, wanted, repair.search).formats
-    net = mend(net, formats, wide, clips, repair.rounding, repair.bias)
-    graph = lower(net, formats, name)
+    if quant.repair.choose:
+        choice = chosen(net, quant, clips, judge)
+        graph = lower(choice.prepared.net, choice.prepared.formats, name)
+        graph = replace(graph, meta={**graph.meta, "choice": about(choice)})
+    else:
+        prepared = prepare(net, quant, clips)
+        graph = lower(prepared.net, prepared.formats, name)
     certify(graph)
     return graph
+
+
+def chosen(
+    net: FloatNet, quant: QuantSpec, clips: Sequence[IntArray], judge: Judge | None
+) -> Choice:
+    """`choose`, where there is a judge.
+
+    Raises:
+        InputError: there is none.
+    """
+    if judge is None:
+        raise InputError("`repair.choose` needs recordings to judge on")
+    return choose(net, quant, clips, judge)
+
+
+def about(choice: Choice) -> dict[str, object]:
+    """What a network's file says of a choice, as JSON data."""
+    return {
+        "calibrator": choice.quant.calibrator,
+        "repair": choice.quant.repair.model_dump(mode="json"),
+        "losses": dict(choice.losses),
+    }

@@ -63,7 +63,7 @@ def search_formats(
     moves = 0
     for _ in range(sweeps):
         moved = 0
-        for key in _tensors(net, formats):
+        for key in tensors(net, formats):
             for step in (1, -1):
                 found, formats, best = _climb(net, formats, key, step, clips, wanted, best)
                 moved += found
@@ -86,6 +86,15 @@ def divergence_of(graph: Graph, clips: Sequence[Words], wanted: Sequence[FloatAr
         total += float((np.exp(p) * (p - q)).sum())
         frames += len(p)
     return total / frames
+
+
+def tensors(net: FloatNet, formats: Formats) -> Iterator[str]:
+    """Casts and constants by name, in the order of the network, unit scales left out."""
+    for node in outline(net.arch).nodes:
+        key = node.name if isinstance(node, Requantise) else constant_key(node)
+        if key is None or (key in formats.weights and bool((net.params[key] == 1.0).all())):
+            continue
+        yield key
 
 
 def moved(formats: Formats, key: str, step: int) -> Formats:
@@ -130,15 +139,6 @@ def _climb(
         if loss >= best:
             return moves, formats, best
         moves, formats, best = moves + 1, tried, loss
-
-
-def _tensors(net: FloatNet, formats: Formats) -> Iterator[str]:
-    """Casts and constants in the order of the network, unit scales left out."""
-    for node in outline(net.arch).nodes:
-        key = node.name if isinstance(node, Requantise) else constant_key(node)
-        if key is None or (key in formats.weights and bool((net.params[key] == 1.0).all())):
-            continue
-        yield key
 
 
 def _log_softmax(logits: FloatArray) -> FloatArray:

@@ -13,14 +13,17 @@ from pydantic import Field
 
 from fxp.errors import InputError
 from fxp.files import check_target
+from fxp.floatnet import FloatNet
 from fxp.ir import Graph
+from fxp.ptq.choose import Judge, nearest_to_float
 from fxp.ptq.quantise import quantise
 from fxp.ranges import certify
 from fxp.spec import QuantSpec, Repair, parse_spec
 from fxp.store import save_graph
 from stgcn_ref.commands.options import DataSettings, NetworkSettings, kind_of
 from stgcn_ref.commands.settings import Count, Integer, Names
-from stgcn_ref.datasets.clips import spread
+from stgcn_ref.datasets.clips import Clip, Dataset, spread
+from stgcn_ref.judge import label_judge, others
 from stgcn_ref.networks import Opened, standard_widths
 from stgcn_ref.recordings import AnySet
 from stgcn_ref.scoring import AnyClip, integer_input
@@ -32,6 +35,7 @@ REPAIRS: dict[str, dict[str, Any]] = {
     "gptq": {"rounding": "gptq"},
     "adaround": {"rounding": "adaround"},
     "bias": {"bias": True},
+    "best": {"choose": True},
 }
 
 
@@ -53,13 +57,13 @@ class ExportSettings(NetworkSettings):
     fold: Literal["weights", "affine"] | None = Field(
         None, description="Where the scales of the blocks' norms go. Default: weights."
     )
-    calibrator: Literal["max", "percentile", "mse", "kl"] | None = Field(
+    calibrator: Literal["max", "percentile", "mse", "kl", "best"] | None = Field(
         None, description="How `frac_bits` are chosen. Default: mse."
     )
     repair: Names | None = Field(
         None,
         description="What is mended on the recordings: of equalise, search, gptq or adaround, "
-        "bias. Default: nothing.",
+        "bias; `best` chooses the last three and the calibrator. Default: nothing.",
     )
     quant: QuantSpec | None = Field(
         None, description="Widths and calibration, in place of --bits and the like."
@@ -83,7 +87,8 @@ def export(given: ExportSettings) -> None:
     about = origin(given.network, opened, ds)
     net = export_floats(opened.net, opened.arch, calibration, about, spec.fold)
     words = [integer_input(clip).astype(np.int64) for clip in calibration]
-    graph = quantise(net, spec, words, given.network.stem)
+    judge = _judge(net, spec, ds, calibration) if spec.repair.choose else None
+    graph = quantise(net, spec, words, given.network.stem, judge)
     widths = certify(graph)
     save_graph(graph, given.out)
     typer.echo(f"calibrated on {len(calibration)} recordings of {kind_of(ds)}")
@@ -93,8 +98,20 @@ def export(given: ExportSettings) -> None:
         typer.echo(f"layers {layers} {json.dumps(over.model_dump(exclude_none=True))}")
     if spec.repair != Repair():
         typer.echo(f"repair {json.dumps(spec.repair.model_dump())}")
+    if "choice" in graph.meta:
+        typer.echo(f"chosen {json.dumps(graph.meta['choice'])}")
     typer.echo(f"accumulators {max(widths.values())} bits")
     typer.echo(f"network {given.out}")
+
+
+def _judge(net: FloatNet, spec: QuantSpec, ds: AnySet, calibration: Sequence[AnyClip]) -> Judge:
+    """By the labels of the recordings that are not calibrated on; by classes of single actions."""
+    if isinstance(ds, Dataset):
+        seen = [clip for clip in calibration if isinstance(clip, Clip)]
+        return label_judge(net, spec.input_bits, others(ds.clips, seen))
+    names = {clip.name for clip in calibration}
+    rest = [clip for clip in ds.clips if clip.name not in names] or list(ds.clips)
+    return nearest_to_float(net, spec.input_bits, [integer_input(clip) for clip in rest])
 
 
 def origin(network: Path, opened: Opened, ds: AnySet) -> dict[str, Any]:

@@ -9,18 +9,20 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 from pydantic import Field
 
+from fxp.calibrate import calibrate
 from fxp.errors import InputError
 from fxp.files import check_target
 from fxp.ir import Graph
+from fxp.lower import lower
 from fxp.ranges import certify
-from fxp.spec import QuantSpec
+from fxp.spec import QuantSpec, Repair
 from fxp.store import save_graph
 from fxp.tables import print_table
 from stgcn_ref.commands.export import origin
 from stgcn_ref.commands.options import DataSettings, NetworkFile, kind_of
 from stgcn_ref.commands.progress import watching
 from stgcn_ref.commands.settings import Count, Integer, Participants
-from stgcn_ref.datasets.clips import Dataset
+from stgcn_ref.datasets.clips import Dataset, spread
 from stgcn_ref.networks import Opened, open_network
 from stgcn_ref.qat.recipe import QatRecipe
 from stgcn_ref.recordings import read_sides
@@ -51,20 +53,18 @@ class QatSettings(DataSettings):
 def qat(given: QatSettings) -> None:
     """Train the integer network itself; an interrupted training is resumed.
 
-    Calibrated as by `export`, then its binary points are searched and its numbers trained. The
-    table compares it with the float network on the recordings of --valid.
+    Calibrated and repaired as by `export`, then its numbers are trained. The table compares it with
+    the float network on the recordings of --valid.
     """
     check_target(given.out)
     opened = open_network(given.network)
     if isinstance(opened.net, Graph):
         raise InputError(f"{given.network}: an integer network already")
     train_set, valid_set = _sides(given, opened)
-    count = len(train_set.clips)
-    chosen = [train_set.clips[i * count // given.clips] for i in range(given.clips)]
-    calibration = tuple({clip.name: clip for clip in chosen}.values())
+    calibration = spread(train_set.clips, given.clips)
 
     from stgcn_ref.export import export
-    from stgcn_ref.qat.session import quantise
+    from stgcn_ref.qat.session import compare, quantise
 
     about = origin(given.network, opened, train_set)
     net = export(opened.net, opened.arch, calibration, about, given.quant.fold)
@@ -75,6 +75,7 @@ def qat(given: QatSettings) -> None:
             given.quant,
             train_set,
             valid_set,
+            calibration,
             given.recipe,
             given.seed,
             partial,
@@ -84,7 +85,12 @@ def qat(given: QatSettings) -> None:
     widths = certify(found.graph)
     save_graph(found.graph, given.out)
     typer.echo(f"trained on {kind_of(train_set)}, scored on {len(valid_set.clips)} recordings")
-    rows = [_row(outcome) for outcome in found.outcomes]
+    plain = given.quant.model_copy(update={"calibrator": "mse", "repair": Repair()})
+    stages = {"calibrated": lower(net, calibrate(net, plain))}
+    if given.quant != plain or given.recipe.search_sweeps:
+        stages["repaired"] = lower(found.beginning.prepared.net, found.beginning.prepared.formats)
+    stages["trained"] = found.graph
+    rows = [_row(outcome) for outcome in compare(net, stages, valid_set)]
     print_table(("network", "frame_accuracy", "f1_50", "edit", "agreement"), rows)
     typer.echo(f"accumulators {max(widths.values())} bits")
     typer.echo(f"network {given.out}")

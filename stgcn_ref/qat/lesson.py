@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import torch
 from torch import Tensor
 from torch.nn import functional as F  # noqa: N812
 
-from fxp.calibrate import Formats
+from fxp.cast import FloatArray
 from fxp.floatnet import FloatNet
 from fxp.ir import Graph, Input
-from fxp.lower import lower
 from stgcn_ref.datasets.clips import Dataset
 from stgcn_ref.frame_task import FrameTask, frame_task
 from stgcn_ref.loss import Mass, segment_loss
@@ -20,24 +19,37 @@ from stgcn_ref.models.build import FrameNet
 from stgcn_ref.models.ending import ending
 from stgcn_ref.qat.interpreter import evaluate
 from stgcn_ref.qat.recipe import QatRecipe
-from stgcn_ref.qat.teacher import teacher_of
+from stgcn_ref.qat.teacher import taught, teacher_of
 from stgcn_ref.segments import IGNORE, Batch
 
 
 @dataclass(frozen=True, eq=False)
 class Lesson:
-    """The float network, the lowered one, the data and the recipe."""
+    """The float network, the lowered one, the data and the recipe.
+
+    `wanted` are the float network's logits (T, K) of the validation recordings.
+    """
 
     teacher: FrameNet
     graph: Graph
     task: FrameTask
     recipe: QatRecipe
+    wanted: Sequence[FloatArray]
 
 
 def lesson_of(
-    net: FloatNet, formats: Formats, train_set: Dataset, valid_set: Dataset, recipe: QatRecipe
+    net: FloatNet,
+    graph: Graph,
+    train_set: Dataset,
+    valid_set: Dataset,
+    recipe: QatRecipe,
 ) -> Lesson:
     """The lesson; how much context segments have follows from the network and the recipe.
+
+    Args:
+        net: the float network that teaches.
+        graph: what learns, with the numbers that it starts from.
+        train_set, valid_set, recipe: as `stgcn_ref.qat.train.train_quantised` takes them.
 
     Raises:
         InputError: the network has one class for a whole clip.
@@ -45,7 +57,7 @@ def lesson_of(
     teacher = teacher_of(net)
     sees = teacher.receptive_field, teacher.latency_frames
     task = frame_task(train_set, valid_set, recipe, *sees)
-    return Lesson(teacher, lower(net, formats), task, recipe)
+    return Lesson(teacher, graph, task, recipe, taught(net, [clip.x for clip in valid_set.clips]))
 
 
 def batch_loss(

@@ -20,9 +20,10 @@ class QatRecipe(TrainRecipe):
     (Hinton, Vinyals & Dean 2015), plus the rest times the loss of `TrainRecipe`. And there is no
     dropout: a folded network has none.
 
-    With `select_by: divergence` the best epoch is the one whose classes on the validation
-    recordings are nearest to the float network's: it needs no labels there. With
-    `select_by: metric` it is chosen as in `TrainRecipe`.
+    With `select_by: agreement` the best epoch is the one whose labels on the validation recordings
+    agree best with the float network's, by steps and by segments (`stgcn_ref.judge.label_loss`);
+    with `divergence` the one whose class probabilities are nearest to them. Neither needs true
+    labels there. With `select_by: metric` it is chosen as in `TrainRecipe`.
 
     Before the training, a search moves binary points on `search_frames` frames of the training
     data, at most `search_sweeps` times through the network (0: they stay as calibrated).
@@ -36,7 +37,7 @@ class QatRecipe(TrainRecipe):
     ema: Annotated[float, Field(ge=0, lt=1)] = 0.98
     select_from: Share = 0.0
     distillation: Share = 1.0
-    select_by: Literal["divergence", "metric"] = "divergence"
+    select_by: Literal["agreement", "divergence", "metric"] = "agreement"
     temperature: Annotated[float, Field(gt=0)] = 1.0
     search_sweeps: Annotated[int, Field(ge=0)] = 0
     search_frames: Positive = 6144

@@ -1,9 +1,9 @@
-"""One network from floats to trained integers: calibrate, search, train, and what came of it."""
+"""One network from floats to trained integers: calibrate, repair, train, and what came of it."""
 
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -12,26 +12,22 @@ import numpy as np
 import torch
 
 from fxp.archive import canonical_json
-from fxp.calibrate import Formats, calibrate
 from fxp.code_version import code_version
 from fxp.files import replacing
 from fxp.floatnet import FloatNet
 from fxp.ir import Graph
-from fxp.lower import lower
-from fxp.ptq.search import binary_points, search_formats, with_points
+from fxp.ptq.search import binary_points
 from fxp.spec import QuantSpec
 from stgcn_ref.checkpoints import Watch, read_partial
-from stgcn_ref.datasets.clips import Dataset, LabelArray, WordArray, dataset_hash, spread
+from stgcn_ref.datasets.clips import Clip, Dataset, LabelArray, dataset_hash
 from stgcn_ref.evaluate import predict
 from stgcn_ref.metrics import Scores
+from stgcn_ref.qat.beginning import Beginning, begin, restored
 from stgcn_ref.qat.recipe import QatRecipe
-from stgcn_ref.qat.teacher import taught, teacher_of
+from stgcn_ref.qat.teacher import teacher_of
 from stgcn_ref.qat.train import Run, check_overflow, train_quantised
 from stgcn_ref.scoring import predict_integers, score_steps
 from stgcn_ref.training_code import QAT_CODE
-
-# Many short pieces: what a search finds depends strongly on its frames.
-SEARCH_PIECES = 48
 
 
 @dataclass(frozen=True)
@@ -45,10 +41,10 @@ class Outcome:
 
 @dataclass(frozen=True)
 class Quantised:
-    """The trained integer network, and the float, calibrated, searched and trained one's scores."""
+    """The trained integer network, and what its training started from."""
 
     graph: Graph
-    outcomes: tuple[Outcome, ...]
+    beginning: Beginning
 
 
 def quantise(
@@ -56,18 +52,23 @@ def quantise(
     quant: QuantSpec,
     train_set: Dataset,
     valid_set: Dataset,
+    calibration: Sequence[Clip],
     recipe: QatRecipe,
     seed: int,
     partial: Path,
     name: str = "",
     watch: Watch | None = None,
 ) -> Quantised:
-    """Calibrate `net` to `quant`, search its binary points if the recipe says so, and train it.
+    """Calibrate and repair `net` as `quant` says, and train it.
+
+    `meta["qat"]` of the graph says how it was trained, `meta["choice"]` which repair it started
+    from where that was chosen.
 
     Args:
         net: exported with observations.
         quant: widths and modes.
         train_set, valid_set: recordings of different participants.
+        calibration: the training recordings that a repair is fitted to.
         recipe, seed: how to train, see `train_quantised`.
         partial: file that keeps what an interrupted session goes on from; removed at the end.
         name: of the graph.
@@ -78,83 +79,57 @@ def quantise(
     """
     check_overflow(quant)
     watch = watch or Watch()
-    key = _key(net, quant, train_set, valid_set, recipe, seed)
+    key = _key(net, quant, train_set, valid_set, calibration, recipe, seed)
     kept = read_partial(partial)
-    if kept is not None and kept.get("key") != key:
+    if kept is None or kept.get("key") != key:
         kept = None
-    calibrated = calibrate(net, quant)
-    formats = _searched(net, calibrated, train_set, recipe, kept)
-    points = binary_points(formats)
+        beginning = begin(net, quant, train_set, calibration, recipe)
+    else:
+        beginning = restored(net, quant, kept["beginning"])
+    content = {"key": key, "beginning": beginning.state()}
 
     def keep(run: Run) -> None:
-        _save(partial, {"key": key, "points": points, "run": run.state()})
+        _save(partial, {**content, "run": run.state()})
         if watch.on_epoch is not None:
             watch.on_epoch(run.history[-1])
 
     if kept is None:
-        _save(partial, {"key": key, "points": points})
+        _save(partial, content)
     run = train_quantised(
-        net,
-        formats,
+        beginning.prepared.net,
+        beginning.prepared.formats,
         train_set,
         valid_set,
         recipe,
         seed,
+        teacher=net,
         state=kept.get("run") if kept else None,
         on_epoch=keep,
         on_step=watch.on_step,
     )
     graph = run.kept(name)
-    graph = replace(graph, meta={**graph.meta, "qat": _about(recipe, seed, run, points)})
-    stages = {"calibrated": lower(net, calibrated), "trained": graph}
-    if formats != calibrated:
-        stages = {**stages, "searched": lower(net, formats)}
-    order = [stage for stage in ("calibrated", "searched", "trained") if stage in stages]
-    outcomes = _outcomes(net, {stage: stages[stage] for stage in order}, valid_set)
+    more: dict[str, Any] = {
+        "qat": _about(recipe, seed, run, binary_points(beginning.prepared.formats))
+    }
+    if beginning.choice is not None:
+        more["choice"] = dict(beginning.choice)
     partial.unlink(missing_ok=True)
-    return Quantised(graph, outcomes)
+    return Quantised(replace(graph, meta={**graph.meta, **more}), beginning)
+
+
+def compare(net: FloatNet, graphs: Mapping[str, Graph], valid_set: Dataset) -> tuple[Outcome, ...]:
+    """The float network and integer ones on the same recordings."""
+    labels = {"float": predict(teacher_of(net), valid_set)}
+    labels |= {name: predict_integers(graph, valid_set) for name, graph in graphs.items()}
+    return tuple(
+        Outcome(name, score_steps(valid_set, found), agreement(found, labels["float"]))
+        for name, found in labels.items()
+    )
 
 
 def agreement(one: Sequence[LabelArray], other: Sequence[LabelArray]) -> float:
     """Share of steps with the same label, in percent."""
     return 100 * float(np.mean(np.concatenate(one) == np.concatenate(other)))
-
-
-def _outcomes(net: FloatNet, graphs: dict[str, Graph], valid_set: Dataset) -> tuple[Outcome, ...]:
-    labels = {"float": predict(teacher_of(net), valid_set)}
-    labels |= {stage: predict_integers(graph, valid_set) for stage, graph in graphs.items()}
-    return tuple(
-        Outcome(stage, score_steps(valid_set, found), agreement(found, labels["float"]))
-        for stage, found in labels.items()
-    )
-
-
-def _searched(
-    net: FloatNet,
-    calibrated: Formats,
-    train_set: Dataset,
-    recipe: QatRecipe,
-    kept: dict[str, Any] | None,
-) -> Formats:
-    if kept is not None:
-        return with_points(calibrated, kept["points"])
-    if not recipe.search_sweeps:
-        return calibrated
-    clips = _search_pieces(train_set, recipe.search_frames)
-    wanted = taught(net, clips)
-    return search_formats(net, calibrated, clips, wanted, recipe.search_sweeps).formats
-
-
-def _search_pieces(ds: Dataset, frames: int) -> list[WordArray]:
-    """The middles of `SEARCH_PIECES` recordings spread evenly, about `frames` in all."""
-    chosen = spread(ds.clips, SEARCH_PIECES)
-    length = -(-frames // len(chosen))
-    return [_middle(clip.x, length) for clip in chosen]
-
-
-def _middle(x: WordArray, frames: int) -> WordArray:
-    start = max(0, (len(x) - frames) // 2)
-    return x[start : start + frames]
 
 
 def _about(
@@ -179,6 +154,7 @@ def _key(
     quant: QuantSpec,
     train_set: Dataset,
     valid_set: Dataset,
+    calibration: Sequence[Clip],
     recipe: QatRecipe,
     seed: int,
 ) -> str:
@@ -194,6 +170,7 @@ def _key(
         "quant": quant.model_dump(mode="json"),
         "train": dataset_hash(train_set),
         "valid": dataset_hash(valid_set),
+        "calibration": [clip.name for clip in calibration],
         "recipe": recipe.model_dump(mode="json"),
         "seed": seed,
         "code": code_version(QAT_CODE),

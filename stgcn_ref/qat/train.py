@@ -9,7 +9,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
-from typing import Any
+from typing import Any, assert_never
 
 import numpy as np
 import torch
@@ -24,12 +24,12 @@ from fxp.ptq.search import divergence_of
 from fxp.qformat import Overflow
 from fxp.spec import QuantSpec
 from stgcn_ref.datasets.clips import Dataset
+from stgcn_ref.judge import label_loss
 from stgcn_ref.loss import mass
 from stgcn_ref.metrics import Scores
 from stgcn_ref.optimiser import learning_rate
 from stgcn_ref.qat.lesson import Lesson, batch_loss, lesson_of
 from stgcn_ref.qat.recipe import QatRecipe
-from stgcn_ref.qat.teacher import taught
 from stgcn_ref.qat.words import scales
 from stgcn_ref.scoring import check_fit, predict_integers, score_steps
 from stgcn_ref.segments import IGNORE, Batch
@@ -110,6 +110,7 @@ def train_quantised(
     recipe: QatRecipe,
     seed: int,
     *,
+    teacher: FloatNet | None = None,
     state: Mapping[str, Any] | None = None,
     on_epoch: Callable[[Run], None] | None = None,
     on_step: Callable[[int, int], None] | None = None,
@@ -123,10 +124,11 @@ def train_quantised(
     they are: they cost no multiplier.
 
     Args:
-        net, formats: what `fxp.lower` would take.
+        net, formats: what `fxp.lower` would take; the numbers that the training starts from.
         train_set, valid_set: recordings of different participants.
         recipe: how to train.
         seed: of sampling and augmentation.
+        teacher: the float network, where `net` is one that was repaired (`fxp.ptq.prepare`).
         state: of a `Run` to continue.
         on_epoch: called after each epoch.
         on_step: called with (step, steps) of the running epoch.
@@ -140,7 +142,8 @@ def train_quantised(
     check_fit(net.arch, train_set)
     check_fit(net.arch, valid_set)
     with one_thread():
-        lesson = lesson_of(net, formats, train_set, valid_set, recipe)
+        graph = lower(net, formats)
+        lesson = lesson_of(teacher or net, graph, train_set, valid_set, recipe)
         run = _start(net, formats, recipe)
         if state is not None:
             run.restore(state)
@@ -236,12 +239,17 @@ def _keep_best(run: Run, lesson: Lesson) -> Scores:
     """Score the integer network of the averaged masters, and keep them if they are the best yet."""
     valid_set = lesson.task.valid_set
     graph = lower(run.floats(run.average), run.formats)
-    scores = score_steps(valid_set, predict_integers(graph, valid_set))
-    if lesson.recipe.select_by == "divergence":
-        clips = [clip.x for clip in valid_set.clips]
-        merit = -divergence_of(graph, clips, taught(run.net, clips))
-    else:
-        merit = lesson.task.merit(scores)
+    labels = predict_integers(graph, valid_set)
+    scores = score_steps(valid_set, labels)
+    match lesson.recipe.select_by:
+        case "agreement":
+            merit = -label_loss(labels, [logits.argmax(axis=1) for logits in lesson.wanted])
+        case "divergence":
+            merit = -divergence_of(graph, [clip.x for clip in valid_set.clips], lesson.wanted)
+        case "metric":
+            merit = lesson.task.merit(scores)
+        case _:
+            assert_never(lesson.recipe.select_by)
     if merit > run.best_merit:
         run.best_epoch, run.best = run.done - 1, _copied(run.average)
         run.best_scores, run.best_merit = scores, merit
