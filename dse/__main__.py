@@ -215,6 +215,27 @@ def _state(collected: Collected) -> str:
 
 
 @app.command()
+def losses(
+    directory: Directory,
+    page: Annotated[Path | None, typer.Option(help="Markdown page, figure beside it")] = None,
+) -> None:
+    """Write losses.csv: what integer networks lose against float, with intervals; a page of it."""
+    from dse.losses import HEADER, LOSSES, line, losses_of, write_losses
+
+    rows = losses_of(directory)
+    write_losses(rows, directory / LOSSES)
+    print_table(HEADER, [line(row) for row in rows])
+    typer.echo(directory / LOSSES)
+    if page is not None:
+        from reports.losses_page import write_losses_page
+
+        figures = page.parent / "figures"
+        make_folder(figures)
+        for path in write_losses_page(directory, page, figures):
+            typer.echo(path)
+
+
+@app.command()
 def golden(
     directory: Directory,
     point: Annotated[

@@ -18,7 +18,8 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from dse.results import Collected, Record, write_csv
+from dse.results import Collected, Record, collect, write_csv
+from dse.store import Store
 from dse.tallies import COLUMNS, Counts, load_tallies, tallies_file
 from fxp.errors import InputError
 
@@ -59,6 +60,22 @@ class Loss:
     def held(self) -> bool | None:
         """Whether every limit of its budget is kept; None where it has none."""
         return all(self.verdicts.values()) if self.verdicts else None
+
+
+def losses_of(directory: Path) -> tuple[Loss, ...]:
+    """The rows of a results directory, see `losses`.
+
+    Raises:
+        InputError: no sweep there, none with accuracy, or as `losses`.
+    """
+    with Store(directory) as store:
+        collected = collect(store)
+        seconds = {key: row.seconds for key, row in store.rows("networks").items()}
+    if collected.about["data"] is None:
+        raise InputError(f"{directory}: explores cost alone: nothing was measured")
+    if not collected.records:
+        raise InputError(f"{directory}: no point is evaluated yet")
+    return losses(collected, seconds, directory)
 
 
 def losses(collected: Collected, seconds: Mapping[str, float], directory: Path) -> tuple[Loss, ...]:
@@ -184,3 +201,22 @@ def flat(row: Loss) -> dict[str, Any]:
     record["held"] = row.held
     record["broken"] = " ".join(name for name, kept in row.verdicts.items() if not kept)
     return record
+
+
+HEADER = ("network", "width", "method", "accuracy", "change", "F1@50", "change", "agreement", "")
+
+
+def line(row: Loss) -> tuple[str, ...]:
+    """A row as the command prints it."""
+    accuracy, f1_50 = row.change["frame_accuracy"], row.change["f1_50"]
+    return (
+        row.model,
+        row.width,
+        row.method,
+        f"{row.integers['frame_accuracy']:.2f}",
+        f"{accuracy.mean:+.2f} [{accuracy.low:+.2f}, {accuracy.high:+.2f}]",
+        f"{row.integers['f1_50']:.2f}",
+        f"{f1_50.mean:+.2f} [{f1_50.low:+.2f}, {f1_50.high:+.2f}]",
+        f"{row.integers['argmax_agreement']:.2f}",
+        {True: "kept", False: "broken", None: ""}[row.held],
+    )

@@ -9,11 +9,12 @@ import pytest
 import torch
 
 from fxp.console import run
-from fxp.store import load_graph
+from fxp.spec import Repair
+from fxp.store import graph_hash, load_graph
 from stgcn_ref.__main__ import app
 from stgcn_ref.checkpoints import Watch, save_checkpoint
 from stgcn_ref.models.build import build
-from stgcn_ref.qat.session import Outcome, quantise
+from stgcn_ref.qat.session import quantise
 from tests.qat_toys import ARCH, COARSE, RECIPE, learnt, toy
 
 Shell = pytest.MonkeyPatch
@@ -58,7 +59,7 @@ def test_network_and_table(files: dict[str, str], monkeypatch: Shell, capsys: Pr
     lines = out.splitlines()
     assert lines[0] == "trained on synthetic-gait (synthetic), scored on 4 recordings"
     assert [line.split()[0] for line in lines[1:-2]] == [
-        *("network", "float", "calibrated", "searched", "trained")
+        *("network", "float", "calibrated", "repaired", "trained")
     ]
     assert lines[2].split()[-1] == "100.00" and lines[-1] == f"network {files['out']}"
     graph = load_graph(Path(files["out"]))
@@ -100,12 +101,19 @@ def test_an_integer_network_is_refused(
     assert code == 2 and "net.fxp: an integer network already" in err
 
 
-def test_an_interrupted_session_goes_on(tmp_path: Path) -> None:
+@pytest.mark.parametrize("chosen", [False, True])
+def test_an_interrupted_session_goes_on(chosen: bool, tmp_path: Path) -> None:
     sets = toy(1), toy(2)
     recipe = RECIPE.model_copy(update={"search_sweeps": 1, "search_frames": 60})
 
-    def session(watch: Watch | None = None) -> tuple[Outcome, ...]:
-        return quantise(learnt(), COARSE, *sets, recipe, 0, partial, watch=watch).outcomes
+    repair = Repair(rounding="gptq", bias=True, choose=chosen)
+    quant = COARSE.model_copy(update={"repair": repair})
+    calibration = sets[0].clips[:1]
+
+    def session(watch: Watch | None = None) -> str:
+        found = quantise(learnt(), quant, *sets, calibration, recipe, 0, partial, watch=watch)
+        assert ("choice" in found.graph.meta) == chosen
+        return graph_hash(found.graph)
 
     partial = tmp_path / "net.partial"
     whole = session()

@@ -138,7 +138,7 @@ def test_whole_clips_in_float_and_in_integers(compared: Path) -> None:
     comparison = load_comparison(compared.parent / "comparison.yaml", None)
     data = load_data(comparison.axes.space, comparison.source, None)
     assert data is not None
-    actions = cut_actions(data[1], 12)
+    actions = cut_actions(data.valid, 12)
     assert (rows[0]["clips"], rows[0]["steps"]) == (len(actions.clips), 12)
     (kept,) = (path for path in (compared / "clips").glob("*.fxp") if "-scores" not in path.name)
     graph = lower(load_floatnet(kept), calibrate(load_floatnet(kept), QuantSpec()))

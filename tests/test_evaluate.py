@@ -93,7 +93,7 @@ def variant(design: Design, **changes: object) -> Design:
     """The same topology with another quantisation."""
     spec = QuantSpec.model_validate(changes)
     name = "-".join(map(str, changes.values()))
-    return Design(f"key-{name}", design.topology, Quant(name, spec), design.params)
+    return Design(f"key-{name}", design.topology, Quant(name, spec, name), design.params)
 
 
 def test_training_leaves_networks_of_both_folds_and_labels(
@@ -109,7 +109,7 @@ def test_training_leaves_networks_of_both_folds_and_labels(
         assert net.arch == topology.arch
     assert context.data is not None
     _, arrays = load_arrays(labels_file(context.directory, topology.key), "float-labels")
-    valid = context.data[1]
+    valid = context.data.scored
     assert [len(arrays[f"clip{i}"]) for i in range(len(valid.clips))] == [
         len(clip.x) for clip in valid.clips
     ]
@@ -127,7 +127,7 @@ def test_scores_are_those_of_the_definition(place: tuple[Context, tuple[Point, .
     assert graph_hash(graph) == found["graph_hash"]
     assert graph.meta["measured"]["edit"] == found["edit"]
     assert context.data is not None
-    valid = context.data[1]
+    valid = context.data.scored
     labels = [
         np.array(define(graph, clip.x.astype(np.int64))["label"])[:, 0, 0] for clip in valid.clips
     ]
@@ -148,7 +148,7 @@ def test_wide_integers_agree_with_the_float_network(
 
     context, points = place
     assert context.data is not None
-    train = context.data[0]
+    train = context.data.train
     (checkpoint,) = (context.directory / "checkpoints").glob("*.ckpt")
     floats = predict_float(load_checkpoint(checkpoint), train)
     found = {}
@@ -189,7 +189,7 @@ def test_a_repaired_design_is_mended_on_training_recordings(
     found = build(context, variant(design, weight_bits=4, repair=wanted))
     spec = design.quant.spec.model_copy(update={"weight_bits": 4, "repair": wanted})
     net = load_floatnet(float_file(context.directory, design.topology.key, spec.fold))
-    words = [clip.x.astype(np.int64) for clip in context.data[0].clips]
+    words = [clip.x.astype(np.int64) for clip in context.data.train.clips]
     assert len(words) <= CALIBRATION_CLIPS
     assert graph_hash(found) == graph_hash(quantise(net, spec, words))
     assert graph_hash(found) != graph_hash(build(context, variant(design, weight_bits=4)))

@@ -200,7 +200,7 @@ def test_a_repair_may_search_first() -> None:
 
 def test_repair_needs_recordings() -> None:
     net, _ = exported(RT)
-    with pytest.raises(InputError, match="`repair` needs calibration recordings"):
+    with pytest.raises(InputError, match="calibrator `best` need calibration recordings"):
         quantise(net, QuantSpec(repair=Repair(bias=True)))
 
 

@@ -18,12 +18,14 @@ from fxp.simulate import compile_graph, run
 from fxp.spec import QuantSpec
 from fxp.store import graph_hash
 from stgcn_ref.export import export
+from stgcn_ref.judge import label_loss
 from stgcn_ref.qat.interpreter import evaluate
 from stgcn_ref.qat.lesson import divergence
 from stgcn_ref.qat.recipe import QatRecipe
 from stgcn_ref.qat.teacher import taught, teacher_of
 from stgcn_ref.qat.train import Run, train_quantised
 from stgcn_ref.qat.words import as_clips
+from stgcn_ref.scoring import predict_integers
 from tests.networks import VARIANTS, clip, random_model, small_arch, small_stgcn
 from tests.qat_toys import COARSE, RECIPE, learnt, toy
 
@@ -65,7 +67,7 @@ def test_what_was_trained_is_what_is_deployed() -> None:
 
 
 def test_a_training_that_brings_nothing_keeps_the_network_before_it() -> None:
-    ruined = trained(changed(lr=3.0, epochs=2))
+    ruined = trained(changed(lr=3.0, epochs=2, select_by="divergence"))
     assert ruined.best_epoch == -1 and ruined.best_scores is not None
     clips = [c.x for c in VALID.clips]
     assert ruined.best_merit == -divergence_of(ruined.kept(), clips, taught(learnt(), clips))
@@ -73,6 +75,11 @@ def test_a_training_that_brings_nothing_keeps_the_network_before_it() -> None:
         assert epoch.scores is not None and epoch.scores.f1_50 < ruined.best_scores.f1_50
     net = learnt()
     assert graph_hash(ruined.kept()) == graph_hash(lower(net, calibrate(net, COARSE)))
+    by_labels = trained(changed(lr=3.0, epochs=2))
+    wanted = [logits.argmax(axis=1) for logits in taught(learnt(), clips)]
+    assert by_labels.best_epoch == -1
+    found = predict_integers(by_labels.kept(), VALID)
+    assert by_labels.best_merit == -label_loss(found, wanted)
     by_scores = trained(changed(lr=3.0, epochs=2, select_by="metric"))
     assert by_scores.best_epoch == -1 and by_scores.best_merit > 0
     last = trained(changed(lr=3.0, epochs=2, select_from=1))

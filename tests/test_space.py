@@ -283,7 +283,7 @@ def test_data_are_the_same_every_time(tmp_path: Path) -> None:
     once, again = (load_data(axes.space, axes.source, None) for _ in range(2))
     assert data_hash(once) == data_hash(again) != ""
     assert once is not None
-    assert [clip.subject for clip in once[0].clips] == [1, 2]
+    assert [clip.subject for clip in once.train.clips] == [1, 2]
     assert data_hash(None) == ""
 
 

@@ -21,6 +21,7 @@ from fxp.ptq.reference import Words, real_values, reference
 from fxp.ptq.repair import mend
 from fxp.ptq.search import LOGITS, divergence_of
 from fxp.ranges import certify
+from fxp.replay import Replay
 from fxp.spec import QuantSpec, WeightRounding
 
 Judge = Callable[[Graph], float]  # how far a graph is from the float network; less is better
@@ -59,6 +60,7 @@ def choose(net: FloatNet, quant: QuantSpec, clips: Sequence[IntArray], judge: Ju
         InputError: no clips, or as `fxp.calibrate.calibrate`.
         GraphError, FormatError: no candidate can be lowered and certified; the first one's reason.
     """
+    clips = Replay(clips)  # candidates have much in common
     net, wide = equalised(net, quant, clips)
     formats: dict[str, Formats] = {}
     losses: dict[str, float] = {}

@@ -17,6 +17,7 @@ from fxp.ptq.reference import observe, real_values, reference, widened
 from fxp.ptq.repair import mend
 from fxp.ptq.search import LOGITS, search_formats
 from fxp.ptq.tensors import best_formats
+from fxp.replay import Replay
 from fxp.spec import QuantSpec, Repair
 
 
@@ -45,6 +46,7 @@ def prepare(net: FloatNet, quant: QuantSpec, clips: Sequence[IntArray] = ()) -> 
     """
     if quant.repair == Repair() and quant.calibrator != "best":
         return Prepared(net, calibrate(net, quant))
+    clips = Replay(clips)  # each step changes little
     net, wide = equalised(net, quant, clips)
     formats = formats_of(net, quant, wide, clips)
     rounding, bias = quant.repair.rounding, quant.repair.bias

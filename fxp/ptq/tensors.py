@@ -18,6 +18,7 @@ from fxp.floatnet import FloatNet
 from fxp.lower import lower
 from fxp.ptq.reference import Words
 from fxp.ptq.search import binary_points, divergence_of, tensors, with_points
+from fxp.ranges import certify
 from fxp.spec import QuantSpec
 
 
@@ -58,7 +59,7 @@ def best_formats(
     best = min(losses)
     formats = by_name[losses.index(best)]
     if best == float("inf"):
-        lower(net, formats)  # says why
+        certify(lower(net, formats))  # says why
     points = [binary_points(formats) for formats in by_name]
     for key in tensors(net, formats):
         current = binary_points(formats)
