@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
+from typing import Any
 
 from fxp.files import replacing
 from reports.comparison import (
@@ -88,18 +89,28 @@ def _data(compared: Compared) -> Iterator[str]:
     sweep = compared.results.sweep
     data = sweep["data"]
     kind = "**synthetic** recordings" if data["synthetic"] else "recordings"
-    sides = {side: data[side] for side in ("train", "valid")}
+    scored = "test" if "test" in data else "valid"
+    sides = {side: data[side] for side in ("train", scored)}
     people = {side: ", ".join(map(str, part["participants"])) for side, part in sides.items()}
     seeds = ", ".join(map(str, sweep["space"]["seeds"]))
     yield (
         f"Data: {kind} `{data['name']}`, {len(data['classes'])} classes,"
         f" {data['step_rate_hz']:g} network steps a second. Trained on participants"
         f" {people['train']} ({sides['train']['recordings']} recordings,"
-        f" {sides['train']['frames']:,} frames), scored on {people['valid']}"
-        f" ({sides['valid']['recordings']} recordings, {sides['valid']['frames']:,} frames), seeds"
-        f" {seeds}. Every training keeps its best epoch on the scored recordings, so levels are"
-        " optimistic; what integers lose is not touched by that. Scores are percent, on original"
-        " frames, a step's label held for all its frames."
+        f" {sides['train']['frames']:,} frames), scored on {people[scored]}"
+        f" ({sides[scored]['recordings']} recordings, {sides[scored]['frames']:,} frames), seeds"
+        f" {seeds}. {_choice(data)} Scores are percent, on original frames, a step's label held for"
+        " all its frames."
+    )
+
+
+def _choice(data: Mapping[str, Any]) -> str:
+    if "test" in data:
+        people = ", ".join(map(str, data["valid"]["participants"]))
+        return f"Every training keeps its best epoch on others, {people}."
+    return (
+        "Every training keeps its best epoch on the scored recordings, so levels are optimistic;"
+        " what integers lose is not touched by that."
     )
 
 

@@ -96,17 +96,27 @@ def _about(results: Results) -> Iterator[str]:
             f"- Data: {kind} `{data['name']}`, {len(data['classes'])} classes,"
             f" {data['step_rate_hz']:g} network steps a second."
         )
-        for side, verb in (("train", "Trained on"), ("valid", "Validated on")):
+        verbs = {"train": "Trained on", "valid": "Validated on", "test": "Tested on"}
+        for side, verb in verbs.items():
+            if side not in data:
+                continue
             part = data[side]
             people = ", ".join(map(str, part["participants"]))
             yield (
                 f"- {verb} participants {people}: {part['recordings']} recordings,"
                 f" {part['frames']:,} frames."
             )
+        tested = "test" in data
+        chosen = (
+            "No epoch was chosen on them."
+            if tested
+            else "The epoch of each training was chosen on the same recordings, so levels are a"
+            " little optimistic."
+        )
         yield (
-            "- Accuracy is of the integer networks, simulated bit for bit on the validation"
-            " recordings, predictions held to the original frame rate. The epoch of each training"
-            " was chosen on the same recordings, so levels are a little optimistic."
+            "- Accuracy is of the integer networks, simulated bit for bit on the"
+            f" {'test' if tested else 'validation'} recordings, predictions held to the original"
+            f" frame rate. {chosen}"
         )
     goals = ", ".join(f"`{metric}` {way}" for metric, way in sweep["objectives"].items())
     yield f"- Objectives: {goals}."

@@ -100,7 +100,7 @@ def test_the_choice_is_the_least_loss_and_the_first_of_equals() -> None:
 def test_a_quantised_network_says_what_was_chosen() -> None:
     net, clips = network("costgcn")
     quant = QUANT.model_copy(update={"repair": Repair(choose=True)})
-    with pytest.raises(InputError, match="`repair.choose` needs recordings to judge on"):
+    with pytest.raises(InputError, match=r"`repair\.choose` needs recordings to judge on"):
         quantise(net, quant, clips)
     judge = nearest_to_float(net, quant.input_bits, clips[1:])
     graph = quantise(net, quant, clips[:1], "net", judge)
