@@ -7,6 +7,7 @@ from typing import Annotated
 
 import typer
 
+from fxp.certify_command import certify_command
 from fxp.clip_files import read_clip
 from fxp.console import run as run_app
 from fxp.diff_command import diff_command
@@ -29,6 +30,7 @@ OUTPUTS_KIND = "fxp-outputs"
 app = typer.Typer(add_completion=False, no_args_is_help=True, help=__doc__)
 app.command("profile")(profile_command)
 app.command("diff")(diff_command)
+app.command("certify")(certify_command)
 app.command()(export)
 app.command()(portability)
 
