@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
-from pydantic import Field
+from pydantic import Field, field_validator
 
 from fxp.spec import Positive
 from stgcn_ref.recipe import NotNegative, Share, TrainRecipe
+
+Accumulator = Annotated[int, Field(ge=4, le=48)]
 
 
 class QatRecipe(TrainRecipe):
@@ -26,6 +28,10 @@ class QatRecipe(TrainRecipe):
 
     Before the training, a search moves binary points on `search_frames` frames of the training
     data, at most `search_sweeps` times through the network (0: they stay as calibrated).
+
+    `accumulators` are widths in bits that the trained network is guaranteed to keep to: one number
+    for all of its accumulators, or numbers by layer (`block0`, `classifier`) or glob (`block*`), of
+    which the last that matches counts; layers without one stay free.
     """
 
     epochs: Positive = 4
@@ -40,3 +46,9 @@ class QatRecipe(TrainRecipe):
     temperature: Annotated[float, Field(gt=0)] = 1.0
     search_sweeps: Annotated[int, Field(ge=0)] = 0
     search_frames: Positive = 6144
+    accumulators: dict[str, Accumulator] = Field(default_factory=dict)
+
+    @field_validator("accumulators", mode="before")
+    @classmethod
+    def _of_all(cls, value: Any) -> Any:
+        return {"*": value} if isinstance(value, int) else value

@@ -105,7 +105,7 @@ def quantise(
         on_step=watch.on_step,
     )
     graph = run.kept(name)
-    graph = replace(graph, meta={**graph.meta, "qat": _about(recipe, seed, run, points)})
+    graph = replace(graph, meta={**graph.meta, "qat": _about(recipe, seed, run)})
     stages = {"calibrated": lower(net, calibrated), "trained": graph}
     if formats != calibrated:
         stages = {**stages, "searched": lower(net, formats)}
@@ -157,15 +157,13 @@ def _middle(x: WordArray, frames: int) -> WordArray:
     return x[start : start + frames]
 
 
-def _about(
-    recipe: QatRecipe, seed: int, run: Run, points: dict[str, tuple[int, ...]]
-) -> dict[str, Any]:
+def _about(recipe: QatRecipe, seed: int, run: Run) -> dict[str, Any]:
     """What the network's file says of its training."""
     return {
         "recipe": recipe.model_dump(mode="json"),
         "seed": seed,
         "epoch": run.best_epoch,
-        "frac_bits": {key: list(value) for key, value in points.items()},
+        "frac_bits": {key: list(value) for key, value in binary_points(run.formats).items()},
     }
 
 
