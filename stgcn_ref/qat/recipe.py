@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any, Literal
+from typing import Annotated, Literal
 
-from pydantic import Field, field_validator
+from pydantic import Field
 
-from fxp.spec import Positive
+from fxp.spec import AccumulatorBits, Positive
 from stgcn_ref.recipe import NotNegative, Share, TrainRecipe
-
-Accumulator = Annotated[int, Field(ge=4, le=48)]
 
 
 class QatRecipe(TrainRecipe):
@@ -46,9 +44,4 @@ class QatRecipe(TrainRecipe):
     temperature: Annotated[float, Field(gt=0)] = 1.0
     search_sweeps: Annotated[int, Field(ge=0)] = 0
     search_frames: Positive = 6144
-    accumulators: dict[str, Accumulator] = Field(default_factory=dict)
-
-    @field_validator("accumulators", mode="before")
-    @classmethod
-    def _of_all(cls, value: Any) -> Any:
-        return {"*": value} if isinstance(value, int) else value
+    accumulators: AccumulatorBits = Field(default_factory=dict)
