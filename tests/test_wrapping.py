@@ -13,6 +13,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from fxp.cast import requantise
+from fxp.diff import compare
 from fxp.errors import GraphError
 from fxp.golden import write_bundle
 from fxp.interop.c_source import export_c
@@ -34,8 +35,10 @@ from fxp.ir import (
 )
 from fxp.memories import ground_of, held, settings_for
 from fxp.oracle import _evaluate_node, evaluate
+from fxp.profile import profile
 from fxp.qformat import Cast, Overflow, QFormat, Rounding
 from fxp.ranges import analyse, certify, is_sum
+from fxp.sides import read_pair
 from fxp.simulate import compile_graph, run
 from fxp.store import load_graph, save_graph
 from fxp.validate import describe
@@ -345,3 +348,22 @@ def test_so_does_c(tmp_path: Path) -> None:
     export_c(graph, tmp_path / "c")
     found, exact = run_c(tmp_path / "c", graph, clip, ["-O0"]), evaluate(graph, clip)
     assert all(np.array_equal(found[name], exact[name]) for name in exact)
+
+
+def test_a_bundle_is_equal_to_its_model_and_a_wrong_word_is_found(tmp_path: Path) -> None:
+    graph, clip = wrapping(CAST), extreme_clip()
+    save_graph(graph, tmp_path / "net.fxp")
+    bundle = tmp_path / "bundle"
+    write_bundle(graph, clip, bundle)
+    result = compare(read_pair(tmp_path / "net.fxp", bundle))
+    assert result.first is None and len(result.counts) == len(graph.nodes)
+    shutil.copytree(bundle / "values", tmp_path / "words")
+    file = tmp_path / "words" / "d.hex"
+    file.write_text("0f\n" + file.read_text().split("\n", 1)[1])
+    first = compare(read_pair(bundle, tmp_path / "words")).first
+    assert first is not None and (first.node, first.word_bits, first.b) == ("d", 5, 15)
+
+
+def test_a_profile_of_sums_that_wrap() -> None:
+    found = profile(wrapping(CAST), [extreme_clip()], None, "random")
+    assert found.frames == 40
