@@ -183,19 +183,32 @@ def narrower() -> dict[str, int]:
     return {name: bits[name] - less for name, less in names.items()}
 
 
-def test_the_kept_network_keeps_to_its_accumulators() -> None:
-    targets = narrower()
-    free, bound = trained(changed(lr=0.1)), trained(changed(lr=0.1, accumulators=targets))
+def exceeding(net: FloatNet, run: Run) -> list[str]:
+    """Accumulators that are wider than they may be."""
+    found, targets = accumulators(lower(net, run.formats)), narrower()
+    return [each.node for each in found if each.bits > targets.get(each.layer, 63)]
 
-    def exceeding(params: FloatNet, run: Run) -> list[str]:
-        found = accumulators(lower(params, run.formats))
-        return [each.node for each in found if each.bits > targets.get(each.layer, 63)]
+
+def test_the_kept_network_keeps_to_its_accumulators() -> None:
+    free, bound = trained(changed(lr=0.1)), trained(changed(lr=0.1, accumulators=narrower()))
 
     assert exceeding(free.floats(free.best), free)
     for masters in (bound.best, bound.masters):
         assert exceeding(bound.floats(masters), bound) == []
     certify(bound.kept())
     assert bound.history[0].loss != free.history[0].loss
+
+
+def test_averages_are_brought_within_before_they_are_judged() -> None:
+    """Means of words that fit need not fit; here they are made not to."""
+    recipe = changed(lr=0.1, accumulators=narrower(), ema=0.9999)
+    states: list[dict[str, Any]] = []
+    trained(recipe, on_epoch=lambda r: states.append(torch_copy(r.state())))
+    unbound = {key: torch.from_numpy(3 * value) for key, value in learnt().params.items()}
+    far = states[0] | {"average": unbound, "steps": 10**6, "best_merit": -1e9}
+    bound = trained(recipe, state=far)
+    assert exceeding(bound.floats(bound.average), bound)
+    assert bound.best_epoch > 0 and exceeding(bound.floats(bound.best), bound) == []
 
 
 def test_a_training_within_widths_resumes() -> None:

@@ -218,8 +218,9 @@ def test_outputs_and_divisions_need_the_whole_number() -> None:
     whole = whole_bits(graph)
     shown = replace(graph, outputs=(*graph.outputs, "a"))
     assert needed_bits(shown, whole)["a"] == whole["a"]
-    mean = (*graph.nodes, ClipMean("m", "s", 3, 100))
-    assert needed_bits(Graph("g", mean, ("o",)), whole | {"m": 20})["s"] == whole["s"]
+    mean = (*graph.nodes, ClipMean("m", "s", 3, 100), Requantise("n", "m", CAST))
+    found = needed_bits(Graph("g", mean, ("o",)), whole | {"m": 20, "n": 4})
+    assert found["s"] == whole["s"] and found["m"] == 7  # 4 bits, shift 2 + 1
     assert needed_bits(graph, whole)["s"] < whole["s"]
 
 
