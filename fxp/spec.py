@@ -15,8 +15,10 @@ from pydantic import (
     BeforeValidator,
     ConfigDict,
     Field,
+    SerializerFunctionWrapHandler,
     ValidationError,
     field_validator,
+    model_serializer,
     model_validator,
 )
 
@@ -182,6 +184,12 @@ class Repair(Spec):
     rounding: WeightRounding = "nearest"
     bias: bool = False
     accumulators: AccumulatorBits = Field(default_factory=dict)
+
+    @model_serializer(mode="wrap")
+    def _without_unused(self, dump: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        """No widths, no key: what was written before there were any stays as it was."""
+        data: dict[str, Any] = dump(self)
+        return data if self.accumulators else {k: data[k] for k in data if k != "accumulators"}
 
     @property
     def measures(self) -> bool:

@@ -182,6 +182,13 @@ def test_accumulators_as_a_repair() -> None:
         quantise(net, QUANT.model_copy(update={"repair": repair}))
 
 
+def test_a_repair_without_widths_is_written_as_it_always_was() -> None:
+    keys = {"equalise", "search", "rounding", "bias"}
+    assert Repair().model_dump().keys() == keys
+    given = Repair(accumulators={"block*": 12})
+    assert Repair.model_validate(given.model_dump(mode="json")) == given
+
+
 def test_a_number_in_a_file() -> None:
     assert parse_spec(Repair, {"accumulators": 16}, "f").accumulators == {"*": 16}
     with pytest.raises(

@@ -285,7 +285,7 @@ def wrapped_version(graph: Graph, rng: np.random.Generator) -> Graph | None:
     return replace(made, accumulator_bits=min(bits, 63))
 
 
-@settings(max_examples=80, suppress_health_check=list(HealthCheck), deadline=None)
+@settings(max_examples=40, suppress_health_check=list(HealthCheck), deadline=None)
 @given(st.integers(0, 2**32 - 1))
 def test_registers_of_the_certified_width_give_every_stored_word(seed: int) -> None:
     rng = np.random.default_rng(seed)
