@@ -221,4 +221,4 @@ def test_a_training_within_widths_resumes() -> None:
 
 def test_a_width_that_no_weights_reach_is_refused() -> None:
     with pytest.raises(GraphError, match=r"^node `pool`: .* whatever its weights"):
-        trained(changed(accumulators=10))
+        trained(changed(accumulators={"pool": 10}))

@@ -51,7 +51,7 @@ def narrowed(net: FloatNet, formats: Formats, targets: Targets) -> tuple[FloatNe
 
     Raises:
         InputError: a target matches no layer.
-        GraphError: an accumulator that no weight of its own can bring there.
+        GraphError: an accumulator that no weight of its own can bring there, or only zeros.
     """
     graph = lower(net, formats)
     check_layers(graph, targets)
@@ -185,7 +185,12 @@ def _chosen(mended: _Sum) -> tuple[dict[str, FloatArray], Formats]:
         error = float(np.square(_words(tried_at, _fitted(tried_at)) - wanted).sum())
         if error < least:
             best, least = tried_at, error
-    return _fitted(best), best.formats
+    found = _fitted(best)
+    if wanted.any() and not _words(best, found).any():
+        raise GraphError(
+            f"node `{mended.node.name}`: {mended.bits} bits leave none of its weights but zeros"
+        )
+    return found, best.formats
 
 
 def _words(mended: _Sum, params: Params) -> FloatArray:

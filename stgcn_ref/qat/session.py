@@ -18,6 +18,7 @@ from fxp.files import replacing
 from fxp.floatnet import FloatNet
 from fxp.ir import Graph
 from fxp.lower import lower
+from fxp.ptq.narrow import narrowed
 from fxp.ptq.search import binary_points, search_formats, with_points
 from fxp.spec import QuantSpec
 from stgcn_ref.checkpoints import Watch, read_partial
@@ -83,6 +84,8 @@ def quantise(
     if kept is not None and kept.get("key") != key:
         kept = None
     calibrated = calibrate(net, quant)
+    if recipe.accumulators:  # what cannot be is refused before anything is searched or written
+        narrowed(net, calibrated, recipe.accumulators)
     formats = _searched(net, calibrated, train_set, recipe, kept)
     points = binary_points(formats)
 
