@@ -174,5 +174,13 @@ def repair_label(repair: Repair) -> str:
         repair.rounding: repair.rounding != "nearest",
         "bias": repair.bias,
         "best": repair.choose,
+        _widths_label(repair): bool(repair.accumulators),
     }
     return "+".join(name for name, there in parts.items() if there) or "plain"
+
+
+def _widths_label(repair: Repair) -> str:
+    """`acc16`, or `acc[block*:16]` for those of single layers."""
+    if set(repair.accumulators) == {"*"}:
+        return f"acc{repair.accumulators['*']}"
+    return f"acc[{','.join(f'{layer}:{bits}' for layer, bits in repair.accumulators.items())}]"

@@ -7,16 +7,18 @@ from typing import Annotated
 
 import typer
 
+from fxp.certify_command import certify_command
 from fxp.clip_files import read_clip
 from fxp.console import run as run_app
 from fxp.diff_command import diff_command
 from fxp.errors import InputError
 from fxp.golden import file_sha256, write_bundle
 from fxp.interop.command import export, portability
-from fxp.ir import Argmax, Flatten, Input, Node, Requantise, lookaheads, operands
+from fxp.ir import Node, lookaheads, operands
 from fxp.memories import Ground, ground_of, settings_for
 from fxp.node_fields import kind_of
 from fxp.profile_command import profile_command
+from fxp.ranges import is_sum
 from fxp.simulate import compile_graph
 from fxp.simulate import run as simulate
 from fxp.store import graph_hash, load_graph, node_hash, save_arrays
@@ -28,6 +30,7 @@ OUTPUTS_KIND = "fxp-outputs"
 app = typer.Typer(add_completion=False, no_args_is_help=True, help=__doc__)
 app.command("profile")(profile_command)
 app.command("diff")(diff_command)
+app.command("certify")(certify_command)
 app.command()(export)
 app.command()(portability)
 
@@ -144,7 +147,6 @@ def verify(
 def _row(node: Node, ground: Ground) -> tuple[object, ...]:
     signal, (word_bits, signed) = ground.signals[node.name], ground.formats[node.name]
     low, high = min(signal.frac_bits), max(signal.frac_bits)
-    is_sum = not isinstance(node, Input | Flatten | Requantise | Argmax)
     return (
         node.name,
         kind_of(node),
@@ -152,7 +154,7 @@ def _row(node: Node, ground: Ground) -> tuple[object, ...]:
         f"{signal.channels}x{signal.joints}",
         f"{'s' if signed else 'u'}{word_bits}",
         low if low == high else f"{low}..{high}",
-        ground.widths[node.name] if is_sum else "",
+        ground.widths[node.name] if is_sum(node) else "",
         node_hash(node)[:12],
     )
 

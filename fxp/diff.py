@@ -33,6 +33,7 @@ from fxp.ir import (
     TemporalSum,
     operands,
 )
+from fxp.memories import held
 from fxp.node_fields import kind_of
 from fxp.sides import Pair
 
@@ -116,7 +117,8 @@ def compare(pair: Pair) -> Comparison:
 
 
 def _difference(pair: Pair, node: Node, differs: IntArray) -> Difference:
-    name, exact = node.name, pair.exact[node.name]
+    name = node.name
+    exact = held(pair.ground, name, pair.exact[name])
     place = np.unravel_index(int(np.argmax(differs)), differs.shape)
     frame, channel, joint = (int(index) for index in place)
     a, b = pair.a[name], pair.b[name]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
-from typing import TypeVar, assert_never
+from typing import TypeAlias, TypeVar, assert_never
 
 import numpy as np
 
@@ -39,6 +39,7 @@ from fxp.qformat import Cast, QFormat
 from fxp.validate import describe
 
 Value = TypeVar("Value")
+WithConstants: TypeAlias = Conv | TemporalConv | Affine | GraphProduct
 
 _BIAS_LIMIT_BITS = 62
 _UNIT_GUARD_BITS = 2  # a LayerNorm rounds this many bits below the lsb of the cast behind it
@@ -70,16 +71,8 @@ def lower(net: FloatNet, formats: Formats, name: str = "") -> Graph:
                 cast = _entry(formats.casts, blank.name)
                 node = replace(blank, cast=cast)
                 frac_bits[blank.name] = cast.to.frac_bits
-            case Conv() | TemporalConv():
-                weight = _weights(net, formats, f"{blank.name}.weight")
-                bias = _bias(net, blank.name, frac_bits[blank.x], weight)
-                node = replace(blank, weight=weight, bias=bias)
-            case Affine():
-                scale = _weights(net, formats, f"{blank.name}.scale")
-                bias = _bias(net, blank.name, frac_bits[blank.x], scale)
-                node = replace(blank, scale=scale, bias=bias)
-            case GraphProduct():
-                node = replace(blank, adjacency=_weights(net, formats, f"{blank.name}.adjacency"))
+            case Conv() | TemporalConv() | Affine() | GraphProduct():
+                node = with_constants(blank, net.params, formats, frac_bits[blank.x])
             case TemporalSum() | Flatten():
                 node = blank
                 frac_bits[blank.name] = frac_bits[blank.x]
@@ -114,15 +107,47 @@ def lower(net: FloatNet, formats: Formats, name: str = "") -> Graph:
     )
 
 
-def _weights(net: FloatNet, formats: Formats, key: str) -> Weights:
+def with_constants(
+    blank: WithConstants, params: Mapping[str, FloatArray], formats: Formats, operand_frac_bits: int
+) -> WithConstants:
+    """A node with the words that float parameters become in `formats`.
+
+    Args:
+        blank: the node; its own constants do not matter.
+        params: float64 by the keys of `FloatNet`.
+        formats: of every constant.
+        operand_frac_bits: where the binary point of what it reads is.
+
+    Raises:
+        InputError, GraphError: as `lower`.
+    """
+    match blank:
+        case Conv() | TemporalConv():
+            weight = _weights(params, formats, f"{blank.name}.weight")
+            bias = _bias(params, blank.name, operand_frac_bits, weight)
+            return replace(blank, weight=weight, bias=bias)
+        case Affine():
+            scale = _weights(params, formats, f"{blank.name}.scale")
+            bias = _bias(params, blank.name, operand_frac_bits, scale)
+            return replace(blank, scale=scale, bias=bias)
+        case GraphProduct():
+            adjacency = _weights(params, formats, f"{blank.name}.adjacency")
+            return replace(blank, adjacency=adjacency)
+        case _:
+            assert_never(blank)
+
+
+def _weights(params: Mapping[str, FloatArray], formats: Formats, key: str) -> Weights:
     word_bits, frac_bits = _entry(formats.weights, key)
-    scaled = np.ldexp(net.params[key], _per_first_axis(frac_bits, net.params[key].ndim))
+    scaled = np.ldexp(params[key], _per_first_axis(frac_bits, params[key].ndim))
     return Weights(quantise(scaled, Cast(QFormat(word_bits, 0))), word_bits, frac_bits)
 
 
-def _bias(net: FloatNet, node: str, operand_frac_bits: int, weight: Weights) -> IntArray:
+def _bias(
+    params: Mapping[str, FloatArray], node: str, operand_frac_bits: int, weight: Weights
+) -> IntArray:
     """Bias in raw units of the accumulator, exact floats rounded half up."""
-    bias = net.params[f"{node}.bias"]
+    bias = params[f"{node}.bias"]
     frac_bits = [operand_frac_bits + f for f in weight.frac_bits]
     with np.errstate(over="ignore"):  # an infinity is refused below
         scaled: FloatArray = np.ldexp(bias, _per_first_axis(frac_bits, bias.ndim))

@@ -11,9 +11,10 @@ from collections.abc import Mapping
 from typing import Any
 
 from fxp.archive import canonical_json
-from fxp.ir import Argmax, Flatten, Input, Node, Requantise
+from fxp.ir import Node
 from fxp.memories import Ground, Memory, memories_of, value_file
 from fxp.node_fields import describe_node
+from fxp.ranges import is_sum
 from fxp.store import graph_hash
 
 FORMAT = "stgcn-codesign-golden"
@@ -101,7 +102,6 @@ def _stage(node: Node, ground: Ground) -> dict[str, Any]:
     signal, (word_bits, signed) = ground.signals[node.name], ground.formats[node.name]
     timing = ground.timing[node.name]
     strided = {"period_frames": timing.period} if timing.period != 1 else {}
-    is_sum = not isinstance(node, Input | Flatten | Requantise | Argmax)
     return {
         "node": describe_node(node),
         "value": {
@@ -111,7 +111,7 @@ def _stage(node: Node, ground: Ground) -> dict[str, Any]:
             "signed": signed,
             "frac_bits": list(signal.frac_bits),
             "bound": [min(signal.lo), max(signal.hi)],
-            "accumulator_bits": ground.widths[node.name] if is_sum else None,
+            "accumulator_bits": ground.widths[node.name] if is_sum(node) else None,
             "lookahead_frames": timing.lookahead,
             **strided,
         },

@@ -39,7 +39,7 @@ from fxp.ir import (
     timings,
 )
 from fxp.node_fields import node_arrays
-from fxp.ranges import Signal, analyse, certify, clip_sum_bits, signed_bits
+from fxp.ranges import Signal, analyse, certify, clip_sum_bits, is_sum, signed_bits
 from fxp.validate import describe
 
 MAX_LANES = 1024
@@ -90,8 +90,9 @@ class Memory:
 class Ground:
     """A graph, the settings, and what follows for its values.
 
-    `formats` are (word_bits, signed) of each value; `groups` the partitions that share the channel
-    axis of a value, `timing` when its frames come.
+    `formats` are (word_bits, signed) of each value (of one that may wrap, as it is held: see
+    `held`); `groups` the partitions that share the channel axis of a value, `timing` when its
+    frames come.
     """
 
     graph: Graph
@@ -141,9 +142,22 @@ def ground_of(graph: Graph, settings: Settings) -> Ground:
     widths, signals, about = certify(graph), analyse(graph), describe(graph)
     formats: dict[str, tuple[int, bool]] = {}
     for node in graph.nodes:
+        if is_sum(node) and widths[node.name] < signals[node.name].width_bits:
+            formats[node.name] = (widths[node.name], True)  # wraps, harmlessly
+            continue
         stored_bits = about[node.name].stored_bits
         formats[node.name] = _format(node, formats, signals, stored_bits or widths[node.name])
     return Ground(graph, settings, signals, widths, formats, _groups(graph), timings(graph))
+
+
+def held(ground: Ground, name: str, words: IntArray) -> IntArray:
+    """Words of a value as its register holds them: wrapped where `certify` found that harmless."""
+    signal, (word_bits, signed) = ground.signals[name], ground.formats[name]
+    low = -(1 << (word_bits - 1)) if signed else 0
+    high = low + (1 << word_bits) - 1
+    if low <= min(signal.lo) and max(signal.hi) <= high:
+        return words
+    return ((words - low) & ((1 << word_bits) - 1)) + low
 
 
 def memories_of(ground: Ground) -> tuple[Memory, ...]:

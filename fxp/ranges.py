@@ -39,6 +39,7 @@ from fxp.ir import (
 )
 from fxp.qformat import Cast, Overflow
 from fxp.validate import Value, describe
+from fxp.wrapping import needed_bits
 
 MAX_INNER_BITS = 63  # of the registers that a node's own value does not show
 
@@ -88,7 +89,10 @@ def analyse(graph: Graph) -> dict[str, Signal]:
 
 
 def certify(graph: Graph, signals: Mapping[str, Signal] | None = None) -> dict[str, int]:
-    """The width in bits, sign included, that each value needs, by name.
+    """The width in bits, sign included, of the register that each value gets, by name.
+
+    It holds every word the value can take, or where that is more than `graph.accumulator_bits` it
+    is that, if no stored word and no output depends on what is lost (`fxp.wrapping`).
 
     Args:
         graph: any graph.
@@ -96,10 +100,12 @@ def certify(graph: Graph, signals: Mapping[str, Signal] | None = None) -> dict[s
 
     Raises:
         GraphError: the graph breaks a rule of the IR, an accumulator could exceed
-            `graph.accumulator_bits` for some input, or a sum inside a node `MAX_INNER_BITS`.
+            `graph.accumulator_bits` for some input and not harmlessly, or a sum inside a node
+            `MAX_INNER_BITS`.
     """
     widths: dict[str, int] = {}
     signals = analyse(graph) if signals is None else signals
+    needed = needed_bits(graph, {name: signal.width_bits for name, signal in signals.items()})
     for node in graph.nodes:
         inside = inner_bits(node, [signals[name] for name in operands(node)])
         if inside > MAX_INNER_BITS:
@@ -107,15 +113,26 @@ def certify(graph: Graph, signals: Mapping[str, Signal] | None = None) -> dict[s
                 f"node `{node.name}`: a sum inside it needs {inside} bits in the worst case, "
                 f"the most is {MAX_INNER_BITS}"
             )
-        widths[node.name] = needed = signals[node.name].width_bits
-        if isinstance(node, Input | Flatten | Requantise | Argmax):
-            continue  # words of a format, not sums of their own
-        if needed > graph.accumulator_bits:
+        widths[node.name] = whole = signals[node.name].width_bits
+        if not is_sum(node) or whole <= graph.accumulator_bits:
+            continue
+        if needed[node.name] > graph.accumulator_bits:
             raise GraphError(
-                f"node `{node.name}`: the accumulator needs {needed} bits in the worst case, "
-                f"`accumulator_bits` is {graph.accumulator_bits}"
+                f"node `{node.name}`: the accumulator needs {needed[node.name]} bits in the worst "
+                f"case, `accumulator_bits` is {graph.accumulator_bits}"
             )
+        if whole > MAX_INNER_BITS:  # whoever runs a graph holds its sums whole, in 64 bits
+            raise GraphError(
+                f"node `{node.name}`: the accumulator needs {whole} bits in the worst case; it "
+                f"would wrap harmlessly, but simulators hold at most {MAX_INNER_BITS}"
+            )
+        widths[node.name] = graph.accumulator_bits
     return widths
+
+
+def is_sum(node: Node) -> bool:
+    """Whether a value is an accumulator of its own, not words of a format nor a label."""
+    return not isinstance(node, Input | Flatten | Requantise | Argmax)
 
 
 def inner_bits(node: Node, x: Sequence[Signal]) -> int:

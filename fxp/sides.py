@@ -18,7 +18,7 @@ from fxp.errors import InputError
 from fxp.hexmem import decode
 from fxp.ir import Graph, IntArray
 from fxp.manifest import MANIFEST
-from fxp.memories import Ground, ground_of, settings_for, value_layout
+from fxp.memories import Ground, ground_of, held, settings_for, value_layout
 from fxp.simulate import compile_graph, run
 from fxp.store import load_graph
 
@@ -30,7 +30,8 @@ class Pair:
     """Two sides on one stimulus.
 
     `exact` are all values that `ground.graph` makes of it: side A's network, or B's where A tells
-    none. All are `(T, C, V)`.
+    none. All are `(T, C, V)`; a sum that may wrap is whole in `exact`, and on both sides as a
+    register holds it.
     """
 
     ground: Ground
@@ -68,7 +69,7 @@ def read_pair(a: Path, b: Path, data: Path | None = None, lanes: int | None = No
             own = side.graph is ground.graph
             values = exact if own else _simulated(side.graph, clip)
         _check_shapes(path, values, exact)
-        sides.append(values)
+        sides.append({name: held(ground, name, words) for name, words in values.items()})
     if not sides[0].keys() & sides[1].keys() & exact.keys():
         raise InputError(f"{a}, {b}: there is no value that both have")
     return Pair(ground, exact, *sides)

@@ -10,7 +10,17 @@ import fnmatch
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self, TypeVar
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
+from pydantic import (
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    SerializerFunctionWrapHandler,
+    ValidationError,
+    field_validator,
+    model_serializer,
+    model_validator,
+)
 
 from fxp.errors import InputError
 from fxp.qformat import Overflow, Rounding
@@ -149,6 +159,13 @@ class LayerBits(Spec):
     stream_bits: WordBits | None = None
 
 
+def _of_all(value: Any) -> Any:
+    return {"*": value} if isinstance(value, int) else value
+
+
+# By layer or glob; one number stands for all layers.
+AccumulatorBits = Annotated[dict[str, Annotated[int, Field(ge=4, le=48)]], BeforeValidator(_of_all)]
+
 WeightRounding = Literal["nearest", "gptq", "adaround"]
 
 
@@ -157,9 +174,11 @@ class Repair(Spec):
 
     `equalise`: scale channels between pairs of layers; `search`: how often all binary points are
     gone through, each chosen by what it does to the logits; `rounding`: how weights of convolutions
-    are rounded; `bias`: correct the mean of every accumulator with a bias. With `choose` the
-    calibrator, `rounding` and `bias` are the best of `fxp.ptq.choose.CANDIDATES`, whatever is given
-    for them, as judged on recordings that neither has seen.
+    are rounded; `bias`: correct the mean of every accumulator with a bias; `accumulators`: bring
+    weights under widths in bits, one for all accumulators or one by layer or glob (the last that
+    matches counts), and needs no recordings. With `choose` the calibrator, `rounding` and `bias`
+    are the best of `fxp.ptq.choose.CANDIDATES`, whatever is given for them, as judged on recordings
+    that neither has seen.
     """
 
     equalise: bool = False
@@ -167,6 +186,18 @@ class Repair(Spec):
     rounding: WeightRounding = "nearest"
     bias: bool = False
     choose: bool = False
+    accumulators: AccumulatorBits = Field(default_factory=dict)
+
+    @model_serializer(mode="wrap")
+    def _without_unused(self, dump: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        """No widths, no key: what was written before there were any stays as it was."""
+        data: dict[str, Any] = dump(self)
+        return data if self.accumulators else {k: data[k] for k in data if k != "accumulators"}
+
+    @property
+    def measures(self) -> bool:
+        """Whether it looks at recordings."""
+        return self != Repair(accumulators=self.accumulators)
 
 
 class QuantSpec(Spec):

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from fxp.ir import IntArray, complete_frames
-from fxp.memories import Ground, Memory, frame_words, memories_of
+from fxp.memories import Ground, Memory, frame_words, held, memories_of
 from fxp.oracle import evaluate
 from fxp.simulate import compile_graph, finish, initial_state, run, snapshot
 
@@ -48,11 +48,11 @@ def simulated(ground: Ground, clip: IntArray) -> Iterator[Piece]:
         found, state = run(plan, clip[start:end], state, settings.taps, more=True)
         values = {name: found[name] for name in settings.taps}
         kept = snapshot(plan, state) if end - 1 in settings.snapshots else {}
-        yield Piece(dict(first), values, _states(ground, end - 1, kept))
+        yield _held(ground, Piece(dict(first), values, _states(ground, end - 1, kept)))
         first = {name: first[name] + len(values[name]) for name in first}
         start = end
     found = finish(plan, state, settings.taps)
-    yield Piece(first, {name: found[name] for name in settings.taps}, {})
+    yield _held(ground, Piece(first, {name: found[name] for name in settings.taps}, {}))
 
 
 def defined(ground: Ground, clip: IntArray) -> Iterator[Piece]:
@@ -76,7 +76,8 @@ def defined(ground: Ground, clip: IntArray) -> Iterator[Piece]:
             else ring_words(frames, seen, slots)
         )
     taps = ground.settings.taps
-    yield Piece(dict.fromkeys(taps, 0), {name: values[name] for name in taps}, states)
+    first = dict.fromkeys(taps, 0)
+    yield _held(ground, Piece(first, {name: values[name] for name in taps}, states))
 
 
 def ring_words(frames: IntArray, seen: int, slots: int) -> IntArray:
@@ -89,6 +90,18 @@ def ring_words(frames: IntArray, seen: int, slots: int) -> IntArray:
     for frame in range(max(0, seen - slots), seen):
         ring[frame % slots] = frames[frame]
     return ring
+
+
+def _held(ground: Ground, piece: Piece) -> Piece:
+    """The piece as an engine's registers hold it (engines here keep every sum whole)."""
+    values = {name: held(ground, name, words) for name, words in piece.values.items()}
+    owners = {memory.file: memory for memory in _snapshots(ground)}
+    states = {
+        # the sum of a clip is a register of its own, never wrapped
+        file: words if owners[file].role == "total" else held(ground, owners[file].value, words)
+        for file, words in piece.states.items()
+    }
+    return Piece(piece.first, values, states)
 
 
 def _states(ground: Ground, frame: int, kept: Mapping[str, IntArray]) -> dict[str, IntArray]:

@@ -16,6 +16,7 @@ from typing import assert_never
 
 import numpy as np
 
+from fxp.accumulators import scale_shift
 from fxp.elementary import ROOT_BITS
 from fxp.ir import (
     Add,
@@ -42,7 +43,7 @@ from fxp.ir import (
 )
 from fxp.validate import Value, describe
 from hw_model.loop import NO_WORDS, Kind, Loop, State, Words
-from hw_model.widths import Width, scale_shift, sum_bits, widths_of
+from hw_model.widths import Width, sum_bits, widths_of
 
 __all__ = ["NO_WORDS", "Kind", "Loop", "State", "Words", "loop_nest"]
 

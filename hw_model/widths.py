@@ -11,6 +11,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import assert_never
 
+from fxp.accumulators import scale_shift
 from fxp.elementary import layer_norm_bound
 from fxp.ir import (
     Add,
@@ -50,15 +51,6 @@ def widths_of(graph: Graph, values: Mapping[str, Value]) -> dict[str, Width]:
         x = [(values[name], widths[name]) for name in operands(node)]
         widths[node.name] = _width(node, x, values[node.name])
     return widths
-
-
-def scale_shift(node: Affine) -> int | None:
-    """The k of a scale whose raws are all `2**k`: it only moves the binary point."""
-    raw = node.scale.raw
-    first = int(raw.flat[0])
-    if first <= 0 or first & (first - 1) or not (raw == first).all():
-        return None
-    return first.bit_length() - 1
 
 
 def sum_bits(terms: int) -> int:

@@ -8,7 +8,9 @@ from pathlib import Path
 import pytest
 import torch
 
+from fxp.accumulators import accumulators, by_layer
 from fxp.console import run
+from fxp.ir import Conv
 from fxp.spec import Repair
 from fxp.store import graph_hash, load_graph
 from stgcn_ref.__main__ import app
@@ -131,3 +133,27 @@ def test_an_interrupted_session_goes_on(chosen: bool, tmp_path: Path) -> None:
     assert resumed == whole
     partial.write_bytes(b"damaged")
     assert session() == whole
+
+
+def test_widths_of_accumulators(files: dict[str, str], monkeypatch: Shell, capsys: Printed) -> None:
+    recipe = Path(files["recipe"])
+    plain = recipe.read_text()
+    recipe.write_text(f"{plain}accumulators: {{classifier: 8, embedding: 9}}\n")
+    assert call(monkeypatch, capsys, *command(files))[0] == 0
+    graph = load_graph(Path(files["out"]))
+    bits = {layer.layer: layer.bits for layer in by_layer(accumulators(graph))}
+    assert bits["classifier"] <= 8 and bits["embedding"] <= 9
+    points = graph.meta["qat"]["frac_bits"]
+    for node in graph.nodes:
+        if isinstance(node, Conv):
+            assert points[f"{node.name}.weight"] == list(node.weight.frac_bits)
+    Path(files["out"]).unlink()
+    for given, said in (
+        ("16", "error: node `input_norm`: 16 bits leave none of its weights but zeros"),
+        ("{pool: 16}", "error: node `pool`: the accumulator needs"),
+        ("{pol: 16}", "error: key `accumulators`: 'pol' matches no layer (layers: input_norm,"),
+    ):
+        recipe.write_text(f"{plain}accumulators: {given}\n")
+        code, out, err = call(monkeypatch, capsys, *command(files))
+        assert (code, out, err.count("\n")) == (2, "", 1) and err.startswith(said)
+        assert not list(recipe.parent.glob("net.fxp*"))

@@ -5,6 +5,7 @@ import numpy as np
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
+from fxp.accumulators import scale_shift
 from fxp.ir import (
     Add,
     Affine,
@@ -32,7 +33,7 @@ from fxp.validate import describe
 from hw_model.blueprint import blueprint
 from hw_model.cost import estimate
 from hw_model.loops import Loop, State, Words, loop_nest
-from hw_model.widths import scale_shift, widths_of
+from hw_model.widths import widths_of
 from tests.accelerators import machine, small_archs, temporal_graph, tiny_graph
 from tests.strategies import random_graph
 

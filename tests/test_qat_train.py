@@ -9,8 +9,10 @@ import pytest
 import torch
 from torch.nn import functional as F  # noqa: N812
 
+from fxp.accumulators import accumulators, by_layer
 from fxp.calibrate import calibrate
-from fxp.errors import InputError
+from fxp.errors import GraphError, InputError
+from fxp.floatnet import FloatNet
 from fxp.lower import lower
 from fxp.ptq.search import divergence_of
 from fxp.ranges import certify
@@ -178,3 +180,52 @@ def test_refused_data_and_rates() -> None:
         changed(dropout=0.1)
     with pytest.raises(ValueError, match="distillation"):
         changed(distillation=1.1)
+
+
+def narrower() -> dict[str, int]:
+    """A bit or more below what the calibrated toy needs, in layers that weights can narrow."""
+    plain = by_layer(accumulators(lower(learnt(), calibrate(learnt(), COARSE))))
+    bits = {layer.layer: layer.bits for layer in plain}
+    names = {"input_norm": 2, "embedding": 1, "classifier": 1}
+    return {name: bits[name] - less for name, less in names.items()}
+
+
+def exceeding(net: FloatNet, run: Run) -> list[str]:
+    """Accumulators that are wider than they may be."""
+    found, targets = accumulators(lower(net, run.formats)), narrower()
+    return [each.node for each in found if each.bits > targets.get(each.layer, 63)]
+
+
+def test_the_kept_network_keeps_to_its_accumulators() -> None:
+    free, bound = trained(changed(lr=0.1)), trained(changed(lr=0.1, accumulators=narrower()))
+
+    assert exceeding(free.floats(free.best), free)
+    for masters in (bound.best, bound.masters):
+        assert exceeding(bound.floats(masters), bound) == []
+    certify(bound.kept())
+    assert bound.history[0].loss != free.history[0].loss
+
+
+def test_averages_are_brought_within_before_they_are_judged() -> None:
+    """Means of words that fit need not fit; here they are made not to."""
+    recipe = changed(lr=0.1, accumulators=narrower(), ema=0.9999)
+    states: list[dict[str, Any]] = []
+    trained(recipe, on_epoch=lambda r: states.append(torch_copy(r.state())))
+    unbound = {key: torch.from_numpy(3 * value) for key, value in learnt().params.items()}
+    far = states[0] | {"average": unbound, "steps": 10**6, "best_merit": -1e9}
+    bound = trained(recipe, state=far)
+    assert exceeding(bound.floats(bound.average), bound)
+    assert bound.best_epoch > 0 and exceeding(bound.floats(bound.best), bound) == []
+
+
+def test_a_training_within_widths_resumes() -> None:
+    recipe = changed(accumulators=narrower())
+    states: list[dict[str, Any]] = []
+    whole = trained(recipe, on_epoch=lambda r: states.append(torch_copy(r.state())))
+    resumed = trained(recipe, state=states[0])
+    assert graph_hash(whole.kept()) == graph_hash(resumed.kept())
+
+
+def test_a_width_that_no_weights_reach_is_refused() -> None:
+    with pytest.raises(GraphError, match=r"^node `pool`: .* whatever its weights"):
+        trained(changed(accumulators={"pool": 10}))

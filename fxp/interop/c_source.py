@@ -9,6 +9,7 @@ input frames drives everything: a value whose frames need L later ones and come 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 from fxp.errors import InputError
@@ -21,6 +22,7 @@ from fxp.interop.c_text import c_type, comment_text, fill, identifier, indented
 from fxp.ir import Add, Graph, Node, delay_frames, operands
 from fxp.memories import Ground, ground_of, settings_for
 from fxp.node_fields import kind_of
+from fxp.ranges import MAX_INNER_BITS
 from fxp.store import graph_hash
 from fxp.validate import longest_clip
 
@@ -48,7 +50,7 @@ def export_c(graph: Graph, out: Path) -> None:
 
 def c_files(graph: Graph) -> dict[str, str]:
     """The text of each file, by name."""
-    ground = ground_of(graph, settings_for(graph, frames=1))
+    ground = _whole(ground_of(graph, settings_for(graph, frames=1)))
     places = _places(ground)
     pieces = []
     for node, place in zip(graph.nodes, places, strict=True):
@@ -62,6 +64,12 @@ def c_files(graph: Graph) -> dict[str, str]:
         "network.c": _source(ground, places, pieces),
         "main.c": fill(MAIN),
     }
+
+
+def _whole(ground: Ground) -> Ground:
+    """With every sum in a type that holds it whole, as in the simulator, even if it may wrap."""
+    wide = replace(ground.graph, accumulator_bits=MAX_INNER_BITS)
+    return replace(ground, formats=ground_of(wide, ground.settings).formats)
 
 
 def _places(ground: Ground) -> list[Place]:

@@ -16,9 +16,8 @@ from fxp.errors import FormatError, GraphError
 from fxp.floatnet import FloatNet
 from fxp.ir import Graph, IntArray
 from fxp.lower import lower
-from fxp.ptq.prepare import Prepared, equalised, formats_of
+from fxp.ptq.prepare import Prepared, equalised, formats_of, repaired
 from fxp.ptq.reference import Words, real_values, reference
-from fxp.ptq.repair import mend
 from fxp.ptq.search import LOGITS, divergence_of
 from fxp.ranges import certify
 from fxp.replay import Replay
@@ -70,9 +69,9 @@ def choose(net: FloatNet, quant: QuantSpec, clips: Sequence[IntArray], judge: Ju
         spec = _setting(quant, calibrator, rounding, bias)
         if calibrator not in formats:
             formats[calibrator] = formats_of(net, spec, wide, clips)
-        mended = mend(net, formats[calibrator], wide, clips, rounding, bias)
-        prepared = Prepared(mended, formats[calibrator])
+        start = Prepared(net, formats[calibrator])
         try:
+            prepared = repaired(start, spec.repair, wide, clips)
             loss = _judged(prepared, judge)
         except (GraphError, FormatError) as error:
             refused = refused or error

@@ -13,6 +13,7 @@ from fxp.errors import InputError
 from fxp.floatnet import FloatNet
 from fxp.ir import Graph, IntArray
 from fxp.ptq.equalise import MOST_BITS, equalise
+from fxp.ptq.narrow import narrowed
 from fxp.ptq.reference import observe, real_values, reference, widened
 from fxp.ptq.repair import mend
 from fxp.ptq.search import LOGITS, search_formats
@@ -33,7 +34,8 @@ def prepare(net: FloatNet, quant: QuantSpec, clips: Sequence[IntArray] = ()) -> 
     """Numbers and formats of the integer network, repaired as `quant.repair` says.
 
     In this order: equalisation (and observations taken anew), calibration, search of the formats,
-    rounding of the weights with correction of the biases.
+    weights brought under the accumulators' widths, rounding of the weights with correction of the
+    biases, and what that widened brought back.
 
     Args:
         net: the float network with its observations.
@@ -44,13 +46,28 @@ def prepare(net: FloatNet, quant: QuantSpec, clips: Sequence[IntArray] = ()) -> 
     Raises:
         InputError: no clips where they are needed, or as `fxp.calibrate.calibrate`.
     """
-    if quant.repair == Repair() and quant.calibrator != "best":
-        return Prepared(net, calibrate(net, quant))
+    if not quant.repair.measures and quant.calibrator != "best":
+        return _within(Prepared(net, calibrate(net, quant)), quant.repair)
     clips = Replay(clips)  # each step changes little
     net, wide = equalised(net, quant, clips)
-    formats = formats_of(net, quant, wide, clips)
-    rounding, bias = quant.repair.rounding, quant.repair.bias
-    return Prepared(mend(net, formats, wide, clips, rounding, bias), formats)
+    calibrated = Prepared(net, formats_of(net, quant, wide, clips))
+    return repaired(calibrated, quant.repair, wide, clips)
+
+
+def repaired(
+    calibrated: Prepared, repair: Repair, wide: Graph, clips: Sequence[IntArray]
+) -> Prepared:
+    """Weights rounded, biases corrected, accumulators within their widths; `wide` is to be met."""
+    start = _within(calibrated, repair)
+    net = mend(start.net, start.formats, wide, clips, repair.rounding, repair.bias)
+    # words that were rounded otherwise and moved biases may have widened an accumulator again
+    return _within(Prepared(net, start.formats), repair)
+
+
+def _within(prepared: Prepared, repair: Repair) -> Prepared:
+    if not repair.accumulators:
+        return prepared
+    return Prepared(*narrowed(prepared.net, prepared.formats, repair.accumulators))
 
 
 def equalised(net: FloatNet, quant: QuantSpec, clips: Sequence[IntArray]) -> tuple[FloatNet, Graph]:

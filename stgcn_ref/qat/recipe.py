@@ -6,7 +6,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
-from fxp.spec import Positive
+from fxp.spec import AccumulatorBits, Positive
 from stgcn_ref.recipe import NotNegative, Share, TrainRecipe
 
 
@@ -27,6 +27,10 @@ class QatRecipe(TrainRecipe):
 
     Before the training, a search moves binary points on `search_frames` frames of the training
     data, at most `search_sweeps` times through the network (0: they stay as calibrated).
+
+    `accumulators` are widths in bits that the trained network is guaranteed to keep to: one number
+    for all of its accumulators, or numbers by layer (`block0`, `classifier`) or glob (`block*`), of
+    which the last that matches counts; layers without one stay free.
     """
 
     epochs: Positive = 4
@@ -41,3 +45,4 @@ class QatRecipe(TrainRecipe):
     temperature: Annotated[float, Field(gt=0)] = 1.0
     search_sweeps: Annotated[int, Field(ge=0)] = 0
     search_frames: Positive = 6144
+    accumulators: AccumulatorBits = Field(default_factory=dict)

@@ -16,6 +16,7 @@ from fxp.code_version import code_version
 from fxp.files import replacing
 from fxp.floatnet import FloatNet
 from fxp.ir import Graph
+from fxp.ptq.narrow import narrowed
 from fxp.ptq.search import binary_points
 from fxp.spec import QuantSpec
 from stgcn_ref.checkpoints import Watch, read_partial
@@ -84,6 +85,8 @@ def quantise(
     if kept is None or kept.get("key") != key:
         kept = None
         beginning = begin(net, quant, train_set, calibration, recipe)
+        if recipe.accumulators:  # what cannot be is refused before anything is written
+            narrowed(beginning.prepared.net, beginning.prepared.formats, recipe.accumulators)
     else:
         beginning = restored(net, quant, kept["beginning"])
     content = {"key": key, "beginning": beginning.state()}
@@ -108,9 +111,7 @@ def quantise(
         on_step=watch.on_step,
     )
     graph = run.kept(name)
-    more: dict[str, Any] = {
-        "qat": _about(recipe, seed, run, binary_points(beginning.prepared.formats))
-    }
+    more: dict[str, Any] = {"qat": _about(recipe, seed, run)}
     if beginning.choice is not None:
         more["choice"] = dict(beginning.choice)
     partial.unlink(missing_ok=True)
@@ -132,15 +133,13 @@ def agreement(one: Sequence[LabelArray], other: Sequence[LabelArray]) -> float:
     return 100 * float(np.mean(np.concatenate(one) == np.concatenate(other)))
 
 
-def _about(
-    recipe: QatRecipe, seed: int, run: Run, points: dict[str, tuple[int, ...]]
-) -> dict[str, Any]:
+def _about(recipe: QatRecipe, seed: int, run: Run) -> dict[str, Any]:
     """What the network's file says of its training."""
     return {
         "recipe": recipe.model_dump(mode="json"),
         "seed": seed,
         "epoch": run.best_epoch,
-        "frac_bits": {key: list(value) for key, value in points.items()},
+        "frac_bits": {key: list(value) for key, value in binary_points(run.formats).items()},
     }
 
 

@@ -16,10 +16,12 @@ import torch
 from torch import Tensor
 
 from fxp.calibrate import Formats
+from fxp.cast import FloatArray
 from fxp.errors import InputError
 from fxp.floatnet import FloatNet
 from fxp.ir import Graph
 from fxp.lower import lower
+from fxp.ptq.narrow import narrowed
 from fxp.ptq.search import divergence_of
 from fxp.qformat import Overflow
 from fxp.spec import QuantSpec
@@ -28,6 +30,7 @@ from stgcn_ref.judge import label_loss
 from stgcn_ref.loss import mass
 from stgcn_ref.metrics import Scores
 from stgcn_ref.optimiser import learning_rate
+from stgcn_ref.qat.accumulators import bring_within
 from stgcn_ref.qat.lesson import Lesson, batch_loss, lesson_of
 from stgcn_ref.qat.recipe import QatRecipe
 from stgcn_ref.qat.words import scales
@@ -121,7 +124,8 @@ def train_quantised(
 
     The float network teaches: its logits are what the distillation follows. A scale that is one
     everywhere (a norm folded into the weights before it) and the zeros of an adjacency stay what
-    they are: they cost no multiplier.
+    they are: they cost no multiplier. Where the recipe gives widths of accumulators, the masters
+    are brought under them after every step, and so are their averages before they are validated.
 
     Args:
         net, formats: what `fxp.lower` would take; the numbers that the training starts from.
@@ -136,15 +140,19 @@ def train_quantised(
     Raises:
         InputError: an overflow without gradient, network and data that do not fit, a network with
             one class for a whole clip, or a loss that is no longer finite.
-        GraphError: sums that floats cannot carry, or an accumulator beyond the formats' width.
+        GraphError: sums that floats cannot carry, an accumulator beyond the formats' width, or one
+            that no weights bring to the width that the recipe gives it.
     """
     check_overflow(formats.quant)
     check_fit(net.arch, train_set)
     check_fit(net.arch, valid_set)
     with one_thread():
-        graph = lower(net, formats)
+        start = net
+        if recipe.accumulators:
+            start, formats = narrowed(net, formats, recipe.accumulators)
+        graph = lower(start, formats)
         lesson = lesson_of(teacher or net, graph, train_set, valid_set, recipe)
-        run = _start(net, formats, recipe)
+        run = _start(net, start.params, formats, recipe)
         if state is not None:
             run.restore(state)
         elif recipe.select_from == 0:
@@ -170,8 +178,10 @@ def check_overflow(quant: QuantSpec) -> None:
         )
 
 
-def _start(net: FloatNet, formats: Formats, recipe: QatRecipe) -> Run:
-    masters = {key: torch.from_numpy(value.copy()) for key, value in net.params.items()}
+def _start(
+    net: FloatNet, params: Mapping[str, FloatArray], formats: Formats, recipe: QatRecipe
+) -> Run:
+    masters = {key: torch.from_numpy(value.copy()) for key, value in params.items()}
     groups = []
     for key, value in masters.items():
         if bool((value == 1.0).all()):
@@ -221,6 +231,7 @@ def _step(run: Run, lesson: Lesson, recipe: QatRecipe, step: Sequence[Batch]) ->
     torch.nn.utils.clip_grad_norm_(trained, recipe.gradient_limit)
     run.optimiser.step()
     _into_range(run.masters, run.formats)
+    bring_within(run.masters, lesson.graph, run.formats, recipe.accumulators)
     _average(run, recipe.ema)
     return total
 
@@ -237,8 +248,9 @@ def _judge(run: Run, lesson: Lesson, loss: float) -> None:
 
 def _keep_best(run: Run, lesson: Lesson) -> Scores:
     """Score the integer network of the averaged masters, and keep them if they are the best yet."""
-    valid_set = lesson.task.valid_set
-    graph = lower(run.floats(run.average), run.formats)
+    valid_set, average = lesson.task.valid_set, _copied(run.average)
+    bring_within(average, lesson.graph, run.formats, lesson.recipe.accumulators)
+    graph = lower(run.floats(average), run.formats)
     labels = predict_integers(graph, valid_set)
     scores = score_steps(valid_set, labels)
     match lesson.recipe.select_by:
@@ -251,7 +263,7 @@ def _keep_best(run: Run, lesson: Lesson) -> Scores:
         case _:
             assert_never(lesson.recipe.select_by)
     if merit > run.best_merit:
-        run.best_epoch, run.best = run.done - 1, _copied(run.average)
+        run.best_epoch, run.best = run.done - 1, average
         run.best_scores, run.best_merit = scores, merit
     return scores
 
