@@ -50,7 +50,7 @@ def walk(
         if isinstance(stage.operation, Read):
             value = np.ascontiguousarray(words.transpose(0, 2, 1), dtype=stage.dtype)
         else:
-            value = _evaluate(plan, state, stage, [values[name] for name in stage.reads], flush)
+            value = evaluate(plan, state, stage, [values[name] for name in stage.reads], flush)
         values[stage.name] = value
         yield stage.name, value
         for name in stage.done:
@@ -59,8 +59,12 @@ def walk(
     state.finished = flush and plan.waits_for_end
 
 
-def _evaluate(plan: Plan, state: State, stage: Stage, x: list[IntArray], flush: bool) -> IntArray:
-    """The frames of one value that its operands' new frames complete."""
+def evaluate(plan: Plan, state: State, stage: Stage, x: list[IntArray], flush: bool) -> IntArray:
+    """The frames (T', V, C) of one value that its operands' new frames complete.
+
+    A step of `walk`, of any stage but a `Read`: `x` are the new frames of what it reads, in the
+    dtypes of their stages; the stage's part of the state moves on, `state.frames` does not.
+    """
     name, k = stage.name, stage.operation
     match k:
         case Read():

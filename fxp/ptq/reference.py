@@ -19,6 +19,7 @@ from fxp.floatnet import FloatNet
 from fxp.ir import Graph, IntArray
 from fxp.lower import lower
 from fxp.observe import Observation, Reservoir, observation, observe_update
+from fxp.replay import Replay
 from fxp.simulate import compile_graph, run
 from fxp.spec import QuantSpec
 from fxp.validate import describe
@@ -65,21 +66,49 @@ def up_to(graph: Graph, names: Sequence[str]) -> Graph:
 def real_values(
     graph: Graph, clips: Sequence[Words], names: Sequence[str]
 ) -> Iterator[dict[str, FloatArray]]:
-    """Clip by clip, values of a graph as real numbers, float64 (T, C, V) by name."""
+    """Clip by clip, values of a graph as real numbers, float64 (T, C, V) by name.
+
+    Of a `Replay` only what it does not know yet is computed.
+    """
     about = describe(graph)
-    plan = compile_graph(up_to(graph, names))
-    for clip in clips:
-        values, _ = run(plan, clip)
+    needed = up_to(graph, names)
+    for values in _words(needed, clips, names):
         yield {
             name: dequantise(values[name], np.array(about[name].frac_bits)[:, None])
             for name in names
         }
 
 
+def _words(
+    graph: Graph, clips: Sequence[Words], names: Sequence[str]
+) -> Iterator[dict[str, IntArray]]:
+    if isinstance(clips, Replay):
+        yield from clips.values(graph, names)
+        return
+    plan = compile_graph(graph)
+    for clip in clips:
+        yield run(plan, clip)[0]
+
+
 def channel_means(
-    graph: Graph, clips: Sequence[IntArray], names: Sequence[str]
+    graph: Graph, clips: Sequence[Words], names: Sequence[str]
 ) -> dict[str, FloatArray]:
-    """The mean of each channel (C,) over all frames and joints of the clips, by value."""
+    """The mean of each channel (C,) over all frames and joints of the clips, by value.
+
+    A `Replay` keeps them: those of a value are taken once.
+    """
+    if isinstance(clips, Replay):
+        known = clips.known("mean", graph, names)
+        missing = [name for name in names if name not in known]
+        taken = _channel_means(graph, clips, missing) if missing else {}
+        clips.remember("mean", graph, taken)
+        return {name: known[name] if name in known else taken[name] for name in names}
+    return _channel_means(graph, clips, names)
+
+
+def _channel_means(
+    graph: Graph, clips: Sequence[Words], names: Sequence[str]
+) -> dict[str, FloatArray]:
     totals = dict.fromkeys(names, np.float64(0))
     counts = dict.fromkeys(names, 0)
     for values in real_values(graph, clips, names):

@@ -20,6 +20,7 @@ from fxp.lower import lower
 from fxp.outline import outline
 from fxp.ptq.reference import channel_means, real_values
 from fxp.ptq.rounding import adaround, gptq
+from fxp.replay import Replay
 from fxp.spec import WeightRounding
 from fxp.validate import describe
 
@@ -60,7 +61,21 @@ def gram(graph: Graph, node: Conv | TemporalConv, clips: Sequence[IntArray]) -> 
     """Mean of `x x^T` over the operands of a convolution, (n, n), n = Cin or Cin * taps.
 
     A temporal convolution's operand is a patch `(Cin, taps)` of frames, zeros outside the clip.
+    A `Replay` keeps it: that of one operand is taken once.
     """
+    if not isinstance(clips, Replay):
+        return _gram(graph, node, clips)
+    what = "gram"
+    if isinstance(node, TemporalConv):
+        what += f" {node.weight.raw.shape[2]} {node.dilation} {node.lookahead} {node.stride}"
+    known = clips.known(what, graph, [node.x])
+    if not known:
+        known = {node.x: _gram(graph, node, clips)}
+        clips.remember(what, graph, known)
+    return known[node.x]
+
+
+def _gram(graph: Graph, node: Conv | TemporalConv, clips: Sequence[IntArray]) -> FloatArray:
     total: FloatArray | None = None
     count = 0
     for values in real_values(graph, clips, [node.x]):
