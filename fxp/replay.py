@@ -34,17 +34,18 @@ _SMALL_BITS = 16  # words of at most so many bits are kept in two bytes
 Pieces = list[list[npt.NDArray[np.integer[Any]]]]  # clip by clip, piece by piece, (T', V, C)
 
 
-class Replay(Sequence[npt.NDArray[np.integer[Any]]]):
-    """Clips, integers (T, C, V), with the values of the graphs that ran on them.
+class Replay(Sequence[IntArray]):
+    """Clips, int64 (T, C, V), with the values of the graphs that ran on them.
 
-    Args:
-        clips: input words; they must not be changed.
-        most_bytes: of values to keep; those that were not used for longest go first.
+    `needed` counts the values that were in reach of those asked for, `evaluated` those of them that
+    were computed.
     """
 
-    def __init__(
-        self, clips: Sequence[npt.NDArray[np.integer[Any]]], most_bytes: int = MOST_BYTES
-    ) -> None:
+    def __init__(self, clips: Sequence[IntArray], most_bytes: int = MOST_BYTES) -> None:
+        """Take clips, which must not be changed; of values at most `most_bytes` are kept.
+
+        Those that were not used for longest go first.
+        """
         self._clips = tuple(clips)
         self._most_bytes = most_bytes
         self._kept: OrderedDict[str, Pieces] = OrderedDict()
@@ -55,12 +56,11 @@ class Replay(Sequence[npt.NDArray[np.integer[Any]]]):
         self.needed = 0
 
     @overload
-    def __getitem__(self, index: int) -> npt.NDArray[np.integer[Any]]: ...
+    def __getitem__(self, index: int) -> IntArray: ...
     @overload
-    def __getitem__(self, index: slice) -> Sequence[npt.NDArray[np.integer[Any]]]: ...
-    def __getitem__(
-        self, index: int | slice
-    ) -> npt.NDArray[np.integer[Any]] | Sequence[npt.NDArray[np.integer[Any]]]:
+    def __getitem__(self, index: slice) -> Sequence[IntArray]: ...
+    def __getitem__(self, index: int | slice) -> IntArray | Sequence[IntArray]:
+        """A clip, or some of them."""
         return self._clips[index]
 
     def __len__(self) -> int:
