@@ -208,14 +208,18 @@ class Plan:
     chunk_frames: int
 
 
-def compile_graph(graph: Graph) -> Plan:
+def compile_graph(graph: Graph, signals: Mapping[str, Signal] | None = None) -> Plan:
     """Certify a graph and prepare it for the simulator.
+
+    Args:
+        graph: any graph.
+        signals: what `fxp.ranges.analyse` gives for it, where that is at hand.
 
     Raises:
         GraphError: the graph breaks a rule of the IR, or an accumulator could exceed
             `graph.accumulator_bits` for some input.
     """
-    signals = analyse(graph)
+    signals = analyse(graph) if signals is None else signals
     certify(graph, signals)
     timing = timings(graph)
     last_reader = {name: node.name for node in graph.nodes for name in operands(node)}

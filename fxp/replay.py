@@ -15,7 +15,8 @@ from __future__ import annotations
 import hashlib
 from collections import OrderedDict
 from collections.abc import Iterator, Mapping, Sequence
-from typing import Any, overload
+from typing import Any, Generic, TypeVar, overload
+from weakref import WeakKeyDictionary
 
 import numpy as np
 import numpy.typing as npt
@@ -24,14 +25,45 @@ from fxp.cast import FloatArray
 from fxp.engine import evaluate
 from fxp.ir import Graph, Input, IntArray, Node, Requantise, operands
 from fxp.plan import Plan, compile_graph
+from fxp.ranges import Signal, signal_of
 from fxp.state import initial_state
 from fxp.store import node_hash
-from fxp.validate import check_clip, check_length
+from fxp.validate import check_clip, check_length, describe
 
 MOST_BYTES = 1 << 29  # of kept values
+MOST_SUMMARY_BYTES = 1 << 27
+MOST_SIGNALS = 4096
 _SMALL_BITS = 16  # words of at most so many bits are kept in two bytes
 
 Pieces = list[list[npt.NDArray[np.integer[Any]]]]  # clip by clip, piece by piece, (T', V, C)
+Key = TypeVar("Key")
+Kept = TypeVar("Kept")
+
+
+class _Recent(Generic[Key, Kept]):
+    """What was used last, of a size that is bounded; what was not used for longest goes first."""
+
+    def __init__(self, most: int) -> None:
+        self.most, self.size = most, 0
+        self.kept: OrderedDict[Key, tuple[Kept, int]] = OrderedDict()
+
+    def __contains__(self, key: Key) -> bool:
+        return key in self.kept
+
+    def get(self, key: Key) -> Kept | None:
+        if key not in self.kept:
+            return None
+        self.kept.move_to_end(key)
+        return self.kept[key][0]
+
+    def put(self, key: Key, value: Kept, size: int) -> None:
+        if key in self.kept:
+            self.size -= self.kept.pop(key)[1]
+        self.kept[key] = (value, size)
+        self.size += size
+        while self.size > self.most and len(self.kept) > 1:
+            _, (_, dropped) = self.kept.popitem(last=False)
+            self.size -= dropped
 
 
 class Replay(Sequence[IntArray]):
@@ -42,15 +74,12 @@ class Replay(Sequence[IntArray]):
     """
 
     def __init__(self, clips: Sequence[IntArray], most_bytes: int = MOST_BYTES) -> None:
-        """Take clips, which must not be changed; of values at most `most_bytes` are kept.
-
-        Those that were not used for longest go first.
-        """
+        """Take clips, which must not be changed; of values at most `most_bytes` are kept."""
         self._clips = tuple(clips)
-        self._most_bytes = most_bytes
-        self._kept: OrderedDict[str, Pieces] = OrderedDict()
-        self._bytes = 0
-        self._summaries: dict[tuple[str, str], FloatArray] = {}
+        self._kept: _Recent[str, Pieces] = _Recent(most_bytes)
+        self._signals: _Recent[str, Signal] = _Recent(MOST_SIGNALS)
+        self._summaries: _Recent[tuple[str, str], FloatArray] = _Recent(MOST_SUMMARY_BYTES)
+        self._hashes: WeakKeyDictionary[Node, str] = WeakKeyDictionary()
         self._piece_frames = 0
         self.evaluated = 0
         self.needed = 0
@@ -77,15 +106,16 @@ class Replay(Sequence[IntArray]):
             GraphError: the graph cannot be certified.
             InputError: a clip is no possible input of it.
         """
-        plan = compile_graph(graph)
+        marks = self.signatures(graph)
+        plan = compile_graph(graph, self._ranges(graph, marks))
         self._piece_frames = self._piece_frames or plan.chunk_frames
-        marks = signatures(graph)
         nodes = {node.name: node for node in graph.nodes}
         fresh = self._fresh(nodes, marks, names)
         used = {x for name in fresh for x in operands(nodes[name])} | set(names)
-        known = {name: self._kept[marks[name]] for name in nodes if name in used - fresh}
-        for name in known:
-            self._kept.move_to_end(marks[name])
+        known: dict[str, Pieces] = {}
+        for name in nodes:
+            if name in used and (found := self._kept.get(marks[name])) is not None:
+                known[name] = found
         self.needed += len(nodes)
         self.evaluated += len(fresh)
         made: dict[str, Pieces] = {
@@ -108,18 +138,43 @@ class Replay(Sequence[IntArray]):
                 for name in names
             }
         for name, own in made.items():
-            self._keep(marks[name], own)
+            self._kept.put(marks[name], own, sum(part.nbytes for clip in own for part in clip))
 
     def known(self, what: str, graph: Graph, names: Sequence[str]) -> dict[str, FloatArray]:
         """Those of the summaries of values (`remember`) that are known, by name."""
-        marks = signatures(graph)
+        marks = self.signatures(graph)
         found = {name: self._summaries.get((what, marks[name])) for name in names}
         return {name: summary for name, summary in found.items() if summary is not None}
 
     def remember(self, what: str, graph: Graph, summaries: Mapping[str, FloatArray]) -> None:
         """Keep something small about values (means, a Gram matrix), by name."""
-        marks = signatures(graph)
-        self._summaries |= {(what, marks[name]): found for name, found in summaries.items()}
+        marks = self.signatures(graph)
+        for name, summary in summaries.items():
+            self._summaries.put((what, marks[name]), summary, summary.nbytes)
+
+    def signatures(self, graph: Graph) -> dict[str, str]:
+        """What each value of a graph is made by, its own node and all before it, as a hash."""
+        found: dict[str, str] = {}
+        for node in graph.nodes:
+            own = self._hashes.get(node)
+            if own is None:
+                own = self._hashes[node] = node_hash(node)
+            parts = [own, *(found[name] for name in operands(node))]
+            found[node.name] = hashlib.sha256("".join(parts).encode()).hexdigest()
+        return found
+
+    def _ranges(self, graph: Graph, marks: Mapping[str, str]) -> dict[str, Signal]:
+        """What `fxp.ranges.analyse` gives, as far as it is known by the values' signatures."""
+        about = describe(graph)
+        signals: dict[str, Signal] = {}
+        for node in graph.nodes:
+            signal = self._signals.get(marks[node.name])
+            if signal is None:
+                x = [signals[name] for name in operands(node)]
+                signal = signal_of(node, x, about[node.name])
+                self._signals.put(marks[node.name], signal, 1)
+            signals[node.name] = signal
+        return signals
 
     def _fresh(
         self, nodes: Mapping[str, Node], marks: Mapping[str, str], names: Sequence[str]
@@ -133,22 +188,6 @@ class Replay(Sequence[IntArray]):
                 fresh.add(name)
                 open_names += operands(nodes[name])
         return fresh
-
-    def _keep(self, mark: str, pieces: Pieces) -> None:
-        self._kept[mark] = pieces
-        self._bytes += _size(pieces)
-        while self._bytes > self._most_bytes and len(self._kept) > 1:
-            _, dropped = self._kept.popitem(last=False)
-            self._bytes -= _size(dropped)
-
-
-def signatures(graph: Graph) -> dict[str, str]:
-    """What each value of a graph is made by, its own node and all before it, as a hash."""
-    found: dict[str, str] = {}
-    for node in graph.nodes:
-        parts = [node_hash(node), *(found[name] for name in operands(node))]
-        found[node.name] = hashlib.sha256("".join(parts).encode()).hexdigest()
-    return found
 
 
 def _run(
@@ -185,7 +224,3 @@ def _small(piece: IntArray, node: Node) -> npt.NDArray[np.integer[Any]]:
     fmt = node.cast.to if isinstance(node, Requantise) else None
     narrow = fmt is not None and fmt.word_bits <= _SMALL_BITS - (not fmt.signed)
     return piece.astype(np.int16) if narrow else piece
-
-
-def _size(pieces: Pieces) -> int:
-    return sum(piece.nbytes for clip in pieces for piece in clip)

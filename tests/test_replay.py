@@ -12,7 +12,7 @@ from fxp.ir import Conv, Graph, IntArray, Requantise
 from fxp.ptq.quantise import quantise
 from fxp.ptq.reference import real_values
 from fxp.qformat import Cast, QFormat
-from fxp.replay import Replay, signatures
+from fxp.replay import Replay
 from fxp.sensitivity import constant_of, with_constant
 from fxp.simulate import compile_graph, run
 from fxp.spec import QuantSpec, Repair
@@ -97,8 +97,8 @@ def test_forgets_what_was_not_used_for_longest() -> None:
     replay = Replay([clip], most_bytes=2 * clip.size * 2)  # two casts of small words
     graph = Graph("chain", nodes, ("q3",))
     list(replay.values(graph, ["q3"]))
-    assert list(replay._kept) == [signatures(graph)[name] for name in ("q2", "q3")]
-    assert replay._bytes <= 2 * clip.size * 2
+    assert list(replay._kept.kept) == [replay.signatures(graph)[name] for name in ("q2", "q3")]
+    assert replay._kept.size <= 2 * clip.size * 2
     assert_equal(replay, graph, [clip])
 
 
