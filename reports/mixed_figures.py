@@ -11,7 +11,7 @@ import matplotlib as mpl
 import numpy as np
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
-from matplotlib.ticker import EngFormatter
+from matplotlib.ticker import EngFormatter, FuncFormatter, LogLocator
 
 from reports.figures import STYLE, save
 
@@ -56,6 +56,10 @@ def draw_front(found: Mapping[str, Any]) -> Figure:
             places = [_place(found, trials[key]) for key in shown]
             _frame(axes, places)
         axes.set_yscale("log")
+        axes.yaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
+        axes.yaxis.set_minor_locator(LogLocator(subs=(2, 5)))
+        axes.yaxis.set_minor_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
+        axes.tick_params(axis="y", which="minor", labelsize=7)
         unit = found["cost_unit"]
         axes.set_xlabel(found["cost_label"] + (f" ({unit})" if unit else " (widest design = 1)"))
         if unit:

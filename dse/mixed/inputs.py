@@ -78,12 +78,12 @@ def read_inputs(
     chosen = _participants(ds, train, score)
     calibration = spread(chosen.clips, recipe.calibration_clips)
     left = [clip for clip in chosen.clips if clip not in calibration]
-    selection = spread(left, recipe.selection_clips)
-    if not selection:
+    if not left:
         raise InputError(
             f"data set {ds.name}: {len(chosen.clips)} recordings to choose by, all of them to "
             "calibrate on: `calibration_clips` must leave some to select by"
         )
+    selection = spread(left, recipe.selection_clips)
     return Inputs(net or _exported(path, opened, ds, calibration, base), ds, calibration, selection)
 
 

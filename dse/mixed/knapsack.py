@@ -31,23 +31,27 @@ def best_choices(items: Sequence[Sequence[Option]], bins: int = BINS) -> list[tu
     lows = [min(cost for cost, _ in options) for options in items]
     span = sum(max(c for c, _ in options) - low for options, low in zip(items, lows, strict=True))
     unit = span / bins if span > 0 else 1.0
-    total = np.zeros(bins + 1)
+    used = [
+        [int(np.ceil((cost - low) / unit - 1e-9)) for cost, _ in options]
+        for options, low in zip(items, lows, strict=True)
+    ]
+    budgets = sum(map(max, used)) + 1  # rounded up, all dearest options may take more than `bins`
+    total = np.zeros(budgets)
     taken = []
-    for options, low in zip(items, lows, strict=True):
-        table = np.full((len(options), bins + 1), np.inf)
-        for index, (cost, loss) in enumerate(options):
-            used = min(int(np.ceil((cost - low) / unit - 1e-9)), bins)
-            table[index, used:] = total[: bins + 1 - used] + loss
+    for options, steps in zip(items, used, strict=True):
+        table = np.full((len(options), budgets), np.inf)
+        for index, (step, (_, loss)) in enumerate(zip(steps, options, strict=True)):
+            table[index, step:] = total[: budgets - step] + loss
         choice = table.argmin(axis=0)
-        taken.append((choice, options))
-        total = table[choice, np.arange(bins + 1)]
+        taken.append(choice)
+        total = table[choice, np.arange(budgets)]
     found: dict[tuple[int, ...], None] = {}
-    for budget in range(bins, -1, -1):
+    for budget in reversed(range(budgets)):
         left, choices = budget, []
-        for (choice, options), low in zip(reversed(taken), reversed(lows), strict=True):
+        for choice, steps in zip(reversed(taken), reversed(used), strict=True):
             index = int(choice[left])
             choices.append(index)
-            left -= min(int(np.ceil((options[index][0] - low) / unit - 1e-9)), bins)
+            left -= steps[index]
         found[tuple(reversed(choices))] = None
     return list(found)
 
