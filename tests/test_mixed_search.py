@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from itertools import product
+from itertools import pairwise, product
 from typing import Any
 
 import numpy as np
@@ -77,7 +77,7 @@ def test_every_change_is_measured_alone() -> None:
 def test_trimming_goes_down_step_by_step_and_keeps_to_the_margin() -> None:
     one = bench()
     way = trim(one, measure_sensitivity(one, PARTS))
-    for before, after in zip(way, way[1:], strict=False):
+    for before, after in pairwise(way):
         moves = [p for p in PARTS if before.design[p] != after.design[p]]
         widths = one.recipe.weights
         assert len(moves) == 1
