@@ -162,7 +162,8 @@ def test_mistakes_are_one_line_and_nothing_is_made(
     recipe.write_text("budget: {divergence: 0.1}\ncost: {speed: 1}\n")
     wide = tmp_path / "wide.yaml"
     wide.write_text(
-        "budget: {divergence: 0.1}\ncalibration_clips: 2\nweights: [8]\noperands: [8]\nstreams: [8]\n"
+        "budget: {divergence: 0.1}\ncalibration_clips: 2\n"
+        "weights: [8]\noperands: [8]\nstreams: [8]\n"
     )
     all_used = tmp_path / "used.yaml"
     all_used.write_text("budget: {divergence: 0.1}\ncalibration_clips: 99\n")
