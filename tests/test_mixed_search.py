@@ -14,7 +14,7 @@ from dse.mixed.choose import choose, savings
 from dse.mixed.knapsack import additive_designs, best_choices
 from dse.mixed.recipe import MixRecipe
 from dse.mixed.sensitivity import measure_sensitivity, spearman
-from dse.mixed.trim import trim
+from dse.mixed.trim import LEAST_LOSS, trim
 from dse.mixed.widths import Design, Part
 from fxp.errors import InputError
 
@@ -91,6 +91,24 @@ def test_trimming_goes_down_step_by_step_and_keeps_to_the_margin() -> None:
             narrower = {**end.design, part: one.recipe.weights[place - 1]}
             assert one.excess(one.measure(narrower, "test")) > one.recipe.beyond
     assert end.design[PARTS[1]] < end.design[PARTS[0]]
+
+
+def test_trimming_takes_the_step_that_gains_most() -> None:
+    """Gains fall from step to step here, so those measured last are never too low."""
+    one = bench()
+    known = measure_sensitivity(one, PARTS)
+    least = LEAST_LOSS * known.base.divergence
+    for before, after in pairwise(trim(one, known)):
+        gains = {}
+        for part in PARTS:
+            place = one.recipe.weights.index(before.design[part])
+            if place:
+                narrow = {**before.design, part: one.recipe.weights[place - 1]}
+                trial = one.measure(narrow, "test")
+                added = max(trial.divergence - before.divergence, least)
+                if one.excess(trial) <= one.recipe.beyond:
+                    gains[trial.key] = (before.cost - trial.cost) / added
+        assert gains[after.key] == max(gains.values())
 
 
 def test_trimming_passes_over_what_cannot_be_built() -> None:
