@@ -4,8 +4,8 @@
 
 NETWORK is a file of float weights (`fxp.floatnet`), the clips are random words within what it was
 observed on: the time does not depend on them. Every convolution's layer in turn gets weights of
-fewer bits; both ways run in turns in this process, and must give the same words. Prints CPU seconds and
-their ratio, for logits alone, and with weights rounded by GPTQ and biases corrected.
+fewer bits; both ways run in turns in this process, and must give the same words. Prints CPU
+seconds and their ratio, for logits alone, and with weights rounded by GPTQ and biases corrected.
 """
 
 from __future__ import annotations

@@ -18,6 +18,7 @@ from reports.figures import STYLE, save
 RESULTS = "mixed.json"
 UNIFORM, MIXED, TRIED = "#d55e00", "#0072b2", "#c8c8c8"
 KINDS = ("weights", "operands", "stream")
+THOUSANDS = 2000
 
 
 def write_mixed(folder: Path) -> list[Path]:
@@ -62,7 +63,7 @@ def draw_front(found: Mapping[str, Any]) -> Figure:
         axes.tick_params(axis="y", which="minor", labelsize=7)
         unit = found["cost_unit"]
         axes.set_xlabel(found["cost_label"] + (f" ({unit})" if unit else " (widest design = 1)"))
-        if unit:
+        if max(x for x, _ in every) >= THOUSANDS:
             axes.xaxis.set_major_formatter(EngFormatter(sep=" "))
         axes.set_ylabel("divergence from float (nats a step)")
         kind = "synthetic data" if found["synthetic"] else found["data"]

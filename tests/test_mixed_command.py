@@ -65,7 +65,7 @@ def command(files: dict[str, Path], **other: object) -> list[str]:
 
 
 def test_everything_is_written(files: dict[str, Path], monkeypatch: Shell, capsys: Printed) -> None:
-    code, out, err = call(monkeypatch, capsys, *command(files, score=3))
+    code, out, err = call(monkeypatch, capsys, *command(files, score=3, select=4))
     assert (code, err) == (0, "")
     found = json.loads((files["out"] / "mixed.json").read_text())
     trials = {trial["key"]: trial for trial in found["trials"]}
@@ -85,6 +85,8 @@ def test_everything_is_written(files: dict[str, Path], monkeypatch: Shell, capsy
     assert "block0.weights" in rows[0] and "embedding.weights" in rows[0]
     assert set(found["proxy_correlation"]) >= {"all", "weights", "same_width"}
     assert found["scored"]["participants"] == [3]
+    people = [int(name.split("_")[1]) for name in found["selection"]]
+    assert set(people) == {1, 2, 4}
     assert set(found["scored"]["designs"]) >= {*found["uniform_front"], *found["mixed_front"]}
     assert {"frame_accuracy", "f1_50"} <= found["scored"]["float"].keys()
     assert (files["out"] / "front.png").is_file() and (files["out"] / "widths.svg").is_file()
@@ -172,6 +174,8 @@ def test_mistakes_are_one_line_and_nothing_is_made(
         "no layer's width is left open": {"recipe": wide},
         "`calibration_clips` must leave some to select by": {"recipe": all_used},
         "--train: participants as `1,5,6` are needed, got 'x'": {"train": "x"},
+        "participant 1 is in both --train and --select": {"select": "1"},
+        "participant 3 is in both --select and --score": {"select": "3", "score": "3"},
         "participant 2 is in both --train and --score": {"score": "2,3"},
     }
     for message, keys in cases.items():

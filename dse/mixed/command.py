@@ -39,7 +39,12 @@ def mix(
     recipe: Annotated[Path, typer.Option(help="what to save, what may be lost: a YAML file")],
     out: Annotated[Path, typer.Option(help="results directory (an interrupted run goes on)")],
     data: Annotated[Path | None, typer.Option(help="folder of the real recordings")] = None,
-    train: Annotated[str | None, typer.Option(help="participants to choose by, as `5,7`")] = None,
+    train: Annotated[
+        str | None, typer.Option(help="participants to calibrate on and select by")
+    ] = None,
+    select_by: Annotated[
+        str | None, typer.Option("--select", help="others whose recordings are selected by too")
+    ] = None,
     score: Annotated[
         str | None, typer.Option(help="participants that the fronts are scored on at the end")
     ] = None,
@@ -48,7 +53,9 @@ def mix(
     base, asked = load_spec(QuantSpec, quant), load_spec(MixRecipe, recipe)
     accelerator = load_accelerator(asked.accelerator)
     held_out = _participants("--score", score) or frozenset()
-    given = read_inputs(network, base, asked, data, _participants("--train", train), held_out)
+    others = _participants("--select", select_by) or frozenset()
+    chosen = _participants("--train", train)
+    given = read_inputs(network, base, asked, data, chosen, others, held_out)
     parts = parts_of(given.net.arch, base, asked)
     if not parts:
         raise InputError(f"{recipe}: no layer's width is left open")

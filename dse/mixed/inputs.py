@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import combinations
 from pathlib import Path
 from typing import Any
 
@@ -44,6 +45,7 @@ def read_inputs(
     recipe: MixRecipe,
     data: Path | None,
     train: frozenset[int] | None,
+    others: frozenset[int],
     score: frozenset[int],
 ) -> Inputs:
     """Open a float network (a checkpoint, or a file of `FloatNet`) and its recordings.
@@ -55,7 +57,9 @@ def read_inputs(
         base: its `fold` says how a checkpoint is exported.
         recipe: how many recordings are calibrated on and selected by.
         data: folder of the data set; None: synthetic recordings.
-        train: participants to choose by; None: all of the data set that are not in `score`.
+        train: participants to calibrate on and select by; None: all that are not named otherwise.
+        others: participants to select by too, with all their recordings: a network is surer of
+            people it was trained on, so those it was not trained on show more of what is lost.
         score: participants that designs are scored on at the end.
 
     Raises:
@@ -70,12 +74,12 @@ def read_inputs(
         opened = open_network(path)
         if isinstance(opened.net, Graph):
             raise InputError(f"{path}: an integer network already")
-    wanted = None if train is None else train | score
+    wanted = None if train is None else train | others | score
     ds = read(data, opened.reading(), wanted)
     if not isinstance(ds, Dataset):
         raise InputError(f"data set {ds.name}: single actions, and long recordings are needed")
     ds = opened.fitted(ds)
-    chosen = _participants(ds, train, score)
+    chosen, strangers = _participants(ds, train, others, score)
     calibration = spread(chosen.clips, recipe.calibration_clips)
     left = [clip for clip in chosen.clips if clip not in calibration]
     if not left:
@@ -83,7 +87,7 @@ def read_inputs(
             f"data set {ds.name}: {len(chosen.clips)} recordings to choose by, all of them to "
             "calibrate on: `calibration_clips` must leave some to select by"
         )
-    selection = spread(left, recipe.selection_clips)
+    selection = (*spread(left, recipe.selection_clips), *strangers)
     return Inputs(net or _exported(path, opened, ds, calibration, base), ds, calibration, selection)
 
 
@@ -123,13 +127,18 @@ def _opened(net: FloatNet, base: QuantSpec) -> Opened:
     return Opened(reference(net, base.input_bits), net.arch, steps, ids, net.meta)
 
 
-def _participants(ds: Dataset, train: frozenset[int] | None, score: frozenset[int]) -> Dataset:
+def _participants(
+    ds: Dataset, train: frozenset[int] | None, others: frozenset[int], score: frozenset[int]
+) -> tuple[Dataset, tuple[Clip, ...]]:
+    """Recordings to calibrate on and select by, and those of others to select by too."""
     if train is None:
-        train = frozenset(clip.subject for clip in ds.clips) - score
-    if both := train & score:
-        names = ", ".join(map(str, sorted(both)))
-        raise InputError(f"participant {names} is in both --train and --score")
-    return select(ds, train)
+        train = frozenset(clip.subject for clip in ds.clips) - others - score
+    sides = (("--train", train), ("--select", others), ("--score", score))
+    for (one, own), (two, its) in combinations(sides, 2):
+        if both := own & its:
+            names = ", ".join(map(str, sorted(both)))
+            raise InputError(f"participant {names} is in both {one} and {two}")
+    return select(ds, train), select(ds, others).clips if others else ()
 
 
 def _exported(
