@@ -84,6 +84,8 @@ def write_results(folder: Path, found: Row, bench: Bench, choice: Choice) -> Non
             _write(folder / name, spec_text(bench, trial.design))
         else:
             (folder / name).unlink(missing_ok=True)
+    for old in (folder / "front").glob("*.yaml"):  # of a longer front
+        old.unlink()
     for place, trial in enumerate(choice.mixed_front):
         _write(folder / "front" / f"{place:02d}.yaml", spec_text(bench, trial.design))
 
