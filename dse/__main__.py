@@ -24,6 +24,7 @@ from dse.axes import load_space
 from dse.compare import run_comparison
 from dse.comparison import load_comparison
 from dse.golden import write_golden
+from dse.mixed.command import mix
 from dse.results import Collected, collect
 from dse.store import Store
 from dse.sweep import Outcome, make_folder, run_sweep
@@ -252,6 +253,8 @@ def golden(
     source = manifest["provenance"]
     typer.echo(f"{out}: {source['design']} on {source['clip']}, point {source['point'][:12]}")
 
+
+app.command()(mix)
 
 if __name__ == "__main__":
     run(app)

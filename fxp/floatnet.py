@@ -28,7 +28,7 @@ from fxp.spec import ArchSpec, parse_spec
 FloatArray = npt.NDArray[np.float64]
 Fold = Literal["weights", "affine"]
 
-_KIND = "floatnet"
+FLOATNET_KIND = "floatnet"
 
 
 @dataclass(frozen=True, eq=False)
@@ -98,7 +98,7 @@ def save_floatnet(net: FloatNet, path: Path) -> None:
     """Write `net` as one model file (errors as in `fxp.archive.save_arrays`)."""
     observed = {name: {"lo": o.lo, "hi": o.hi} for name, o in net.observations.items()}
     header = {
-        "kind": _KIND,
+        "kind": FLOATNET_KIND,
         "arch": net.arch.model_dump(mode="json"),
         "observations": observed,
         "meta": dict(net.meta),
@@ -114,7 +114,7 @@ def load_floatnet(path: Path) -> FloatNet:
     Raises:
         InputError: one line naming the file and what is wrong with it.
     """
-    header, arrays = load_arrays(path, _KIND)
+    header, arrays = load_arrays(path, FLOATNET_KIND)
     params = _under("param.", arrays)
     samples = _under("sample.", arrays)
     observed, meta = header.get("observations"), header.get("meta")

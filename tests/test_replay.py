@@ -47,12 +47,12 @@ def changed(graph: Graph, rng: np.random.Generator) -> Graph:
     return replace(graph, nodes=tuple(other if n is node else n for n in graph.nodes))
 
 
-@pytest.mark.parametrize("seed", range(60))
+@pytest.mark.parametrize("seed", range(40))
 def test_every_word_of_random_graphs_and_of_changed_ones(seed: int) -> None:
     rng = np.random.default_rng(seed)
     graph = replace(random_graph(rng), accumulator_bits=63)
-    if not any(isinstance(node, Requantise) for node in graph.nodes):
-        pytest.skip("no cast to change")
+    while not any(isinstance(node, Requantise) for node in graph.nodes):
+        graph = replace(random_graph(rng), accumulator_bits=63)
     clips = [random_clip(rng, graph, int(rng.integers(1, 41))) for _ in range(2)]
     replay = Replay(clips)
     replay._piece_frames = int(rng.integers(1, 9))  # clips of several pieces, cut anywhere
@@ -61,14 +61,14 @@ def test_every_word_of_random_graphs_and_of_changed_ones(seed: int) -> None:
         graph = changed(graph, rng)
 
 
-@pytest.mark.parametrize("key", ["rtstgcn", "rtstgcn-layernorm", "costgcn", "stgcn", "tcn-odd"])
+@pytest.mark.parametrize("key", ["rtstgcn", "costgcn", "stgcn"])
 def test_quantised_and_repaired_alike(key: str) -> None:
     arch = VARIANTS[key]
     net = random_floatnet(arch, 3)
-    clips = [as_joints(words(arch, frames, frames)) for frames in (30, 15)]
+    clips = [as_joints(words(arch, frames, frames)) for frames in (20, 9)]
     replay = Replay(clips)
     layer = "block1"
-    for bits in (8, 4, 8):
+    for bits in (8, 4):
         quant = QuantSpec(
             activation_bits=6,
             accumulator_bits=63,

@@ -1,0 +1,1 @@
+"""Mixed precision: the width of every layer, chosen by measured loss and modelled cost."""
