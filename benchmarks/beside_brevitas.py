@@ -5,7 +5,8 @@
 DIR is the results directory of a sweep over HuGaDB: its float networks are quantised, its training
 recordings calibrate both tools, and the participants of `--test`, whom the sweep must not have
 trained on, are scored. Both tools see `CALIBRATION_CLIPS` recordings, spread evenly, and nothing
-else. Writes one CSV row a network, seed, widths and method, and prints means over seeds.
+else. Writes one CSV row a network, seed, widths and method, and prints means over seeds. Rows that
+the file has already are not measured anew, so an interrupted run goes on.
 
 Needs Brevitas: `pip install -e ".[brevitas]"`. What each method is, and how the two tools differ,
 is on the page `docs/beside-brevitas.md`.
@@ -14,17 +15,26 @@ is on the page `docs/beside-brevitas.md`.
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Container, Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Literal
 
 import numpy as np
 import torch
 import typer
 
-from benchmarks.beside_rows import FLOAT, Row, Widths, parse_widths, tables, write_rows
+from benchmarks.beside_rows import (
+    FLOAT,
+    Row,
+    Widths,
+    parse_widths,
+    read_rows,
+    tables,
+    write_rows,
+)
 from dse.evaluate import CALIBRATION_CLIPS, float_file
+from dse.store import Row as Topology
 from dse.store import Store
 from fxp.console import run
 from fxp.errors import InputError
@@ -32,6 +42,7 @@ from fxp.files import check_target
 from fxp.floatnet import FloatNet, load_floatnet
 from fxp.ptq.quantise import quantise
 from fxp.ptq.reference import observe, reference
+from fxp.qformat import Rounding
 from fxp.spec import QuantSpec, Repair, parse_spec
 from fxp.tables import print_table
 from stgcn_ref.datasets.clips import Clip, Dataset, LabelArray, split, spread
@@ -49,26 +60,34 @@ app = typer.Typer(add_completion=False)
 
 @dataclass(frozen=True)
 class Method:
-    """One way to quantise: the tool, how it finds scales, and whether GPTQ and biases follow."""
+    """One way to quantise: the tool, how it finds scales, and whether GPTQ and biases follow.
+
+    `rounding` of the integer network's casts; Brevitas knows half to even alone.
+    """
 
     tool: Literal["brevitas", "toolkit"]
-    ranges: Literal["stats", "mse"]
-    repair: bool
+    ranges: Literal["max", "percentile", "mse"]
+    repair: bool = False
+    rounding: Rounding = Rounding.RND
 
     @property
     def name(self) -> str:
         """As tables show it."""
-        first = "percentile" if self.tool == "brevitas" else "max"
-        return " ".join(
-            [self.tool, first if self.ranges == "stats" else "mse"] + ["+ gptq, bias"] * self.repair
-        )
+        even = self.tool == "toolkit" and self.rounding is Rounding.RND_CONV
+        return f"{self.tool} {self.ranges}" + ", half even" * even + " + gptq, bias" * self.repair
 
 
-METHODS = tuple(
-    Method(tool, ranges, repair)
-    for ranges in ("stats", "mse")
-    for repair in (False, True)
-    for tool in ("brevitas", "toolkit")
+METHODS = (
+    Method("brevitas", "percentile"),
+    Method("brevitas", "percentile", repair=True),
+    Method("brevitas", "mse"),
+    Method("brevitas", "mse", repair=True),
+    Method("toolkit", "max"),
+    Method("toolkit", "max", repair=True),
+    Method("toolkit", "mse"),
+    Method("toolkit", "mse", repair=True),
+    Method("toolkit", "percentile", rounding=Rounding.RND_CONV),
+    Method("toolkit", "percentile", repair=True, rounding=Rounding.RND_CONV),
 )
 
 
@@ -78,6 +97,7 @@ class Trained:
 
     name: str
     seed: int
+    key: str
     net: FloatNet
 
 
@@ -92,29 +112,30 @@ def main(
     ] = list(DEFAULT_WIDTHS),  # noqa: B006  (typer copies it)
     network: Annotated[list[str] | None, typer.Option(help="only this one; repeatable")] = None,
     seed: Annotated[list[int] | None, typer.Option(help="only this one; repeatable")] = None,
-    unsigned_relu: Annotated[
-        bool, typer.Option("--unsigned-relu", help="no sign bit behind a ReLU, in both tools")
-    ] = False,
+    method: Annotated[list[str] | None, typer.Option(help="only this one; repeatable")] = None,
 ) -> None:
     """Quantise the networks of DIRECTORY by both tools and score them side by side."""
     check_target(out)
     version = brevitas_version()
     asked = [parse_widths(text) for text in widths]
+    methods = chosen_methods(method)
     trained, participants = trained_networks(directory, network, seed)
     people = _participants(test)
+    rows = read_rows(out)
     torch.set_num_threads(1)
-    rows: list[Row] = []
     for one in trained:
         train, scored = _recordings(one.net, data, participants, people)
-        for row in _rows(one, train, scored, asked, unsigned_relu):
+        own = [row for row in rows if (row.topology, row.test) == (one.key, test)]
+        done = {(row.widths, row.method) for row in own}
+        for row in measured(one, (train, scored), asked, methods, test, done):
             rows.append(row)
+            write_rows(rows, out)
             typer.echo(
                 f"{row.network}, seed {row.seed}, {row.widths}, {row.method}: "
                 f"{row.frame_accuracy:.2f} {row.f1_50:.2f} {row.agreement:.2f}",
                 err=True,
             )
-        write_rows(rows, out)
-    for columns, lines in tables(rows):
+    for columns, lines in tables([row for row in rows if row.test == test]):
         print_table(columns, lines)
         typer.echo("")
     typer.echo(
@@ -122,6 +143,19 @@ def main(
         f"calibration recordings of participants {', '.join(map(str, participants))}; scored: "
         f"{len(scored.clips)} recordings of {test}; rows: {out}"
     )
+
+
+def chosen_methods(names: Sequence[str] | None) -> list[Method]:
+    """Methods by their names, in the order of `METHODS`; all without any.
+
+    Raises:
+        InputError: there is none of that name.
+    """
+    known = {method.name: method for method in METHODS}
+    for name in names or ():
+        if name not in known:
+            raise InputError(f"--method {name!r}: must be one of {', '.join(known)}")
+    return [method for name, method in known.items() if name in (names or known)]
 
 
 def brevitas_version() -> str:
@@ -152,8 +186,8 @@ def trained_networks(
         about, rows = store.meta().get("data"), store.rows("topologies").values()
     if about is None or about["name"] != "hugadb":
         raise InputError(f"{directory}: a sweep over HuGaDB recordings is needed")
-    found = [_named(row.params, float_file(directory, row.key, "weights")) for row in rows]
-    there = sorted((name, seed, path) for name, seed, path in found if path.is_file())
+    found = [_named(row) for row in rows]
+    there = sorted(one for one in found if float_file(directory, one[2], "weights").is_file())
     for option, wanted, have in (
         ("--network", names, {name for name, _, _ in there}),
         ("--seed", seeds, {seed for _, seed, _ in there}),
@@ -164,8 +198,8 @@ def trained_networks(
                 f"({', '.join(map(str, sorted(have)))})"  # type: ignore[type-var]
             )
     kept = [
-        Trained(name, seed, load_floatnet(path))
-        for name, seed, path in there
+        Trained(name, seed, key, load_floatnet(float_file(directory, key, "weights")))
+        for name, seed, key in there
         if name in (names or [name]) and seed in (seeds or [seed])
     ]
     if not kept:
@@ -173,8 +207,8 @@ def trained_networks(
     return kept, tuple(about["train"]["participants"])
 
 
-def _named(params: Any, path: Path) -> tuple[str, int, Path]:
-    return str(params.get("model", params.get("plan"))), int(params["seed"] or 0), path
+def _named(row: Topology) -> tuple[str, int, str]:
+    return str(row.params.get("model", row.params.get("plan"))), int(row.params["seed"]), row.key
 
 
 def _participants(text: str) -> tuple[int, ...]:
@@ -192,34 +226,32 @@ def _recordings(
     return split(prepare(load_hugadb(data, "v2", {*train, *test}), steps), train, test)
 
 
-def _rows(
-    one: Trained, train: Dataset, test: Dataset, asked: Sequence[Widths], unsigned_relu: bool
+def measured(
+    one: Trained,
+    data: tuple[Dataset, Dataset],
+    asked: Sequence[Widths],
+    methods: Sequence[Method],
+    test: str,
+    done: Container[tuple[str, str]],
 ) -> Iterator[Row]:
-    """The float network, then every method at every width."""
-    wanted = predict(rebuild(one.net), test)
-    yield _row(one, test, FLOAT, FLOAT, wanted, wanted, 0.0)
+    """The float network, then every method at every width, but for what is done."""
+    train, scored = data
+    wanted = predict(rebuild(one.net), scored)
     clips = spread(train.clips, CALIBRATION_CLIPS)
     observed_on(one.net, clips[:1])  # kernels are compiled once, which is no method's time
+
+    def row(widths: str, method: str, labels: list[LabelArray], seconds: float) -> Row:
+        scores = score_steps(scored, labels)
+        found = float(scores.frame_accuracy), float(scores.f1_50), argmax_agreement(labels, wanted)
+        return Row(one.name, one.seed, one.key, test, widths, method, *found, seconds)
+
+    if (FLOAT, FLOAT) not in done:
+        yield row(FLOAT, FLOAT, wanted, 0.0)
     for widths in asked:
-        for method in METHODS:
-            by = by_brevitas if method.tool == "brevitas" else by_toolkit
-            labels, seconds = by(one.net, method, widths.spec(unsigned_relu), clips, test)
-            yield _row(one, test, str(widths), method.name, labels, wanted, seconds)
-
-
-def _row(
-    one: Trained,
-    test: Dataset,
-    widths: str,
-    method: str,
-    labels: list[LabelArray],
-    wanted: list[LabelArray],
-    seconds: float,
-) -> Row:
-    scores = score_steps(test, labels)
-    agreement = argmax_agreement(labels, wanted)
-    found = float(scores.frame_accuracy), float(scores.f1_50), agreement
-    return Row(one.name, one.seed, widths, method, *found, seconds)
+        for method in methods:
+            if (str(widths), method.name) not in done:
+                by = by_brevitas if method.tool == "brevitas" else by_toolkit
+                yield row(str(widths), method.name, *by(one.net, method, widths, clips, scored))
 
 
 def observed_on(net: FloatNet, clips: Sequence[Clip]) -> FloatNet:
@@ -229,28 +261,31 @@ def observed_on(net: FloatNet, clips: Sequence[Clip]) -> FloatNet:
 
 
 def by_toolkit(
-    net: FloatNet, method: Method, quant: QuantSpec, clips: Sequence[Clip], test: Dataset
+    net: FloatNet, method: Method, widths: Widths, clips: Sequence[Clip], test: Dataset
 ) -> tuple[list[LabelArray], float]:
     """Labels of this toolkit's integer network, and the seconds that quantising took."""
     how = {
-        "calibrator": "max" if method.ranges == "stats" else "mse",
+        "calibrator": method.ranges,
+        "rounding": method.rounding,
         "repair": Repair(rounding="gptq", bias=True) if method.repair else Repair(),
     }
     words = [clip.x.astype(np.int64) for clip in clips]
     start = time.perf_counter()
-    graph = quantise(observed_on(net, clips), quant.model_copy(update=how), words)
+    graph = quantise(observed_on(net, clips), widths.spec().model_copy(update=how), words)
     seconds = time.perf_counter() - start
     return predict_integers(graph, test), seconds
 
 
 def by_brevitas(
-    net: FloatNet, method: Method, quant: QuantSpec, clips: Sequence[Clip], test: Dataset
+    net: FloatNet, method: Method, widths: Widths, clips: Sequence[Clip], test: Dataset
 ) -> tuple[list[LabelArray], float]:
     """Labels of the network as Brevitas quantises it, and the seconds that quantising took."""
     from benchmarks.brevitas_ptq import quantised
 
+    words = [clip.x for clip in clips]
+    ranges: Literal["stats", "mse"] = "mse" if method.ranges == "mse" else "stats"
     start = time.perf_counter()
-    model = quantised(net, quant, [clip.x for clip in clips], method.ranges, method.repair)
+    model = quantised(net, widths.spec(), words, ranges, method.repair)
     seconds = time.perf_counter() - start
     return predict(model, test), seconds  # type: ignore[arg-type]  # it has what a Net is asked
 

@@ -29,13 +29,10 @@ class Widths(Spec):
         """As it is given: `8,8` or `8,8,12`."""
         return ",".join(str(w) for w in (self.weights, self.operands, self.streams) if w)
 
-    def spec(self, unsigned_relu: bool) -> QuantSpec:
+    def spec(self) -> QuantSpec:
         """The widths as this toolkit's quantisation has them."""
         return QuantSpec(
-            weight_bits=self.weights,
-            activation_bits=self.operands,
-            stream_bits=self.streams,
-            unsigned_relu=unsigned_relu,
+            weight_bits=self.weights, activation_bits=self.operands, stream_bits=self.streams
         )
 
 
@@ -53,10 +50,15 @@ def parse_widths(text: str) -> Widths:
 
 @dataclass(frozen=True)
 class Row:
-    """One network, quantised one way. Scores and agreement in percent, `seconds` of quantising."""
+    """One network, quantised one way. Scores and agreement in percent, `seconds` of quantising.
+
+    `topology` is the key of the float network in its sweep, `test` the participants scored.
+    """
 
     network: str
     seed: int
+    topology: str
+    test: str
     widths: str
     method: str
     frame_accuracy: float
@@ -84,6 +86,25 @@ def write_rows(rows: Sequence[Row], path: Path) -> None:
         writer.writerow(field.name for field in fields(Row))
         for row in rows:
             writer.writerow(f"{x:.2f}" if isinstance(x, float) else x for x in astuple(row))
+
+
+def read_rows(path: Path) -> list[Row]:
+    """The rows of a file that `write_rows` wrote; none where there is no file.
+
+    Raises:
+        InputError: the file holds something else.
+    """
+    if not path.exists():
+        return []
+    kinds = [{"int": int, "float": float}.get(str(field.type), str) for field in fields(Row)]
+    try:
+        with path.open(encoding="utf-8", newline="") as file:
+            header, *lines = csv.reader(file)
+        if header != [field.name for field in fields(Row)]:
+            raise ValueError
+        return [Row(*(k(x) for k, x in zip(kinds, line, strict=True))) for line in lines]
+    except ValueError:
+        raise InputError(f"{path}: not a file of this command's rows") from None
 
 
 def tables(rows: Sequence[Row]) -> Iterator[tuple[list[str], list[list[str]]]]:

@@ -16,12 +16,16 @@ import torch
 
 from benchmarks.beside_brevitas import (
     METHODS,
+    Method,
+    Trained,
     brevitas_version,
-    by_brevitas,
     by_toolkit,
+    chosen_methods,
+    measured,
     observed_on,
     trained_networks,
 )
+from benchmarks.beside_rows import parse_widths
 from dse.evaluate import float_file
 from dse.store import Row, Store
 from fxp.calibrate import nominal_formats
@@ -29,6 +33,7 @@ from fxp.errors import InputError
 from fxp.floatnet import FloatNet, save_floatnet
 from fxp.ir import Affine, Conv, GraphProduct, Requantise, TemporalConv
 from fxp.outline import outline
+from fxp.qformat import Rounding
 from fxp.spec import ArchSpec, QuantSpec
 from stgcn_ref.datasets.clips import Clip, Dataset
 from stgcn_ref.export import export
@@ -40,9 +45,6 @@ pytestmark = pytest.mark.filterwarnings("ignore")
 
 SMALLEST = small_arch(channels=(4,), window=3, dilation=1)
 QUANT = QuantSpec(weight_bits=5, activation_bits=7, stream_bits=9)
-PLAIN, REPAIRED = (
-    next(m for m in METHODS if m.tool == "brevitas" and m.repair == r) for r in (0, 1)
-)
 
 
 @pytest.fixture(scope="module")
@@ -58,6 +60,11 @@ def ptq() -> ModuleType:
 def clips(arch: ArchSpec, lengths: tuple[int, ...] = (60, 40)) -> list[Clip]:
     made = [clip(arch, frames, seed, f"clip{seed}") for seed, frames in enumerate(lengths)]
     return [one for one in made if isinstance(one, Clip)]
+
+
+def dataset(arch: ArchSpec) -> Dataset:
+    classes = tuple("abcdefgh"[: arch.classes])
+    return Dataset("made", arch.skeleton, classes, 20.0, tuple(clips(arch)), synthetic=True)
 
 
 def floatnet(arch: ArchSpec) -> FloatNet:
@@ -103,7 +110,7 @@ def test_wider_words_come_closer(ptq: ModuleType, arch: ArchSpec, ranges: str) -
 
 
 @pytest.mark.parametrize("unsigned", [False, True])
-def test_every_tensor_has_the_toolkit_s_width_and_a_scale_of_a_power_of_two(
+def test_tensors_have_the_toolkit_s_widths_and_scales_that_are_powers_of_two(
     ptq: ModuleType, unsigned: bool
 ) -> None:
     arch = small_msgcn()
@@ -125,6 +132,8 @@ def test_every_tensor_has_the_toolkit_s_width_and_a_scale_of_a_power_of_two(
                 weight = part.quant_weight()
                 scale = weight.scale
                 assert int(weight.bit_width) == formats.weights[f"{node.name}.{key}"][0]
+                if key == "weight":  # the bias stands on the accumulator's grid
+                    assert part.bias_quant.is_quant_enabled and part.bias_quant.requires_input_scale
             case Affine():
                 if node.name == "input_norm":
                     assert int(part.quant_weight().bit_width) == 12
@@ -152,16 +161,42 @@ def test_repair_moves_weights_and_biases_but_no_adjacency(ptq: ModuleType) -> No
         assert torch.equal(plain[name](), repaired[name]()), name
 
 
-def test_both_tools_label_every_step(ptq: ModuleType) -> None:  # noqa: ARG001  (Brevitas is there)
+def test_every_method_is_measured_at_every_width_once(ptq: ModuleType) -> None:
+    assert ptq  # Brevitas is there
     arch = SMALLEST
-    net, calibration = floatnet(arch), clips(arch)
-    names = tuple("abcdefgh"[: arch.classes])
-    test = Dataset("made", arch.skeleton, names, 20.0, tuple(calibration), synthetic=True)
-    for method in METHODS:
-        by = by_brevitas if method.tool == "brevitas" else by_toolkit
-        labels, seconds = by(net, method, QuantSpec(), calibration, test)
-        assert [len(of_clip) for of_clip in labels] == [60, 40], method.name
-        assert seconds > 0
+    data = dataset(arch)
+    one = Trained("net", 3, "key", floatnet(arch))
+    asked = [parse_widths("14,14"), parse_widths("3,3")]
+    done = {("3,3", method.name) for method in METHODS[1:]}
+    rows = list(measured(one, (data, data), asked, METHODS, "1,6", done))
+    names = [method.name for method in METHODS]
+    assert [(row.widths, row.method) for row in rows] == [
+        ("float", "float"),
+        *(("14,14", name) for name in names),
+        ("3,3", names[0]),
+    ]
+    assert {(row.network, row.seed, row.topology, row.test) for row in rows} == {
+        ("net", 3, "key", "1,6")
+    }
+    assert all(row.agreement > 90 and row.seconds > 0 for row in rows[1:-1])
+    assert (rows[0].agreement, rows[0].seconds) == (100.0, 0.0)
+    assert rows[-1].agreement < min(row.agreement for row in rows[:-1])
+
+
+def test_the_integer_network_is_rounded_as_the_method_says() -> None:
+    arch = SMALLEST
+    data = dataset(arch)
+    up, even = (
+        by_toolkit(
+            floatnet(arch),
+            Method("toolkit", "percentile", rounding=rounding),
+            parse_widths("3,3"),
+            data.clips,
+            data,
+        )[0]
+        for rounding in (Rounding.RND, Rounding.RND_CONV)
+    )
+    assert any((a != b).any() for a, b in zip(up, even, strict=True))
 
 
 def test_ranges_are_those_of_the_given_clips_alone() -> None:
@@ -182,12 +217,12 @@ def test_without_brevitas_there_is_one_sentence(monkeypatch: pytest.MonkeyPatch)
         brevitas_version()
 
 
-def test_methods_differ_by_name() -> None:
-    assert len({method.name for method in METHODS}) == 8
-    assert (PLAIN.name, REPAIRED.name) == (
-        "brevitas percentile",
-        "brevitas percentile + gptq, bias",
-    )
+def test_methods_are_chosen_by_name() -> None:
+    assert chosen_methods(None) == list(METHODS)
+    assert chosen_methods(["toolkit max", "brevitas mse + gptq, bias"]) == [METHODS[3], METHODS[4]]
+    assert len({method.name for method in METHODS}) == len(METHODS)
+    with pytest.raises(InputError, match="--method 'max': must be one of brevitas percentile, "):
+        chosen_methods(["max"])
 
 
 def sweep_of(directory: Path, name: str = "hugadb") -> Path:
@@ -208,7 +243,10 @@ def sweep_of(directory: Path, name: str = "hugadb") -> Path:
 
 def test_networks_of_a_sweep_are_found_by_name_and_seed(tmp_path: Path) -> None:
     found, participants = trained_networks(sweep_of(tmp_path), None, None)
-    assert [(one.name, one.seed) for one in found] == [("small", 0), ("small", 1)]
+    assert [(one.name, one.seed, one.key) for one in found] == [
+        ("small", 0, "small0"),
+        ("small", 1, "small1"),
+    ]
     assert participants == (5, 7)
     found, _ = trained_networks(tmp_path, ["small"], [1])
     assert [(one.name, one.seed) for one in found] == [("small", 1)]

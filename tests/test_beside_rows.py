@@ -6,12 +6,13 @@ from pathlib import Path
 
 import pytest
 
-from benchmarks.beside_rows import FLOAT, Row, parse_widths, tables, write_rows
+from benchmarks.beside_rows import FLOAT, Row, parse_widths, read_rows, tables, write_rows
 from fxp.errors import InputError
 
 
 def row(network: str, seed: int, widths: str, method: str, accuracy: float) -> Row:
-    return Row(network, seed, widths, method, accuracy, accuracy - 10, accuracy + 5, 0.25)
+    scores = accuracy, accuracy - 10, accuracy + 5
+    return Row(network, seed, f"key{seed}", "1,6", widths, method, *scores, 0.25)
 
 
 ROWS = [
@@ -30,10 +31,8 @@ def test_widths_are_written_as_they_are_given(text: str) -> None:
 
 
 def test_widths_become_those_of_every_kind_of_tensor() -> None:
-    spec = parse_widths("4,8,12").spec(unsigned_relu=True)
-    assert spec.bits("block0") == (4, 8, 12)
-    assert spec.unsigned_relu
-    assert parse_widths("5,6").spec(unsigned_relu=False).bits("block0") == (5, 6, 6)
+    assert parse_widths("4,8,12").spec().bits("block0") == (4, 8, 12)
+    assert parse_widths("5,6").spec().bits("block0") == (5, 6, 6)
 
 
 @pytest.mark.parametrize(
@@ -56,10 +55,21 @@ def test_rows_become_a_file_of_one_line_each(tmp_path: Path) -> None:
     path = tmp_path / "rows.csv"
     write_rows(ROWS[:2], path)
     assert path.read_text().splitlines() == [
-        "network,seed,widths,method,frame_accuracy,f1_50,agreement,seconds",
-        "net,0,float,float,90.00,80.00,95.00,0.25",
-        'net,0,"8,8",one,80.00,70.00,85.00,0.25',
+        "network,seed,topology,test,widths,method,frame_accuracy,f1_50,agreement,seconds",
+        'net,0,key0,"1,6",float,float,90.00,80.00,95.00,0.25',
+        'net,0,key0,"1,6","8,8",one,80.00,70.00,85.00,0.25',
     ]
+    assert read_rows(path) == ROWS[:2]
+    assert read_rows(tmp_path / "none.csv") == []
+
+
+@pytest.mark.parametrize("content", ["", "a,b\n1,2\n", "cut"])
+def test_a_file_of_something_else_is_refused(tmp_path: Path, content: str) -> None:
+    path = tmp_path / "rows.csv"
+    write_rows(ROWS, path)
+    path.write_text(path.read_text()[:-9] if content == "cut" else content)
+    with pytest.raises(InputError, match=r"rows.csv: not a file of this command's rows"):
+        read_rows(path)
 
 
 def test_tables_are_means_over_seeds_with_the_float_score_in_the_title() -> None:
