@@ -14,16 +14,21 @@ is on the page `docs/beside-brevitas.md`.
 
 from __future__ import annotations
 
-import time
 from collections.abc import Container, Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated
 
-import numpy as np
 import torch
 import typer
 
+from benchmarks.beside_methods import (
+    METHODS,
+    Method,
+    chosen_methods,
+    observed_on,
+    quantised_labels,
+)
 from benchmarks.beside_rows import (
     FLOAT,
     Row,
@@ -40,55 +45,19 @@ from fxp.console import run
 from fxp.errors import InputError
 from fxp.files import check_target
 from fxp.floatnet import FloatNet, load_floatnet
-from fxp.ptq.quantise import quantise
-from fxp.ptq.reference import observe, reference
-from fxp.qformat import Rounding
-from fxp.spec import QuantSpec, Repair, parse_spec
+from fxp.spec import parse_spec
 from fxp.tables import print_table
-from stgcn_ref.datasets.clips import Clip, Dataset, LabelArray, split, spread
+from stgcn_ref.datasets.clips import Dataset, LabelArray, split, spread
 from stgcn_ref.datasets.hugadb import load_hugadb
 from stgcn_ref.evaluate import predict
 from stgcn_ref.folding import rebuild
 from stgcn_ref.metrics import argmax_agreement
 from stgcn_ref.preparation import PreparationSpec, prepare
-from stgcn_ref.scoring import predict_integers, score_steps
+from stgcn_ref.scoring import score_steps
 
 DEFAULT_WIDTHS = ("8,8", "6,6", "5,5", "4,4", "8,8,12", "4,8,12")
 
 app = typer.Typer(add_completion=False)
-
-
-@dataclass(frozen=True)
-class Method:
-    """One way to quantise: the tool, how it finds scales, and whether GPTQ and biases follow.
-
-    `rounding` of the integer network's casts; Brevitas knows half to even alone.
-    """
-
-    tool: Literal["brevitas", "toolkit"]
-    ranges: Literal["max", "percentile", "mse"]
-    repair: bool = False
-    rounding: Rounding = Rounding.RND
-
-    @property
-    def name(self) -> str:
-        """As tables show it."""
-        even = self.tool == "toolkit" and self.rounding is Rounding.RND_CONV
-        return f"{self.tool} {self.ranges}" + ", half even" * even + " + gptq, bias" * self.repair
-
-
-METHODS = (
-    Method("brevitas", "percentile"),
-    Method("brevitas", "percentile", repair=True),
-    Method("brevitas", "mse"),
-    Method("brevitas", "mse", repair=True),
-    Method("toolkit", "max"),
-    Method("toolkit", "max", repair=True),
-    Method("toolkit", "mse"),
-    Method("toolkit", "mse", repair=True),
-    Method("toolkit", "percentile", rounding=Rounding.RND_CONV),
-    Method("toolkit", "percentile", repair=True, rounding=Rounding.RND_CONV),
-)
 
 
 @dataclass(frozen=True, eq=False)
@@ -128,7 +97,7 @@ def main(
         own = [row for row in rows if (row.topology, row.test) == (one.key, test)]
         done = {(row.widths, row.method) for row in own}
         for row in measured(one, (train, scored), asked, methods, test, done):
-            rows.append(row)
+            rows = in_order([*rows, row])
             write_rows(rows, out)
             typer.echo(
                 f"{row.network}, seed {row.seed}, {row.widths}, {row.method}: "
@@ -145,17 +114,15 @@ def main(
     )
 
 
-def chosen_methods(names: Sequence[str] | None) -> list[Method]:
-    """Methods by their names, in the order of `METHODS`; all without any.
+def in_order(rows: Sequence[Row]) -> list[Row]:
+    """By network, seed, widths and method, these two as they are listed above."""
+    widths = list(dict.fromkeys([FLOAT, *DEFAULT_WIDTHS, *(row.widths for row in rows)]))
+    methods = [FLOAT, *(method.name for method in METHODS), *(row.method for row in rows)]
 
-    Raises:
-        InputError: there is none of that name.
-    """
-    known = {method.name: method for method in METHODS}
-    for name in names or ():
-        if name not in known:
-            raise InputError(f"--method {name!r}: must be one of {', '.join(known)}")
-    return [method for name, method in known.items() if name in (names or known)]
+    def place(row: Row) -> tuple[str, int, int, int]:
+        return row.network, row.seed, widths.index(row.widths), methods.index(row.method)
+
+    return sorted(rows, key=place)
 
 
 def brevitas_version() -> str:
@@ -250,44 +217,8 @@ def measured(
     for widths in asked:
         for method in methods:
             if (str(widths), method.name) not in done:
-                by = by_brevitas if method.tool == "brevitas" else by_toolkit
-                yield row(str(widths), method.name, *by(one.net, method, widths, clips, scored))
-
-
-def observed_on(net: FloatNet, clips: Sequence[Clip]) -> FloatNet:
-    """`net` with the ranges of these clips alone: an export observes all training recordings."""
-    words = [clip.x.astype(np.int64) for clip in clips]
-    return replace(net, observations=observe(net, reference(net, QuantSpec().input_bits), words))
-
-
-def by_toolkit(
-    net: FloatNet, method: Method, widths: Widths, clips: Sequence[Clip], test: Dataset
-) -> tuple[list[LabelArray], float]:
-    """Labels of this toolkit's integer network, and the seconds that quantising took."""
-    how = {
-        "calibrator": method.ranges,
-        "rounding": method.rounding,
-        "repair": Repair(rounding="gptq", bias=True) if method.repair else Repair(),
-    }
-    words = [clip.x.astype(np.int64) for clip in clips]
-    start = time.perf_counter()
-    graph = quantise(observed_on(net, clips), widths.spec().model_copy(update=how), words)
-    seconds = time.perf_counter() - start
-    return predict_integers(graph, test), seconds
-
-
-def by_brevitas(
-    net: FloatNet, method: Method, widths: Widths, clips: Sequence[Clip], test: Dataset
-) -> tuple[list[LabelArray], float]:
-    """Labels of the network as Brevitas quantises it, and the seconds that quantising took."""
-    from benchmarks.brevitas_ptq import quantised
-
-    words = [clip.x for clip in clips]
-    ranges: Literal["stats", "mse"] = "mse" if method.ranges == "mse" else "stats"
-    start = time.perf_counter()
-    model = quantised(net, widths.spec(), words, ranges, method.repair)
-    seconds = time.perf_counter() - start
-    return predict(model, test), seconds  # type: ignore[arg-type]  # it has what a Net is asked
+                found = quantised_labels(one.net, method, widths, clips, scored)
+                yield row(str(widths), method.name, *found)
 
 
 if __name__ == "__main__":

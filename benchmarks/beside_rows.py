@@ -110,7 +110,8 @@ def read_rows(path: Path) -> list[Row]:
 def tables(rows: Sequence[Row]) -> Iterator[tuple[list[str], list[list[str]]]]:
     """A table a network and measure: methods down, widths across, means over seeds.
 
-    The float network, which has no widths, stands in the title of its table.
+    The float network, which has no widths, stands in the title of its table. A cell that lacks a
+    seed which others of its table have is left open.
 
     Yields:
         Column names, the first one the title, and rows.
@@ -119,20 +120,19 @@ def tables(rows: Sequence[Row]) -> Iterator[tuple[list[str], list[list[str]]]]:
         own = [row for row in rows if row.network == network]
         quantised = [row for row in own if row.method != FLOAT]
         widths = list(dict.fromkeys(row.widths for row in quantised))
+        seeds = len({row.seed for row in quantised})
         for title, measure in MEASURES:
             reference = [measure(row) for row in own if row.method == FLOAT]
             shown = title if title.startswith(("argmax", "seconds")) else _with(title, reference)
             lines = []
             for method in dict.fromkeys(row.method for row in quantised):
                 of_method = [row for row in quantised if row.method == method]
-                lines.append([method, *(_mean(of_method, w, measure) for w in widths)])
+                found = [[measure(row) for row in of_method if row.widths == w] for w in widths]
+                lines.append(
+                    [method, *(f"{mean(x):.1f}" if len(x) == seeds else "-" for x in found)]
+                )
             yield [f"{network}: {shown}", *widths], lines
 
 
 def _with(title: str, reference: Sequence[float]) -> str:
     return f"{title} (float {mean(reference):.1f})" if reference else title
-
-
-def _mean(rows: Sequence[Row], widths: str, measure: Callable[[Row], float]) -> str:
-    found = [measure(row) for row in rows if row.widths == widths]
-    return f"{mean(found):.1f}" if found else "-"

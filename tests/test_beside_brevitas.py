@@ -15,16 +15,20 @@ import pytest
 import torch
 
 from benchmarks.beside_brevitas import (
-    METHODS,
-    Method,
     Trained,
     brevitas_version,
-    by_toolkit,
-    chosen_methods,
+    in_order,
     measured,
-    observed_on,
     trained_networks,
 )
+from benchmarks.beside_methods import (
+    METHODS,
+    Method,
+    chosen_methods,
+    observed_on,
+    quantised_labels,
+)
+from benchmarks.beside_rows import Row as RowOf
 from benchmarks.beside_rows import parse_widths
 from dse.evaluate import float_file
 from dse.store import Row, Store
@@ -187,7 +191,7 @@ def test_the_integer_network_is_rounded_as_the_method_says() -> None:
     arch = SMALLEST
     data = dataset(arch)
     up, even = (
-        by_toolkit(
+        quantised_labels(
             floatnet(arch),
             Method("toolkit", "percentile", rounding=rounding),
             parse_widths("3,3"),
@@ -223,6 +227,21 @@ def test_methods_are_chosen_by_name() -> None:
     assert len({method.name for method in METHODS}) == len(METHODS)
     with pytest.raises(InputError, match="--method 'max': must be one of brevitas percentile, "):
         chosen_methods(["max"])
+
+
+def test_rows_are_sorted_as_widths_and_methods_are_listed() -> None:
+    def row(widths: str, method: str, seed: int = 0) -> RowOf:
+        return RowOf("net", seed, "key", "1", widths, method, 1.0, 1.0, 1.0, 1.0)
+
+    sorted_rows = [
+        row("float", "float"),
+        row("8,8", "brevitas percentile"),
+        row("8,8", "toolkit max"),
+        row("4,8,12", "brevitas mse"),
+        row("7,7", "of another version"),
+        row("8,8", "toolkit max", seed=1),
+    ]
+    assert in_order(sorted_rows[::-1]) == sorted_rows
 
 
 def sweep_of(directory: Path, name: str = "hugadb") -> Path:
