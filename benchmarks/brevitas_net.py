@@ -11,7 +11,7 @@ Needs Brevitas (extra `brevitas`): import this module only where it is asked for
 
 from __future__ import annotations
 
-from typing import Literal, assert_never
+from typing import Literal, TypeAlias, assert_never
 
 import brevitas.nn as qnn
 import torch
@@ -59,7 +59,7 @@ from stgcn_ref.models.window import window_sum
 # How a scale is found. `stats`: the quantisers' own defaults, the maximum of a weight and the
 # 99.999th percentile of an activation; `mse`: least squared error, Brevitas' other choice.
 Ranges = Literal["stats", "mse"]
-Value = Tensor | IntQuantTensor
+Value: TypeAlias = Tensor | IntQuantTensor
 
 _WEIGHT = {"stats": Int8WeightPerTensorFixedPoint, "mse": Int8WeightPerTensorFixedPointMSE}
 _SIGNED = {"stats": Int8ActPerTensorFixedPoint, "mse": Int8ActPerTensorFixedPointMSE}
