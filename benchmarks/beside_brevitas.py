@@ -156,13 +156,13 @@ def trained_networks(
     found = [_named(row) for row in rows]
     there = sorted(one for one in found if float_file(directory, one[2], "weights").is_file())
     for option, wanted, have in (
-        ("--network", names, {name for name, _, _ in there}),
-        ("--seed", seeds, {seed for _, seed, _ in there}),
+        ("--network", names or (), {name for name, _, _ in there}),
+        ("--seed", map(str, seeds or ()), {str(seed) for _, seed, _ in there}),
     ):
-        for missing in sorted(set(wanted or ()) - have):  # type: ignore[type-var]
+        for missing in sorted({*wanted} - have):
             raise InputError(
                 f"{option} {missing}: not among the trained networks of {directory} "
-                f"({', '.join(map(str, sorted(have)))})"  # type: ignore[type-var]
+                f"({', '.join(sorted(have))})"
             )
     kept = [
         Trained(name, seed, key, load_floatnet(float_file(directory, key, "weights")))
