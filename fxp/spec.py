@@ -190,9 +190,10 @@ class Repair(Spec):
 
     @model_serializer(mode="wrap")
     def _without_unused(self, dump: SerializerFunctionWrapHandler) -> dict[str, Any]:
-        """No widths, no key: what was written before there were any stays as it was."""
+        """Later keys only where they are used: what was written before them stays as it was."""
         data: dict[str, Any] = dump(self)
-        return data if self.accumulators else {k: data[k] for k in data if k != "accumulators"}
+        unused = {key for key in ("choose", "accumulators") if not getattr(self, key)}
+        return {key: value for key, value in data.items() if key not in unused}
 
     @property
     def measures(self) -> bool:

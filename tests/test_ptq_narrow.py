@@ -190,7 +190,7 @@ def test_accumulators_as_a_repair() -> None:
         given = [] if not repair.measures else words
         graph = quantise(net, QUANT.model_copy(update={"repair": repair}), given)
         assert_narrow(graph, wanted)
-    with pytest.raises(InputError, match="needs calibration recordings"):
+    with pytest.raises(InputError, match="need calibration recordings"):
         quantise(net, QUANT.model_copy(update={"repair": repair}))
 
 
