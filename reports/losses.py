@@ -38,10 +38,17 @@ class Losses:
         """Methods in the order of the space."""
         return tuple(dict.fromkeys(row["method"] for row in self.rows))
 
-    def row(self, model: str, width: str, method: str) -> Mapping[str, Any]:
-        """One row."""
+    @property
+    def seeds(self) -> str:
+        """How many seeds a row is the mean of, `2` or `1 to 2` where a sweep is not done yet."""
+        counts = sorted({int(row["seeds"]) for row in self.rows})
+        return f"{counts[0]}" if len(counts) == 1 else f"{counts[0]} to {counts[-1]}"
+
+    def row(self, model: str, width: str, method: str) -> Mapping[str, Any] | None:
+        """One row; None if it was not measured."""
         wanted = model, width, method
-        return next(r for r in self.rows if (r["model"], r["width"], r["method"]) == wanted)
+        found = [r for r in self.rows if (r["model"], r["width"], r["method"]) == wanted]
+        return found[0] if found else None
 
 
 def load_losses(directory: Path) -> Losses:
@@ -90,7 +97,9 @@ def _limits(budget: Mapping[str, float]) -> str:
     return ", ".join(parts)
 
 
-def _verdict(row: Mapping[str, Any]) -> str:
+def _verdict(row: Mapping[str, Any] | None) -> str:
+    if row is None:
+        return "-"
     if row["held"]:
         return "kept"
     found = []
@@ -118,13 +127,14 @@ def loss_table(losses: Losses, model: str) -> Iterator[str]:
                 f"{row['f1_50']:.2f}",
                 _change(row, "f1_50"),
                 f"{row['argmax_agreement']:.2f}",
+                f"{int(row['seeds'])}",
                 f"{row['seconds']:.0f}",
                 kept,
             ]
         )
     header = (
         *("width", "method", "accuracy", "change [95 %] {seeds}"),
-        *("F1@50", "change [95 %] {seeds}", "agreement", "s", "budget kept"),
+        *("F1@50", "change [95 %] {seeds}", "agreement", "seeds", "s", "budget kept"),
     )
     yield from table(header, rows)
 

@@ -34,11 +34,10 @@ def draw_losses(losses: Losses) -> Figure:
         figure.legend(handles, names, loc="outside upper center", ncols=len(names))
         data = losses.sweep["data"]
         kind = "synthetic data" if data["synthetic"] else data["name"]
-        seeds = int(losses.rows[0]["seeds"])
         recordings = int(losses.rows[0]["recordings"])
         figure.supxlabel(
             f"width (w: weights, a: operands, s: streams); {kind}, {recordings} recordings,"
-            f" mean of {seeds} seeds, bars: 95 % over recordings; triangles: off the scale",
+            f" seeds: {losses.seeds}, bars: 95 % over recordings; triangles: off the scale",
             fontsize=8,
         )
         return figure
@@ -52,6 +51,8 @@ def _draw(axes: Axes, losses: Losses, model: str, name: str) -> None:
         label = method
         for x, width in enumerate(losses.widths):
             row = losses.row(model, width, method)
+            if row is None:
+                continue
             mean, low, high = (row[f"{name}_change_{end}"] for end in ("mean", "low", "high"))
             at = x + STEP * (place - (len(losses.methods) - 1) / 2)
             if mean < floor:
