@@ -18,7 +18,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from dse.results import Collected, Record, collect, write_csv
+from dse.results import Collected, Record, export, write_csv
 from dse.store import Store
 from dse.tallies import COLUMNS, Counts, load_tallies, tallies_file
 from fxp.errors import InputError
@@ -69,7 +69,7 @@ def losses_of(directory: Path) -> tuple[Loss, ...]:
         InputError: no sweep there, none with accuracy, or as `losses`.
     """
     with Store(directory) as store:
-        collected = collect(store)
+        collected = export(store, directory)  # a sweep that is not done has no tables yet
         seconds = {key: row.seconds for key, row in store.rows("networks").items()}
     if collected.about["data"] is None:
         raise InputError(f"{directory}: explores cost alone: nothing was measured")
