@@ -219,11 +219,15 @@ def _state(collected: Collected) -> str:
 def losses(
     directory: Directory,
     page: Annotated[Path | None, typer.Option(help="Markdown page, figure beside it")] = None,
+    gate: Annotated[
+        str | None, typer.Option(help="method whose networks must keep every budget; else exit 1")
+    ] = None,
 ) -> None:
     """Write losses.csv: what integer networks lose against float, with intervals; a page of it."""
-    from dse.losses import HEADER, LOSSES, line, losses_of, write_losses
+    from dse.losses import HEADER, LOSSES, broken, line, losses_of, write_losses
 
     rows = losses_of(directory)
+    failures = [] if gate is None else broken(rows, gate)
     write_losses(rows, directory / LOSSES)
     print_table(HEADER, [line(row) for row in rows])
     typer.echo(directory / LOSSES)
@@ -234,6 +238,10 @@ def losses(
         make_folder(figures)
         for path in write_losses_page(directory, page, figures):
             typer.echo(path)
+    for failure in failures:
+        typer.echo(f"budget broken: {failure}", err=True)
+    if failures:
+        raise typer.Exit(1)
 
 
 @app.command()

@@ -181,6 +181,26 @@ def write_losses(rows: Sequence[Loss], path: Path) -> None:
     write_csv(path, list(records[0]), records)
 
 
+def broken(rows: Sequence[Loss], method: str) -> list[str]:
+    """A line for every limit of a budget that the networks of a method do not keep.
+
+    Raises:
+        InputError: there is no budget to keep, or no such method.
+    """
+    own = [row for row in rows if row.method == method]
+    if not own:
+        methods = ", ".join(dict.fromkeys(row.method for row in rows))
+        raise InputError(f"--gate: method must be one of {methods}, got {method!r}")
+    if not any(row.verdicts for row in own):
+        raise InputError("--gate: no design has a `budget`")
+    return [
+        f"{row.model}, {row.width}, {method}: {name} changed by {row.change[name].mean:+.2f}"
+        for row in own
+        for name, kept in row.verdicts.items()
+        if not kept
+    ]
+
+
 def flat(row: Loss) -> dict[str, Any]:
     """A row as a record of plain values."""
     record: dict[str, Any] = {
