@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 
 from dse.axes import load_space
-from dse.losses import LOSSES, SCORES, flat, losses_of, scores_of, write_losses
+from dse.losses import LOSSES, SCORES, broken, flat, losses_of, scores_of, write_losses
 from dse.sweep import run_sweep
 from dse.tallies import COLUMNS, load_tallies, save_tallies, tallies_file, tally
 from fxp.errors import InputError
@@ -161,6 +164,21 @@ def test_page_tables_and_figure(swept: Path, tmp_path: Path) -> None:
     text = page.read_text()
     assert "scored on 4 (3 recordings" in text and "chosen on 3, whose" in text
     assert "**synthetic**" in text and all(path.stat().st_size > 1000 for path in figures)
+
+
+def test_a_gate_names_what_is_broken(swept: Path) -> None:
+    rows = losses_of(swept)
+    (line,) = broken(rows, "max")
+    assert line.startswith("Γ3 tiny, w3a3, max: argmax_agreement changed by -")
+    with pytest.raises(InputError, match="method must be one of max, best, trained, got 'qat'"):
+        broken(rows, "qat")
+    free = [replace(row, verdicts={}) for row in rows]
+    with pytest.raises(InputError, match="no design has a `budget`"):
+        broken(free, "max")
+    command = [sys.executable, "-m", "dse", "losses", str(swept), "--gate", "max"]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert done.returncode == 1 and done.stderr.startswith("budget broken: Γ3 tiny, w3a3, max")
+    assert "w8a8" in done.stdout
 
 
 def test_counts_that_are_gone_are_named(swept: Path, tmp_path: Path) -> None:
