@@ -70,7 +70,8 @@ def flow_of(loops: Sequence[Loop]) -> Flow:
         kept = {state.value for state in loop.state}
         for name in loop.reads:
             if pass_of[name] != pass_of[loop.name] and name not in kept:
-                buffered[held_as[name]] = pass_of[loop.name]
+                held = held_as[name]
+                buffered[held] = max(buffered.get(held, 0), pass_of[loop.name])
         if loop.kind == "input":
             buffered[loop.name] = position
     buffered |= {held_as[loop.name]: len(loops) for loop in loops if loop.is_output}

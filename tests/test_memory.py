@@ -7,6 +7,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from fxp.ir import Add, Conv, Graph, Input, Requantise, Weights
+from fxp.qformat import Cast, QFormat
 from hw_model.accelerator import Accelerator
 from hw_model.cost import Estimate, estimate
 from hw_model.flow import activation_buffers, flow_of
@@ -43,6 +45,43 @@ def test_passes_and_buffers() -> None:
     }
     # during the graph product: input 6 x 8, conv.q 12 x 6, add.q 6 x 6 bits
     assert activation_buffers(loops, flow) == Words(24, 48 + 72 + 36)
+
+
+@settings(max_examples=150, deadline=None)
+@given(st.integers(0, 2**32 - 1))
+def test_a_value_waits_for_the_last_pass_that_reads_it(seed: int) -> None:
+    """In whatever order its readers stand: one that is fused may stand behind a later pass."""
+    loops = loop_nest(random_graph(np.random.default_rng(seed)))
+    flow = flow_of(loops)
+    root: dict[str, str] = {}
+    for loop in loops:
+        root[loop.name] = root[loop.reads[0]] if loop.kind == "flatten" else loop.name
+        kept = {state.value for state in loop.state}
+        for name in loop.reads if loop.kind != "flatten" else ():
+            if not flow.streams(loop, name) and name not in kept:
+                assert flow.buffered[root[name]] >= flow.pass_of[loop.name], (name, loop.name)
+
+
+def test_a_fused_reader_behind_a_later_pass_does_not_end_the_wait() -> None:
+    cast = Cast(QFormat(8, 0))
+
+    def conv(name: str, x: str) -> tuple[Conv, Requantise]:
+        node = Conv(name, x, Weights(np.array([[3]]), 8, (0,)), np.array([0]))
+        return node, Requantise(f"{name}.q", name, cast)
+
+    nodes = (
+        Input("input", 1, 2, QFormat(8, 0)),
+        *conv("a", "input"),
+        *conv("b", "a.q"),
+        *conv("c", "a.q"),
+        Add("sum", "a.q", "b.q"),  # made in the pass of b, though it stands behind c
+        Requantise("sum.q", "sum", cast),
+    )
+    loops = loop_nest(Graph("g", nodes, ("c.q", "sum.q")))
+    flow = flow_of(loops)
+    at = {loop.name: i for i, loop in enumerate(loops)}
+    assert flow.pass_of["sum"] == at["b"] < at["c"]
+    assert flow.buffered["a.q"] == at["c"]
 
 
 def test_what_a_fifo_or_a_delay_line_keeps_is_not_buffered_too() -> None:
