@@ -99,7 +99,9 @@ def export(given: ExportSettings) -> None:
     if spec.repair != Repair():
         typer.echo(f"repair {json.dumps(spec.repair.model_dump())}")
     if "choice" in graph.meta:
-        typer.echo(f"chosen {json.dumps(graph.meta['choice'])}")
+        losses = sorted(graph.meta["choice"]["losses"].items(), key=lambda item: item[1])
+        best, *rest = [f"{name} (loses {loss:.4g})" for name, loss in losses]
+        typer.echo(f"chosen {best}; {', '.join(rest)}")
     typer.echo(f"accumulators {max(widths.values())} bits")
     typer.echo(f"network {given.out}")
 
