@@ -174,6 +174,13 @@ def test_export_and_evaluate_an_integer_network(
     assert mended == {"equalise": False, "search": 0, "rounding": "gptq", "bias": True}
     assert plain.meta["quant"]["repair"]["rounding"] == "nearest"
 
+    more = ("--bits", "6", "--repair", "best", "--clips", "2")
+    code, out, _ = _call(monkeypatch, capsys, "export", files["out"], *more, "--out", net)
+    choice = load_graph(Path(net)).meta["choice"]
+    least = min(choice["losses"].values())
+    (line,) = [line for line in out.splitlines() if line.startswith("chosen ")]
+    assert code == 0 and f"(loses {least:.4g})" in line.split(";")[0]
+
 
 @pytest.mark.parametrize(
     ("more", "message"),
