@@ -89,9 +89,16 @@ def _data(sweep: Any) -> str:
         else "epochs are chosen on the scored recordings, so levels are optimistic"
     )
     seeds = ", ".join(map(str, sweep["space"]["seeds"]))
+    counts = sweep["counts"]
+    open_points = (
+        f" Of {counts['points']} points {counts['missing']} are not evaluated yet: see the column"
+        " `seeds`."
+        if counts["missing"]
+        else ""
+    )
     return (
         f"Data: {kind} `{data['name']}`, {data['step_rate_hz']:g} network steps a second. Trained"
         f" on participants {people['train']}, scored on {people[scored]}"
         f" ({data[scored]['recordings']} recordings, {data[scored]['frames']:,} frames);"
-        f" {choice}. Seeds {seeds}."
+        f" {choice}. Seeds {seeds}.{open_points}"
     )
