@@ -5,8 +5,9 @@
 Every method runs in a process of its own, one after the other, one thread each: first on 16
 calibration recordings, as a sweep does it, then on the longest recording of all alone. Seconds
 leave out imports, reading and the export of the float network, and count one simulation of the
-recordings that were calibrated on. Peak memory is the largest resident set of a process (ru_maxrss) that
-reads nothing but the longest recording, beside that of one that only calibrates by `max`.
+recordings that were calibrated on. Peak memory is the largest resident set (ru_maxrss) of the
+second process, which has all recordings in memory and quantises on the longest one alone; what
+`max` takes is mostly the libraries and the recordings.
 """
 
 from __future__ import annotations
