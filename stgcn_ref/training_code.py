@@ -42,4 +42,4 @@ EXPORT_CODE = (
 )
 
 # And what decides an integer network that was trained as one.
-QAT_CODE = (*EXPORT_CODE, "fxp", "fxp.kernels", "fxp.ptq", "stgcn_ref.qat")
+QAT_CODE = (*EXPORT_CODE, "fxp", "fxp.kernels", "fxp.ptq", "stgcn_ref.judge", "stgcn_ref.qat")
