@@ -68,7 +68,7 @@ def page_lines(losses: Losses, figure: str) -> Iterator[str]:
         yield ""
         yield (
             f"Float: accuracy {row['float_frame_accuracy']:.2f},"
-            f" F1@50 {row['float_f1_50']:.2f} (seeds of the first row: {int(row['seeds'])})."
+            f" F1@50 {row['float_f1_50']:.2f} (mean of {int(row['seeds'])} seeds)."
         )
         yield ""
         yield from loss_table(losses, model)

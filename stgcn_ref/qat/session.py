@@ -20,9 +20,9 @@ from fxp.ptq.narrow import narrowed
 from fxp.ptq.search import binary_points
 from fxp.spec import QuantSpec
 from stgcn_ref.checkpoints import Watch, read_partial
-from stgcn_ref.datasets.clips import Clip, Dataset, LabelArray, dataset_hash
+from stgcn_ref.datasets.clips import Clip, Dataset, dataset_hash
 from stgcn_ref.evaluate import predict
-from stgcn_ref.metrics import Scores
+from stgcn_ref.metrics import Scores, argmax_agreement
 from stgcn_ref.qat.beginning import Beginning, begin, restored
 from stgcn_ref.qat.recipe import QatRecipe
 from stgcn_ref.qat.teacher import teacher_of
@@ -123,14 +123,9 @@ def compare(net: FloatNet, graphs: Mapping[str, Graph], valid_set: Dataset) -> t
     labels = {"float": predict(teacher_of(net), valid_set)}
     labels |= {name: predict_integers(graph, valid_set) for name, graph in graphs.items()}
     return tuple(
-        Outcome(name, score_steps(valid_set, found), agreement(found, labels["float"]))
+        Outcome(name, score_steps(valid_set, found), argmax_agreement(found, labels["float"]))
         for name, found in labels.items()
     )
-
-
-def agreement(one: Sequence[LabelArray], other: Sequence[LabelArray]) -> float:
-    """Share of steps with the same label, in percent."""
-    return 100 * float(np.mean(np.concatenate(one) == np.concatenate(other)))
 
 
 def _about(recipe: QatRecipe, seed: int, run: Run) -> dict[str, Any]:
