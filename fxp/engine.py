@@ -7,6 +7,7 @@ from typing import assert_never
 
 import numpy as np
 
+from fxp.fused.fuse import delay_name
 from fxp.ir import IntArray
 from fxp.kernels import conv, graph, norm, pointwise, temporal
 from fxp.kernels.casting import Clamp, Recast, apply_cast
@@ -26,8 +27,9 @@ from fxp.plan import (
     Taps,
     Unfold,
     Window,
+    zeros_after,
 )
-from fxp.state import State, delay_key, frames_of
+from fxp.state import State, frames_of
 
 
 def advance(
@@ -71,7 +73,7 @@ def evaluate(plan: Plan, state: State, stage: Stage, x: list[IntArray], flush: b
             raise AssertionError("a Read has no operands")
         case Taps():
             seen = frames_of(plan, state, stage.reads[0])
-            extra = _zeros_after(k, seen + len(x[0])) if flush else 0
+            extra = zeros_after(k, seen + len(x[0])) if flush else 0
             first, last = (_outputs(k, frames) for frames in (seen, seen + len(x[0]) + extra))
             y, ring = _empty(stage, last - first), state.rings[name]
             temporal.temporal_conv(
@@ -126,7 +128,7 @@ def _delayed(plan: Plan, state: State, stage: Stage, side: int, x: list[IntArray
         return x[side]
     seen, first = (frames_of(plan, state, stage.reads[i]) for i in (side, 1 - side))
     y = np.empty((len(x[1 - side]), *x[side].shape[1:]), x[side].dtype)
-    line = state.delays[delay_key(stage.name, side)]
+    line = state.delays[delay_name(stage.name, side)]
     temporal.delay(_flat(x[side]), seen, first, _flat(line), _flat(y))
     return y
 
@@ -134,14 +136,6 @@ def _delayed(plan: Plan, state: State, stage: Stage, side: int, x: list[IntArray
 def _outputs(taps: Taps, frames: int) -> int:
     """How many results a temporal convolution has after reading so many frames."""
     return max(0, -((taps.lookahead - frames) // taps.stride))
-
-
-def _zeros_after(taps: Taps, frames: int) -> int:
-    """How many zero frames it reads after the last of `frames`, for its own last result."""
-    if frames == 0:
-        return 0
-    newest = (frames - 1) // taps.stride * taps.stride + taps.lookahead
-    return max(0, newest - (frames - 1))
 
 
 def _empty(stage: Stage, frames: int) -> IntArray:

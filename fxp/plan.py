@@ -9,11 +9,16 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any, TypeAlias, assert_never
 
 import numpy as np
 import numpy.typing as npt
 
+from fxp.fused.fuse import delay_name, fuse
+from fxp.fused.products import multiplied
+from fxp.fused.steps import Step
+from fxp.fused.tiers import Tier, machine_tiers
 from fxp.ir import (
     Add,
     Affine,
@@ -199,6 +204,7 @@ class Plan:
     """
 
     graph: Graph
+    signals: Mapping[str, Signal]
     stages: Mapping[str, Stage]
     timing: Mapping[str, Timing]
     lookahead: Mapping[str, int]
@@ -206,14 +212,60 @@ class Plan:
     longest_clip: int | None
     waits_for_end: bool
     chunk_frames: int
+    tiers: frozenset[Tier]
+
+    @property
+    def fused(self) -> bool:
+        """Whether the fused engine may be used: it needs some tier besides the generic one."""
+        return self.tiers != frozenset({Tier.GENERIC})
+
+    @cached_property
+    def steps(self) -> tuple[Step, ...]:
+        """What the fused engine does for the graph's outputs."""
+        return fuse(self.graph, self.signals, self.timing, self.tiers)
+
+    @cached_property
+    def delayed(self) -> Mapping[str, tuple[str, str]]:
+        """The value and the `Add` of every delay line."""
+        return {
+            delay_name(node.name, side): (x, node.name)
+            for node in self.graph.nodes
+            if isinstance(node, Add)
+            for side, x in enumerate(operands(node))
+        }
+
+    def storage(self, name: str) -> npt.DTypeLike:
+        """The narrowest type that holds every word of a value or of a delay line."""
+        return narrowest(self.signals[self.delayed.get(name, (name,))[0]])
+
+    def ring_dtype(self, name: str) -> npt.DTypeLike:
+        """What the ring of a `TemporalConv` holds: what its product multiplies."""
+        node = next(node for node in self.graph.nodes if node.name == name)
+        assert isinstance(node, TemporalConv)
+        return multiplied(node, self.signals[node.x], self.tiers) or self.storage(node.x)
+
+    def shape(self, name: str) -> tuple[int, int]:
+        """(V, C) of a value or of a delay line."""
+        signal = self.signals[self.delayed.get(name, (name,))[0]]
+        return signal.joints, signal.channels
+
+    def timing_of(self, name: str) -> Timing:
+        """When the frames of a value come, or those that a delay line gives on."""
+        return self.timing[self.delayed.get(name, (name, name))[1]]
 
 
-def compile_graph(graph: Graph, signals: Mapping[str, Signal] | None = None) -> Plan:
+def compile_graph(
+    graph: Graph,
+    signals: Mapping[str, Signal] | None = None,
+    tiers: frozenset[Tier] | None = None,
+) -> Plan:
     """Certify a graph and prepare it for the simulator.
 
     Args:
         graph: any graph.
         signals: what `fxp.ranges.analyse` gives for it, where that is at hand.
+        tiers: those that products may use; None for all that this machine has. All give the same
+            words.
 
     Raises:
         GraphError: the graph breaks a rule of the IR, or an accumulator could exceed
@@ -241,6 +293,7 @@ def compile_graph(graph: Graph, signals: Mapping[str, Signal] | None = None) -> 
     waits = latency > 0 or any(value.period == 0 for value in timing.values())
     return Plan(
         graph,
+        signals,
         stages,
         timing,
         ahead,
@@ -248,6 +301,7 @@ def compile_graph(graph: Graph, signals: Mapping[str, Signal] | None = None) -> 
         longest_clip(graph),
         waits,
         _chunk_frames(stages.values()),
+        machine_tiers() if tiers is None else tiers,
     )
 
 
@@ -331,6 +385,21 @@ def _differences(y: Signal, x: Signal) -> list[int]:
 def _power(exponent: int) -> int:
     """`2**exponent`; 0 from 63 on, where nothing but a zero still fits 63 bits when shifted."""
     return 1 << exponent if exponent < 63 else 0
+
+
+def zeros_after(taps: Taps, frames: int) -> int:
+    """How many zero frames a temporal convolution reads after the last, for its own last result."""
+    if frames == 0:
+        return 0
+    newest = (frames - 1) // taps.stride * taps.stride + taps.lookahead
+    return max(0, newest - (frames - 1))
+
+
+def narrowest(signal: Signal) -> npt.DTypeLike:
+    """The narrowest type that holds every word of a value."""
+    lo, hi = min(signal.lo), max(signal.hi)
+    kinds = (np.int8, np.int16, np.int32)
+    return next((t for t in kinds if np.iinfo(t).min <= lo and hi <= np.iinfo(t).max), np.int64)
 
 
 def _dtype(signal: Signal) -> npt.DTypeLike:

@@ -1,8 +1,10 @@
 """The fast simulator: a compiled graph run over whole clips, chunks or single frames.
 
-There is one code path: `fxp.engine.advance` takes the next frames of a clip, few or many, and gives
-every value's frames that they complete. `run`, `step` and `finish` differ in what they hand it. All
-of them equal `fxp.oracle` word for word, wherever a clip is cut.
+There are two engines over one state. Where only a graph's outputs are asked for, `fxp.fused.run`
+takes the next frames of a clip, few or many, through passes in which most values never reach the
+memory; where a value in between is asked for, `fxp.engine` computes them node by node. `run`, `step`
+and `finish` differ in what they hand them, and may take turns. All equal `fxp.oracle` word for word,
+wherever a clip is cut.
 
 A value that needs the future (`TemporalConv` with lookahead) runs behind the input by
 `plan.lookahead[name]` frames while the stream goes on; at its end, nodes read zero frames until all
@@ -12,13 +14,17 @@ stands behind a `ClipMean` has one frame, which comes with the end of the clip.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 import numpy.typing as npt
 
 from fxp.engine import advance
 from fxp.errors import InputError
+from fxp.fused.program import Program
+from fxp.fused.run import advance as fused_advance
+from fxp.fused.run import last_program, program_for
+from fxp.fused.steps import Words
 from fxp.ir import Argmax, IntArray, complete_frames
 from fxp.plan import Plan, Stage, compile_graph
 from fxp.state import State, copy_state, frames_of, initial_state, restore, snapshot
@@ -77,15 +83,39 @@ def run(
         for name in names
     }
     filled = dict.fromkeys(names, 0)
-    for start in range(0, len(words), plan.chunk_frames):
-        chunk = words[start : start + plan.chunk_frames]
-        last = start + len(chunk) == len(words)
-        values = advance(plan, state, chunk, names, flush=last and not more)
+    frames = min(plan.chunk_frames, len(words))
+    program = program_for(plan, state, frames) if _fused(plan, names) else None
+    for start in range(0, len(words), frames):
+        chunk = words[start : start + frames]
+        flush = start + len(chunk) == len(words) and not more
+        values = _advance(plan, state, chunk, names, program, flush=flush)
         for name in names:
             end = filled[name] + len(values[name])
             results[name][filled[name] : end] = values[name].transpose(0, 2, 1)
             filled[name] = end
     return results, state
+
+
+def _fused(plan: Plan, names: Sequence[str]) -> bool:
+    """Whether the fused engine gives all these values."""
+    return plan.fused and all(name in plan.graph.outputs for name in names)
+
+
+def _advance(
+    plan: Plan,
+    state: State,
+    words: IntArray,
+    names: Sequence[str],
+    program: Program | None,
+    *,
+    flush: bool,
+) -> Mapping[str, Words]:
+    """The new frames (T', V, C) of some values, which the next call may overwrite."""
+    if program is None:
+        return advance(plan, state, words, names, flush=flush)
+    if flush and plan.waits_for_end:
+        program = last_program(plan, state, len(words))
+    return fused_advance(plan, state, program, words, flush=flush)
 
 
 def step(
@@ -111,7 +141,12 @@ def step(
     names = _wanted(plan, taps)
     _going_on(plan, state)
     check_length(plan.graph, state.frames + 1, plan.longest_clip)
-    values = advance(plan, state, words, names, flush=False)
+    program = None
+    if _fused(plan, names):
+        if state.program is None or state.program.plan is not plan:
+            state.program = program_for(plan, state, 1)
+        program = state.program
+    values = _advance(plan, state, words, names, program, flush=False)
     return {name: _outwards(values[name])[0] for name in names if len(values[name])}
 
 
@@ -128,7 +163,8 @@ def finish(plan: Plan, state: State, taps: Sequence[str] = ()) -> dict[str, IntA
     names = _wanted(plan, taps)
     node = plan.stages[plan.graph.nodes[0].name]
     nothing = np.empty((0, *_shape(node)), np.int64)
-    values = advance(plan, _going_on(plan, state), nothing, names, flush=True)
+    program = program_for(plan, state, 0) if _fused(plan, names) else None
+    values = _advance(plan, _going_on(plan, state), nothing, names, program, flush=True)
     return {name: _outwards(values[name]) for name in names}
 
 
@@ -180,6 +216,6 @@ def _shape(stage: Stage) -> tuple[int, int]:
     return stage.channels, stage.joints
 
 
-def _outwards(x: IntArray) -> IntArray:
+def _outwards(x: Words) -> IntArray:
     """(T, V, C) -> (T, C, V), int64."""
     return np.array(x.transpose(0, 2, 1), dtype=np.int64, order="C")

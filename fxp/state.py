@@ -7,20 +7,27 @@ of frames alone.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 import numpy.typing as npt
 
 from fxp.errors import InputError
+from fxp.fused.fuse import delay_name
+from fxp.fused.program import Program
+from fxp.fused.steps import Words
 from fxp.ir import IntArray, complete_frames
-from fxp.plan import Average, Join, Plan, Stage, Taps, Window
+from fxp.kernels.vector import VECTOR_BYTES
+from fxp.plan import Average, Join, Plan, Taps, Window, zeros_after
 
 
 @dataclass
 class State:
-    """State of one stream; arrays are `(slots, V, C)` in the dtype of the value they hold.
+    """State of one stream; arrays are `(slots, V, C)` in the narrowest dtype for what they hold.
+
+    A `TemporalConv`'s ring has room for a chunk of frames besides those that its taps reach.
 
     Attributes:
         frames: input frames read so far.
@@ -29,13 +36,15 @@ class State:
         accumulators: of each `TemporalSum`, one slot per phase `frame % dilation`; of each
             `ClipMean` one slot, always int64.
         delays: delay lines of `Add`s, as `<add>.delay_a` or `<add>.delay_b`.
+        program: the plan's steps bound to these arrays, once frames came one by one.
     """
 
     frames: int
     finished: bool
-    rings: dict[str, IntArray]
-    accumulators: dict[str, IntArray]
-    delays: dict[str, IntArray]
+    rings: dict[str, Words]
+    accumulators: dict[str, Words]
+    delays: dict[str, Words]
+    program: Program | None = field(default=None, repr=False, compare=False)
 
 
 def initial_state(plan: Plan) -> State:
@@ -44,17 +53,18 @@ def initial_state(plan: Plan) -> State:
     for name, stage in plan.stages.items():
         match stage.operation:
             case Window(depth=depth, dilation=dilation):
-                state.rings[name] = _slots(depth, plan.stages[stage.reads[0]])
-                state.accumulators[name] = _slots(dilation, stage)
+                state.rings[name] = _slots(plan, depth, stage.reads[0])
+                state.accumulators[name] = _slots(plan, dilation, name)
             case Taps(depth=depth):
-                state.rings[name] = _slots(depth, plan.stages[stage.reads[0]])
+                slots = depth - 1 + plan.chunk_frames  # so that a chunk's frames fit in
+                state.rings[name] = _slots(plan, slots, stage.reads[0], plan.ring_dtype(name))
             case Average():
                 state.accumulators[name] = np.zeros((1, stage.joints, stage.channels), np.int64)
             case Join(delays=delays):
                 for side, delay in enumerate(delays):
                     if delay:
-                        line = _slots(delay, plan.stages[stage.reads[side]])
-                        state.delays[delay_key(name, side)] = line
+                        line = _slots(plan, delay, stage.reads[side])
+                        state.delays[delay_name(name, side)] = line
             case _:
                 pass  # stateless
     return state
@@ -63,13 +73,8 @@ def initial_state(plan: Plan) -> State:
 def copy_state(state: State) -> State:
     """An independent copy."""
     parts = (state.rings, state.accumulators, state.delays)
-    copies = ({key: array.copy() for key, array in part.items()} for part in parts)
+    copies = ({key: _copied(array) for key, array in part.items()} for part in parts)
     return State(state.frames, state.finished, *copies)
-
-
-def delay_key(add: str, side: int) -> str:
-    """Name of the delay line of an `Add`'s operand a (side 0) or b (side 1)."""
-    return f"{add}.delay_{'ab'[side]}"
 
 
 def frames_of(plan: Plan, state: State, name: str) -> int:
@@ -90,6 +95,12 @@ def snapshot(plan: Plan, state: State) -> dict[str, IntArray]:
     """
     arrays = {"frames": _scalar(state.frames), "finished": _scalar(int(state.finished))}
     arrays |= {key: _outwards(array) for key, array in _named_arrays(plan, state).items()}
+    for name, taps in _convolutions(plan):
+        ring = state.rings[name]
+        history = np.zeros((taps.depth, *ring.shape[1:]), ring.dtype)
+        for frame in _remembered(plan, state, name, taps):
+            history[frame % taps.depth] = ring[frame % len(ring)]
+        arrays[f"{name}.history"] = _outwards(history)
     for name in state.accumulators.keys() & state.rings.keys():
         read = frames_of(plan, state, plan.stages[name].reads[0])
         arrays[f"{name}.position"] = _scalar(read % len(state.rings[name]))
@@ -108,25 +119,57 @@ def restore(plan: Plan, arrays: Mapping[str, npt.NDArray[np.int64]]) -> State:
     for key, array in _named_arrays(plan, state).items():
         slots, joints, channels = array.shape
         array[:] = _fetch(arrays, key, (slots, channels, joints)).transpose(0, 2, 1)
+    for name, taps in _convolutions(plan):
+        key, ring = f"{name}.history", state.rings[name]
+        _, joints, channels = ring.shape
+        history = _fetch(arrays, key, (taps.depth, channels, joints)).transpose(0, 2, 1)
+        for frame in _remembered(plan, state, name, taps):
+            ring[frame % len(ring)] = history[frame % taps.depth]
     return state
 
 
-def _slots(count: int, value: Stage) -> IntArray:
-    return np.zeros((count, value.joints, value.channels), value.dtype)
+def _convolutions(plan: Plan) -> list[tuple[str, Taps]]:
+    stages = plan.stages.items()
+    return [(name, s.operation) for name, s in stages if isinstance(s.operation, Taps)]
 
 
-def _named_arrays(plan: Plan, state: State) -> dict[str, IntArray]:
-    """The state's own arrays under the names of a snapshot."""
-    arrays = {}
-    for name, ring in state.rings.items():
-        kind = "fifo" if isinstance(plan.stages[name].operation, Window) else "history"
-        arrays[f"{name}.{kind}"] = ring
+def _remembered(plan: Plan, state: State, name: str, taps: Taps) -> range:
+    """The newest frames that a temporal convolution has read, as many as a history has slots."""
+    read = frames_of(plan, state, plan.stages[name].reads[0])
+    read += zeros_after(taps, read) if state.finished else 0
+    return range(max(0, read - taps.depth), read)
+
+
+def _slots(plan: Plan, count: int, value: str, dtype: npt.DTypeLike = None) -> Words:
+    """Zero frames of a value, with some bytes behind them: vector code reads past a row's end."""
+    joints, channels = plan.shape(value)
+    return _padded((count, joints, channels), plan.storage(value) if dtype is None else dtype)
+
+
+def _padded(shape: tuple[int, ...], dtype: npt.DTypeLike) -> Words:
+    size = math.prod(shape)
+    return np.zeros(size + VECTOR_BYTES, dtype)[:size].reshape(shape)
+
+
+def _copied(array: Words) -> Words:
+    copy = _padded(array.shape, array.dtype)
+    copy[:] = array
+    return copy
+
+
+def _named_arrays(plan: Plan, state: State) -> dict[str, Words]:
+    """The state's own arrays under the names of a snapshot, but for histories."""
+    arrays = {
+        f"{name}.fifo": ring
+        for name, ring in state.rings.items()
+        if isinstance(plan.stages[name].operation, Window)
+    }
     for name, total in state.accumulators.items():
         arrays[f"{name}.accumulator"] = total
     return arrays | state.delays
 
 
-def _outwards(array: IntArray) -> IntArray:
+def _outwards(array: Words) -> IntArray:
     """(slots, V, C) -> (slots, C, V)."""
     return np.array(array.transpose(0, 2, 1), dtype=np.int64, order="C")
 

@@ -47,7 +47,7 @@ class Recast:
     wrap: bool
 
 
-class _Position(NamedTuple):
+class Position(NamedTuple):
     """Constants of one channel (see `cast_saturate`)."""
 
     offset: int
@@ -73,7 +73,7 @@ def prepare_cast(
     """
     if all(shift == shifts[0] for shift in shifts):
         shifts, joints = shifts[:1], 1
-    channels = [_position(cast, shift) for shift in shifts]
+    channels = [position(cast, shift) for shift in shifts]
     if _is_clamp(cast, channels):
         return _clamp(cast, relu, channels, extremes, joints)
     constants = (_flat(column, joints, np.int64) for column in zip(*channels, strict=True))
@@ -104,13 +104,13 @@ def apply_cast(constants: Clamp | Recast, x: IntArray, y: IntArray) -> None:
             assert_never(k)
 
 
-def _position(cast: Cast, shift: int) -> _Position:
+def position(cast: Cast, shift: int) -> Position:
     low, high = _range(cast)
     if shift > 0:
-        return _Position(*_rounding(cast.rounding, shift), min(shift, 63), 0, low, high)
+        return Position(*_rounding(cast.rounding, shift), min(shift, 63), 0, low, high)
     # low <= r << left <= high, told from r alone: the shifted word may not fit 64 bits
     left = -shift
-    return _Position(0, 0, 0, 0, min(left, _MAX_LEFT), -((-low) >> left), high >> left)
+    return Position(0, 0, 0, 0, min(left, _MAX_LEFT), -((-low) >> left), high >> left)
 
 
 def _rounding(rounding: Rounding, shift: int) -> tuple[int, int, int]:
@@ -160,13 +160,13 @@ def _replacements(cast: Cast) -> tuple[int, int]:
     return (0, 0) if cast.overflow == Overflow.SAT_ZERO else _range(cast)
 
 
-def _is_clamp(cast: Cast, channels: list[_Position]) -> bool:
+def _is_clamp(cast: Cast, channels: list[Position]) -> bool:
     saturates = cast.overflow in (Overflow.SAT, Overflow.SAT_SYM)
     return saturates and not any(c.negative or c.odd or c.left for c in channels)
 
 
 def _clamp(
-    cast: Cast, relu: bool, channels: list[_Position], extremes: tuple[int, int], joints: int
+    cast: Cast, relu: bool, channels: list[Position], extremes: tuple[int, int], joints: int
 ) -> Clamp:
     """The constants of `round_saturate`, in 32 bits if no step of it needs more."""
     low, high = _range(cast)

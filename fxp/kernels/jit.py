@@ -13,9 +13,11 @@ whatever order the terms come, and constants may be reduced modulo that width be
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import cache
 from typing import Any, TypeVar, cast
 
 import numba
+from numba import types
 
 Function = TypeVar("Function", bound=Callable[..., Any])
 
@@ -23,3 +25,18 @@ Function = TypeVar("Function", bound=Callable[..., Any])
 def kernel(function: Function) -> Function:
     """Compile on first use, per combination of dtypes, and keep the code on disk."""
     return cast(Function, numba.njit(cache=True, nogil=True)(function))
+
+
+@cache
+def address_of(function: Callable[[int, int, int], None]) -> int:
+    """The machine address of a module-level function of three int64, compiled or from the disk.
+
+    Called by address, big kernels are compiled once, each for itself, and only those that are used.
+    """
+    signature = types.void(types.int64, types.int64, types.int64)
+    compiled = numba.cfunc(signature, cache=True)(function)
+    _kept.append(compiled)
+    return int(compiled.address)
+
+
+_kept: list[Any] = []  # code lives as long as the object that owns it

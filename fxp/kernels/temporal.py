@@ -91,6 +91,9 @@ def delay(x: IntArray, seen: int, first: int, ring: IntArray, y: IntArray) -> No
     depth = ring.shape[0]
     for i in range(y.shape[0]):
         frame = first + i
-        y[i] = ring[frame % depth] if frame < seen else x[frame - seen]
+        if frame < seen:
+            y[i] = ring[frame % depth]
+        else:
+            y[i] = x[frame - seen]
     for f in range(x.shape[0]):
         ring[(seen + f) % depth] = x[f]

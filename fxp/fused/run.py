@@ -1,0 +1,68 @@
+"""The inner step of the fused engine: the next frames in, the outputs' new frames out."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from fxp.engine import evaluate
+from fxp.fused.program import Program, Run, bind
+from fxp.fused.steps import Words
+from fxp.ir import IntArray, complete_frames
+from fxp.kernels.drive import drive
+from fxp.plan import Plan
+from fxp.state import State
+
+
+def program_for(plan: Plan, state: State, frames: int) -> Program:
+    """The plan's steps bound to a state, for at most so many frames of the input at a time."""
+    names = (*plan.signals, *plan.delayed)
+    return bind(plan, state, {n: _most(plan.timing_of(n).period, frames) for n in names})
+
+
+def last_program(plan: Plan, state: State, frames: int) -> Program:
+    """The same for the last frames of a clip, exactly so many, and all that waited for later ones."""
+    names = (*plan.signals, *plan.delayed)
+    return bind(plan, state, {n: len(_new(plan, state, n, frames, flush=True)) for n in names})
+
+
+def advance(
+    plan: Plan, state: State, program: Program, words: IntArray, *, flush: bool
+) -> Mapping[str, Words]:
+    """Read frames (T, C, V), update the state and return the new frames (T', V, C) of the outputs.
+
+    They are views of the program's buffers, which the next call overwrites.
+    """
+    count = len(words)
+    source = plan.graph.nodes[0].name
+    program.values[source][:count] = words.transpose(0, 2, 1)
+    for part in program.parts:
+        if isinstance(part, Run):
+            drive(program.records, part.first, part.last, state.frames, count, flush)
+            continue
+        stage = plan.stages[part.name]
+        operands = [
+            program.values[name][: len(_new(plan, state, name, count, flush=flush))].astype(
+                plan.stages[name].dtype
+            )
+            for name in part.reads
+        ]
+        made = evaluate(plan, state, stage, operands, flush)
+        program.values[part.name][: len(made)] = made
+    results = {
+        name: program.values[name][: len(_new(plan, state, name, count, flush=flush))]
+        for name in plan.graph.outputs
+    }
+    state.frames += count
+    state.finished = flush and plan.waits_for_end
+    return results
+
+
+def _new(plan: Plan, state: State, name: str, count: int, *, flush: bool) -> range:
+    """The frames of a value that `count` more of the input complete."""
+    timing = plan.timing_of(name)
+    before = complete_frames(timing, state.frames, state.finished)
+    return range(before, complete_frames(timing, state.frames + count, flush))
+
+
+def _most(period: int, frames: int) -> int:
+    return frames // period + 1 if period else 1

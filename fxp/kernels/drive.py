@@ -1,0 +1,292 @@
+"""The compiled loop over a plan's records: one call for any number of frames, no allocation.
+
+A record is a row of int64: a head, which says what to do and for how many frames, and the table of
+the kernel that does it (`fxp.kernels.rows`, `fxp.kernels.products`). How many frames a value has
+follows from the clip's alone (`fxp.ir.complete_frames`).
+"""
+
+from __future__ import annotations
+
+from enum import IntEnum
+from typing import Any
+
+from llvmlite import ir
+from numba import types
+from numba.extending import intrinsic
+
+from fxp.ir import IntArray
+from fxp.kernels.jit import kernel
+from fxp.kernels.vector import (
+    BYTE,
+    LONG,
+    Builder,
+    Value,
+    intrinsic_function,
+    load,
+    store,
+    switch,
+)
+
+HEAD = 24  # entries before a kernel's table
+RECORD = 64
+
+
+class Op(IntEnum):
+    """What a record does."""
+
+    ROWS = 0
+    PRODUCT = 1
+    TAPS = 2
+    DELAY = 3
+    PICK = 4
+
+
+class Head(IntEnum):
+    """Entries of a record's head. `X` is what is read, `OUT` what is made."""
+
+    OP = 0
+    X_PERIOD = 1
+    X_LOOKAHEAD = 2
+    OUT_PERIOD = 3
+    OUT_LOOKAHEAD = 4
+    X = 5  # address
+    FRAME = 6  # bytes of a frame of X
+    OUT = 7  # address
+    JOINTS = 8
+    CHANNELS = 9
+    # products
+    TAPS = 10  # number
+    DILATION = 11
+    LOOKAHEAD = 12
+    STRIDE = 13
+    ADDRESSES = 14  # (taps,) int64: where each tap's rows begin
+    BIAS = 15  # (Cout,) int64 to start an int64 result with, or 0
+    # products and delays
+    RING = 16  # address
+    SLOTS = 17
+    # argmax
+    CODE = 18
+    LEFT = 19  # (C,) int64
+    OUT_CODE = 20
+    # temporal convolutions
+    SECOND = 21  # address of a second result, or 0
+    # passes and products
+    CODE_ADDRESS = 22  # of the compiled kernel
+
+
+@kernel
+def drive(records: IntArray, first: int, last: int, before: int, count: int, ended: bool) -> None:
+    """Run records `first..last` for `count` more frames of the clip after `before` frames.
+
+    `ended` says that none will follow. Shape: records (n, RECORD).
+    """
+    base = records.ctypes.data
+    for i in range(first, last):
+        head = records[i]
+        seen = _complete(head[3], head[4], before, False)
+        frames = _complete(head[3], head[4], before + count, ended) - seen
+        table = base + 8 * (i * RECORD + HEAD)
+        op = head[0]
+        if op == 0:
+            call(head[22], table, frames, seen)
+        elif op == 1:
+            if head[15]:
+                _fill(head, frames)
+            store_word(head[14], 3, head[5])
+            call(head[22], table, head[14], frames * head[8])
+        elif op == 4:
+            _pick(head, frames)
+        else:
+            there = _complete(head[1], head[2], before, False)
+            new = _complete(head[1], head[2], before + count, ended) - there
+            if op == 2:
+                _taps(head, table, there, new, seen, frames, ended)
+            else:
+                _delay(head, there, new, seen, frames)
+
+
+@kernel
+def _complete(period: int, lookahead: int, seen: int, ended: bool) -> int:
+    """`fxp.ir.complete_frames`."""
+    if period == 0:
+        return 1 if ended and seen > 0 else 0
+    late = 0 if ended else lookahead
+    return max(0, (seen - late + period - 1) // period)
+
+
+@kernel
+def _fill(head: IntArray, frames: int) -> None:
+    """Start every row of an int64 result with the bias."""
+    size = 8 * head[9]
+    for row in range(frames * head[8]):
+        copy_bytes(head[7] + row * size, head[15], size)
+
+
+@kernel
+def _taps(
+    head: IntArray, table: int, there: int, new: int, seen: int, outputs: int, ended: bool
+) -> None:
+    """A temporal convolution reads `new` frames, and zeros after the last of a clip that ended.
+
+    The ring holds more frames than the taps reach back, so frames come in pieces of what is left.
+    """
+    taps, dilation, lookahead, stride = head[10], head[11], head[12], head[13]
+    slots, size = head[17], head[6]
+    zeros = 0
+    if ended and outputs > 0:
+        zeros = max(0, (seen + outputs - 1) * stride + lookahead - (there + new - 1))
+    piece = slots - (taps - 1) * dilation
+    made = fed = 0
+    while fed < new + zeros:
+        some = min(piece, new + zeros - fed)
+        for f in range(fed, fed + some):
+            slot = head[16] + (there + f) % slots * size
+            if f < new:
+                copy_bytes(slot, head[5] + f * size, size)
+            else:
+                clear_bytes(slot, size)
+        fed += some
+        while made < outputs:
+            newest = (seen + made) * stride + lookahead
+            if newest >= there + fed:
+                break
+            run = _run_length(head, newest, there + fed) if stride == 1 else 1
+            run = min(run, outputs - made)
+            for k in range(taps):
+                slot = (newest - (taps - 1 - k) * dilation) % slots
+                store_word(head[14] + 8 * k, 3, head[16] + slot * size)
+            _moved(head, table, made)
+            call(head[22], table, head[14], run * head[8])
+            made += run
+    _moved(head, table, 0)
+
+
+@kernel
+def _run_length(head: IntArray, newest: int, known: int) -> int:
+    """How many results in a row find the frames of every tap in a row."""
+    run = known - newest
+    for k in range(head[10]):
+        slot = (newest - (head[10] - 1 - k) * head[11]) % head[17]
+        run = min(run, head[17] - slot)
+    return run
+
+
+@kernel
+def _moved(head: IntArray, table: int, frame: int) -> None:
+    """Let a product write from this frame of its results on.
+
+    Entries 7 and 11 of its table are the addresses of its results, 9 and 13 the bytes of a word.
+    """
+    words = frame * head[8] * head[9]
+    store_word(table + 8 * 7, 3, head[7] + words * load_word(table + 8 * 9, 3))
+    if head[21]:
+        store_word(table + 8 * 11, 3, head[21] + words * load_word(table + 8 * 13, 3))
+
+
+@kernel
+def _delay(head: IntArray, there: int, new: int, first: int, frames: int) -> None:
+    """As `fxp.kernels.temporal.delay`."""
+    size, ring, depth = head[6], head[16], head[17]
+    for i in range(frames):
+        frame = first + i
+        if frame < there:
+            source = ring + frame % depth * size
+        else:
+            source = head[5] + (frame - there) * size
+        copy_bytes(head[7] + i * size, source, size)
+    for f in range(new):
+        copy_bytes(ring + (there + f) % depth * size, head[5] + f * size, size)
+
+
+@kernel
+def _pick(head: IntArray, frames: int) -> None:
+    """As `fxp.kernels.pointwise.argmax`."""
+    channels, code, left = head[9], head[18], head[19]
+    for row in range(frames * head[8]):
+        at = head[5] + row * channels * (1 << code)
+        best = 0
+        for c in range(1, channels):
+            a, b = load_word(at + (c << code), code), load_word(at + (best << code), code)
+            more = load_word(left + 8 * c, 3) - load_word(left + 8 * best, 3)
+            up, down = min(max(more, 0), 63), min(max(-more, 0), 63)
+            if (a > b >> up) if more >= 0 else (a - 1 >> down >= b):
+                best = c
+        store_word(head[7] + row * (1 << head[20]), head[20], best)
+
+
+@intrinsic  # type: ignore[misc]
+def call(context: Any, address: Any, table: Any, a: Any, b: Any) -> Any:
+    """Call the kernel at an address (`fxp.kernels.jit.address_of`)."""
+
+    def generate(context: Any, b: Builder, signature: Any, arguments: Any) -> Value:
+        kind = ir.FunctionType(ir.VoidType(), [LONG] * 3)
+        b.call(b.inttoptr(arguments[0], kind.as_pointer()), arguments[1:])
+        return context.get_dummy_value()
+
+    return types.void(*[types.int64] * 4), generate
+
+
+@intrinsic  # type: ignore[misc]
+def load_word(context: Any, address: Any, code: Any) -> Any:
+    """A stored word of a code, as int64."""
+
+    def generate(context: Any, b: Builder, signature: Any, arguments: Any) -> Value:
+        address, code = arguments
+
+        def case(bits: int) -> Value:
+            word = load(b, address, ir.IntType(bits))
+            return word if bits == 64 else b.sext(word, LONG)
+
+        return switch(b, code, [lambda bits=bits: case(bits) for bits in (8, 16, 32, 64)])
+
+    return types.int64(types.int64, types.int64), generate
+
+
+@intrinsic  # type: ignore[misc]
+def store_word(context: Any, address: Any, code: Any, word: Any) -> Any:
+    """An int64 as a stored word of a code, which holds it."""
+
+    def generate(context: Any, b: Builder, signature: Any, arguments: Any) -> Value:
+        address, code, word = arguments
+
+        def case(bits: int) -> None:
+            store(b, word if bits == 64 else b.trunc(word, ir.IntType(bits)), address)
+
+        switch(b, code, [lambda bits=bits: case(bits) for bits in (8, 16, 32, 64)])
+        return context.get_dummy_value()
+
+    return types.void(types.int64, types.int64, types.int64), generate
+
+
+@intrinsic  # type: ignore[misc]
+def copy_bytes(context: Any, target: Any, source: Any, size: Any) -> Any:
+    """`size` bytes from one address to another; they do not overlap."""
+
+    def generate(context: Any, b: Builder, signature: Any, arguments: Any) -> Value:
+        target, source, size = arguments
+        pointer = BYTE.as_pointer()
+        f = intrinsic_function(
+            b, "llvm.memcpy.p0.p0.i64", ir.VoidType(), [pointer, pointer, LONG, ir.IntType(1)]
+        )
+        ends = [b.inttoptr(address, pointer) for address in (target, source)]
+        b.call(f, [*ends, size, ir.Constant(ir.IntType(1), 0)])
+        return context.get_dummy_value()
+
+    return types.void(types.int64, types.int64, types.int64), generate
+
+
+@intrinsic  # type: ignore[misc]
+def clear_bytes(context: Any, target: Any, size: Any) -> Any:
+    """`size` zero bytes."""
+
+    def generate(context: Any, b: Builder, signature: Any, arguments: Any) -> Value:
+        target, size = arguments
+        pointer = BYTE.as_pointer()
+        f = intrinsic_function(
+            b, "llvm.memset.p0.i64", ir.VoidType(), [pointer, BYTE, LONG, ir.IntType(1)]
+        )
+        zero, no = ir.Constant(BYTE, 0), ir.Constant(ir.IntType(1), 0)
+        b.call(f, [b.inttoptr(target, pointer), zero, size, no])
+        return context.get_dummy_value()
+
+    return types.void(types.int64, types.int64), generate

@@ -1,0 +1,331 @@
+"""Matrix products whose sums never leave the registers before they are rounded and stored.
+
+    acc[r, n] = bias[n] + sum_t sum_i x_t[r, i] * weight[t, i, n]     taps t, one for a 1x1
+    word      = clamp(acc >> shift) -> out                             up to two casts of it
+
+Rows are the joints of frames, columns the output channels, in panels of 64; a tile of 5 rows by 64
+columns fills 20 of 32 vector registers with sums. Two forms differ in how many products one
+instruction adds up in a lane of 32 bits:
+
+- `dot8`: four of bytes, `vpdpbusd` (AVX-512 VNNI). It wants unsigned operands: signed ones have
+  their top bit flipped on the way, which adds 128, and 128 times the sum of the weights is taken
+  off the bias beforehand.
+- `dot16`: two of 16 bits. Written as products of the even and the odd lanes, which LLVM makes one
+  instruction of on any x86 processor (`vpdpwssd`, `vpmaddwd`).
+
+Sums are modulo 2**32, and the certified range says that the last one fits. A product is a table of
+int64 (`Field`) and an array of constants (`Constant`), int32 (constants, columns in full vectors).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from enum import IntEnum
+from typing import Any
+
+from llvmlite import ir
+from numba import types
+from numba.extending import intrinsic
+
+from fxp.kernels.vector import (
+    BYTE,
+    HALF,
+    I64,
+    LONG,
+    WORD,
+    Builder,
+    Value,
+    below,
+    clamp,
+    either,
+    field,
+    intrinsic_function,
+    load,
+    load_words,
+    long,
+    offset,
+    repeat,
+    resize,
+    splat,
+    store,
+    store_words,
+    switch,
+    vector,
+)
+
+LANES = 16  # sums in a vector
+PANEL = 4  # vectors of a full panel
+TILE_ROWS = 5
+_SUMS = vector(WORD, LANES)
+
+
+class Field(IntEnum):
+    """Entries of a product's table: addresses, strides in bytes, codes of storage, sizes."""
+
+    COLUMNS = 0
+    ROW = 1  # bytes of a row of operands
+    TAPS = 2
+    GROUPS = 3  # of operands that are multiplied at a time, per tap
+    FLIP = 4  # what operands are changed by: 0, or the top bit of each byte
+    WEIGHT = 5  # panel by panel (taps * groups, columns, operands of a group)
+    CONSTANTS = 6
+    OUT = 7
+    OUT_CODE = 8
+    OUT_ITEM = 9
+    OUT_EVEN = 10  # flag: half to even
+    SECOND = 11  # address of the second result, or 0
+    SECOND_CODE = 12
+    SECOND_ITEM = 13
+    SECOND_EVEN = 14
+    PLACES = 15  # how far sums move left before they are added to an int64 `OUT`
+
+
+class Constant(IntEnum):
+    """Rows of a product's constants; the rounding offset of the first cast is in the bias."""
+
+    BIAS = 0
+    OUT_OFFSET = 1
+    OUT_SHIFT = 2
+    OUT_LOW = 3
+    OUT_HIGH = 4
+    OUT_ODD = 5
+    SECOND_OFFSET = 6  # less that of the first cast
+    SECOND_SHIFT = 7
+    SECOND_LOW = 8
+    SECOND_HIGH = 9
+    SECOND_ODD = 10
+    SECOND_AWAY = 11  # the second cast's own offset
+
+
+Multiply = Callable[[Builder, Value, Value, Value], Value]  # acc + x * w
+
+
+def _dot_bytes(b: Builder, acc: Value, x: Value, w: Value) -> Value:
+    f = intrinsic_function(b, "llvm.x86.avx512.vpdpbusd.512", _SUMS, [_SUMS] * 3)
+    return b.call(f, [acc, x, w])
+
+
+def _dot_halves(b: Builder, acc: Value, x: Value, w: Value) -> Value:
+    f = intrinsic_function(b, "llvm.x86.avx512.vpdpwssd.512", _SUMS, [_SUMS] * 3)
+    return b.call(f, [acc, x, w])
+
+
+def _add_halves(b: Builder, acc: Value, x: Value, w: Value) -> Value:
+    """Two registers of 32 bytes."""
+    half, sums = vector(HALF, LANES), vector(WORD, LANES // 2)
+    f = intrinsic_function(b, "llvm.x86.avx2.pmadd.wd", sums, [half] * 2)
+    parts = []
+    for first in (0, LANES // 2):
+        picked = ir.Constant(sums, list(range(first, first + LANES // 2)))
+        a, c = (
+            b.bitcast(b.shuffle_vector(v, ir.Constant(_SUMS, ir.Undefined), picked), half)
+            for v in (x, w)
+        )
+        parts.append(b.call(f, [a, c]))
+    return b.add(acc, b.shuffle_vector(*parts, ir.Constant(_SUMS, list(range(LANES)))))
+
+
+def _plain_halves(b: Builder, acc: Value, x: Value, w: Value) -> Value:
+    """On any processor."""
+    sixteen = ir.Constant(_SUMS, [16] * LANES)
+    low = b.mul(*(b.ashr(b.shl(v, sixteen), sixteen) for v in (x, w)))
+    high = b.mul(*(b.ashr(v, sixteen) for v in (x, w)))
+    return b.add(acc, b.add(low, high))
+
+
+class _Panel:
+    """Emits the code for the columns of one panel, `vectors` vectors wide."""
+
+    def __init__(
+        self,
+        b: Builder,
+        table: Value,
+        multiply: Multiply,
+        first: Value,
+        vectors: int,
+        *,
+        full: bool,
+    ):
+        self.b, self.table, self.multiply = b, table, multiply
+        self.first, self.vectors = first, vectors
+        self.columns = self.field(Field.COLUMNS)
+        last = b.sub(self.columns, b.add(first, long(LANES * (vectors - 1))))
+        self.mask = None if full else below(b, last, LANES)
+        self.padded = b.and_(b.add(self.columns, long(LANES - 1)), long(-LANES))
+
+    def field(self, which: Field) -> Value:
+        return field(self.b, self.table, which)
+
+    def constant(self, row: Constant, j: int) -> Value:
+        b = self.b
+        at = b.add(b.add(b.mul(long(row), self.padded), self.first), long(LANES * j))
+        return load(b, offset(b, self.field(Field.CONSTANTS), at, 4), _SUMS)
+
+    def tile(self, taps: Value, row: Value, rows: int) -> None:
+        """The sums of `rows` rows from `row` on, and what is made of them."""
+        sums = self.sums(taps, row, rows)
+
+        def first() -> None:
+            done = self.finished(sums, Constant.OUT_OFFSET, Field.OUT_EVEN, Constant.OUT_OFFSET)
+            self.write(done, row, (Field.OUT, Field.OUT_CODE, Field.OUT_ITEM))
+
+        def both() -> None:  # apart: where it is not wanted no sum outlives the first cast
+            first()
+            more = [
+                self.b.add(x, self.constant(Constant.SECOND_OFFSET, j % self.vectors))
+                for j, x in enumerate(sums)
+            ]
+            done = self.finished(
+                more, Constant.SECOND_OFFSET, Field.SECOND_EVEN, Constant.SECOND_AWAY
+            )
+            self.write(done, row, (Field.SECOND, Field.SECOND_CODE, Field.SECOND_ITEM))
+
+        either(self.b, self.field(Field.SECOND), both, first)
+
+    def sums(self, taps: Value, row: Value, rows: int) -> list[Value]:
+        b, n = self.b, self.vectors
+        stride = self.field(Field.ROW)
+        skip = b.mul(row, stride)
+        groups = self.field(Field.GROUPS)
+        flip = b.trunc(self.field(Field.FLIP), WORD)
+        weight = b.mul(self.first, b.mul(b.mul(groups, self.field(Field.TAPS)), long(4)))
+        bias = [self.constant(Constant.BIAS, j) for j in range(n)]
+
+        def tap(t: Value, state: list[Value]) -> list[Value]:
+            x = b.add(load(b, offset(b, taps, t, 8), LONG), skip)
+
+            def group(i: Value, state: list[Value]) -> list[Value]:
+                w = [load(b, b.add(state[0], long(64 * j)), _SUMS) for j in range(n)]
+                x, acc = state[1], []
+                for r in range(rows):
+                    word = load(b, b.add(x, b.mul(stride, long(r))), WORD)
+                    each = splat(b, b.xor(word, flip), LANES)
+                    acc += [self.multiply(b, state[2 + r * n + j], each, w[j]) for j in range(n)]
+                return [b.add(state[0], long(64 * n)), b.add(x, long(4)), *acc]
+
+            weight, *acc = state
+            weight, _, *acc = repeat(b, groups, [weight, x, *acc], group)
+            return [weight, *acc]
+
+        start = [b.add(self.field(Field.WEIGHT), weight), *(bias * rows)]
+        return repeat(b, self.field(Field.TAPS), start, tap)[1:]
+
+    def finished(
+        self, sums: list[Value], first: Constant, even: Field, away: Constant
+    ) -> list[Value]:
+        """`clamp(x >> shift)`; x has the rounding offset in it."""
+        b, n = self.b, self.vectors
+        shift, low, high, odd = (
+            [self.constant(Constant(first + k), j) for j in range(n)] for k in (1, 2, 3, 4)
+        )
+
+        def to_even() -> list[Value]:
+            gone = [self.constant(away, j) for j in range(n)]
+            found = []
+            for k, x in enumerate(sums):
+                j = k % n
+                whole = b.ashr(b.sub(x, gone[j]), shift[j])
+                found.append(b.add(x, b.and_(whole, odd[j])))
+            return found
+
+        ready = either(b, self.field(even), to_even, lambda: sums)
+        return [
+            clamp(b, b.ashr(x, shift[k % n]), low[k % n], high[k % n]) for k, x in enumerate(ready)
+        ]
+
+    def write(self, results: list[Value], row: Value, where: tuple[Field, Field, Field]) -> None:
+        b, n = self.b, self.vectors
+        base, code, item = (self.field(which) for which in where)
+        line = b.mul(self.columns, item)
+
+        def put(element: Any, *, add: bool = False) -> None:
+            start = b.add(b.add(base, b.mul(row, line)), b.mul(self.first, item))
+            size = element.width // 8
+            for k, x in enumerate(results):
+                r, j = divmod(k, n)
+                address = b.add(b.add(start, b.mul(line, long(r))), long(LANES * j * size))
+                mask = self.mask if j == n - 1 else None
+                y = resize(b, x, element)
+                if add:
+                    places = splat(b, self.field(Field.PLACES), LANES)
+                    before = load_words(b, long(I64), address, LONG, LANES, mask)
+                    y = b.add(b.shl(y, places), before)
+                if mask is None:
+                    store(b, y, address)
+                else:
+                    store_words(b, long(_CODE[size]), y, address, mask)
+
+        words = [lambda e=e: put(e) for e in (BYTE, HALF, WORD)]
+        switch(b, code, [*words, lambda: put(LONG, add=True)])
+
+
+_CODE = {1: 0, 2: 1, 4: 2, 8: 3}  # bytes of a word to a code
+
+
+def _emit(b: Builder, table: Value, taps: Value, rows: Value, multiply: Multiply) -> None:
+    columns = field(b, table, Field.COLUMNS)
+    width = LANES * PANEL
+    whole = b.sdiv(columns, long(width))
+    left = b.srem(columns, long(width))
+
+    def down(panel: _Panel) -> None:
+        tiles = b.sdiv(rows, long(TILE_ROWS))
+
+        def tile(i: Value, state: list[Value]) -> list[Value]:
+            panel.tile(taps, b.mul(i, long(TILE_ROWS)), TILE_ROWS)
+            return state
+
+        def single(i: Value, state: list[Value]) -> list[Value]:
+            panel.tile(taps, b.add(b.mul(tiles, long(TILE_ROWS)), i), 1)
+            return state
+
+        repeat(b, tiles, [], tile)
+        repeat(b, b.srem(rows, long(TILE_ROWS)), [], single)
+
+    def across(i: Value, state: list[Value]) -> list[Value]:
+        down(_Panel(b, table, multiply, b.mul(i, long(width)), PANEL, full=True))
+        return state
+
+    def narrow(vectors: int) -> Callable[[], None]:
+        first = b.mul(whole, long(width))
+        return lambda: down(_Panel(b, table, multiply, first, vectors, full=False))
+
+    repeat(b, whole, [], across)
+    vectors = b.sdiv(b.add(left, long(LANES - 1)), long(LANES))
+    switch(b, vectors, [lambda: None, *(narrow(n) for n in range(1, PANEL + 1))])
+
+
+def _product(multiply: Multiply) -> Any:
+    @intrinsic  # type: ignore[misc]
+    def run(context: Any, table: Any, taps: Any, rows: Any) -> Any:
+        def generate(context: Any, b: Builder, signature: Any, arguments: Any) -> Value:
+            _emit(b, *arguments, multiply)
+            return context.get_dummy_value()
+
+        return types.void(types.int64, types.int64, types.int64), generate
+
+    return run
+
+
+_bytes, _halves = _product(_dot_bytes), _product(_dot_halves)
+_added, _plain = _product(_add_halves), _product(_plain_halves)
+
+
+def dot8(table: int, taps: int, rows: int) -> None:
+    """Run the product at a table on `rows` rows, from the address that each tap's rows have."""
+    _bytes(table, taps, rows)
+
+
+def dot16(table: int, taps: int, rows: int) -> None:
+    """The same with operands and weights of 16 bits."""
+    _halves(table, taps, rows)
+
+
+def add16(table: int, taps: int, rows: int) -> None:
+    """As `dot16`, by `vpmaddwd` and an addition."""
+    _added(table, taps, rows)
+
+
+def plain16(table: int, taps: int, rows: int) -> None:
+    """As `dot16`, by plain multiplications."""
+    _plain(table, taps, rows)

@@ -1,0 +1,387 @@
+"""One pass over frames for a chain of nodes: the values in between never leave the registers.
+
+    acc  = start + sum_e factor[e] * source[e]        a graph product or joint mean, or one source
+    word = clamp(acc >> shift)                        [cast]
+    acc  = running sum of the words                   [temporal sum]
+    acc  = scale * acc + bias                         [affine]
+    word = clamp(acc >> shift)                        [cast]
+    acc  = left * word + right * other + offset       [addition]
+    word = clamp(acc >> shift) -> out                 [up to two casts of one accumulator]
+
+What stands in brackets may be absent; each step is what the kernels of `pointwise`, `graph` and
+`temporal` do alone. Lanes are as wide as the widest value on the way, rounding included, so
+arithmetic modulo their width is exact. Rounding constants are added beforehand: to `start`, `bias`
+and `offset`. Casts that round half to even take them off again to see whether the word is odd.
+
+A pass is a table of int64 (`Field`) and an array of constants (`Constant`), lanes of the pass, one
+per channel: shape (constants, C).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from enum import IntEnum
+from typing import Any
+
+from llvmlite import ir
+from numba import types
+from numba.extending import intrinsic
+
+from fxp.kernels.vector import (
+    HALF,
+    LONG,
+    VECTOR_BYTES,
+    WORD,
+    Builder,
+    Value,
+    below,
+    clamp,
+    either,
+    field,
+    load,
+    load_words,
+    long,
+    offset,
+    repeat,
+    splat,
+    store_words,
+    switch,
+    until_zero,
+)
+
+
+EDGE_BYTES = 24
+VECTORS = 2  # of a full block: loop overhead and mispredicted branches are shared
+
+
+class Field(IntEnum):
+    """Entries of a pass's table: addresses, strides in bytes, codes of storage, flags, sizes."""
+
+    JOINTS = 0
+    CHANNELS = 1
+    CONSTANTS = 2  # address
+    SOURCE = 3
+    SOURCE_CODE = 4
+    SOURCE_ITEM = 5  # bytes of a word
+    SOURCE_FRAME = 6  # bytes of a frame
+    EDGES = 7  # flag: there is a list of them
+    ORDER = 8  # (V, 2) int64: joints in the order of the work, and where the edges into each begin
+    EDGE_LIST = 9  # (E, 3) int64: bytes from the start of a frame, factor, whether others follow
+    CAST_SOURCE = 10  # what each cast does: see `CastKind`
+    WINDOW = 11  # flag
+    FIFO = 12
+    FIFO_CODE = 13
+    FIFO_ITEM = 14
+    DEPTH = 15  # frames in the FIFO
+    TOTAL = 16
+    TOTAL_CODE = 17
+    TOTAL_ITEM = 18
+    DILATION = 19
+    AFFINE = 20  # flag
+    CAST_AFFINE = 21
+    ADD = 22  # flag
+    OTHER = 23
+    OTHER_CODE = 24
+    OTHER_ITEM = 25
+    OUT = 26
+    OUT_CODE = 27
+    OUT_ITEM = 28
+    CAST_OUT = 29
+    SECOND = 30  # address of the second result, or 0
+    SECOND_CODE = 31
+    SECOND_ITEM = 32
+    CAST_SECOND = 33
+
+
+class CastKind(IntEnum):
+    """What a cast does to an accumulator with its rounding offset."""
+
+    NONE = 0
+    CLAMP = 1  # clamp(x >> shift, low, high)
+    EVEN = 2  # the same, after adding `odd` where x without the offset, shifted, is odd
+    WRAP = 3  # ((x >> shift) - low & high) + low; `high` is a mask
+
+
+class Constant(IntEnum):
+    """Rows of a pass's constants. Each cast has five, in this order."""
+
+    SOURCE_OFFSET = 0  # rounding offset of a cast, or 0
+    SOURCE_SHIFT = 1
+    SOURCE_LOW = 2
+    SOURCE_HIGH = 3
+    SOURCE_ODD = 4  # 1 where rounding is half to even, 0 elsewhere
+    AFFINE_OFFSET = 5
+    AFFINE_SHIFT = 6
+    AFFINE_LOW = 7
+    AFFINE_HIGH = 8
+    AFFINE_ODD = 9
+    OUT_OFFSET = 10
+    OUT_SHIFT = 11
+    OUT_LOW = 12
+    OUT_HIGH = 13
+    OUT_ODD = 14
+    SECOND_OFFSET = 15
+    SECOND_SHIFT = 16
+    SECOND_LOW = 17
+    SECOND_HIGH = 18
+    SECOND_ODD = 19
+    SCALE = 20
+    BIAS = 21
+    LEFT = 22
+    RIGHT = 23
+
+
+class _Block:
+    """Emits the code for one block of channels: some vectors of them, or part of one."""
+
+    def __init__(
+        self,
+        b: Builder,
+        fields: Mapping[Field, Value],
+        element: Any,
+        first: Value,
+        vectors: int,
+        *,
+        whole: bool,
+    ) -> None:
+        self.b, self.fields, self.element = b, fields, element
+        self.lanes = 8 * VECTOR_BYTES // element.width
+        self.channels = self.field(Field.CHANNELS)
+        self.first, self.vectors = first, vectors
+        self.mask = None if whole else below(b, b.sub(self.channels, first), self.lanes)
+        self.constants = [self._constant(row) for row in Constant]
+
+    def field(self, which: Field) -> Value:
+        return self.fields[which]
+
+    def _constant(self, row: Constant) -> list[Value]:
+        b, size = self.b, self.element.width // 8
+        at = b.add(b.mul(long(row), self.channels), self.first)
+        address = offset(b, self.field(Field.CONSTANTS), at, size)
+        return self._load(long(_CODE[size]), address, long(size))
+
+    def _load(self, code: Value, address: Value, item: Value) -> list[Value]:
+        """The block's words from an address on."""
+        b = self.b
+        step = b.mul(item, long(self.lanes))
+        return [
+            load_words(
+                b, code, b.add(address, b.mul(step, long(j))), self.element, self.lanes, self.mask
+            )
+            for j in range(self.vectors)
+        ]
+
+    def _words(self, base: Field, code: Field, item: Field, frame: Value, joint: Value) -> Any:
+        """This block's words of a joint, in an array (frames, V, C)."""
+        return self._load(self.field(code), self._at(base, item, frame, joint), self.field(item))
+
+    def _keep(
+        self, x: list[Value], base: Field, code: Field, item: Field, frame: Value, joint: Value
+    ) -> None:
+        b = self.b
+        address = self._at(base, item, frame, joint)
+        step = b.mul(self.field(item), long(self.lanes))
+        for j, word in enumerate(x):
+            to = b.add(address, b.mul(step, long(j)))
+            store_words(b, self.field(code), word, to, self.mask)
+
+    def _at(self, base: Field, item: Field, frame: Value, joint: Value) -> Value:
+        b = self.b
+        row = b.add(b.mul(frame, self.field(Field.JOINTS)), joint)
+        word = b.add(b.mul(row, self.channels), self.first)
+        return b.add(self.field(base), b.mul(word, self.field(item)))
+
+    def _plus(self, x: list[Value], row: Constant) -> list[Value]:
+        return [self.b.add(a, k) for a, k in zip(x, self.constants[row], strict=True)]
+
+    def _cast(self, flag: Field, first: Constant, x: list[Value]) -> list[Value]:
+        """x as the flag asks for it (`CastKind`); it has the rounding offset in it."""
+        b = self.b
+        columns = list(zip(*self.constants[first : first + 5], strict=True))
+
+        def clamped(words: list[Value]) -> list[Value]:
+            return [
+                clamp(b, b.ashr(word, shift), low, high)
+                for word, (_, shift, low, high, _) in zip(words, columns, strict=True)
+            ]
+
+        def even() -> list[Value]:
+            return clamped(
+                [
+                    b.add(word, b.and_(b.ashr(b.sub(word, away), shift), odd))
+                    for word, (away, shift, _, _, odd) in zip(x, columns, strict=True)
+                ]
+            )
+
+        def wrapped() -> list[Value]:
+            return [
+                b.add(b.and_(b.sub(b.ashr(word, shift), low), high), low)
+                for word, (_, shift, low, high, _) in zip(x, columns, strict=True)
+            ]
+
+        return switch(b, self.field(flag), [lambda: x, lambda: clamped(x), even, wrapped])
+
+    def _source(self, frame: Value, joint: Value, first: Value) -> list[Value]:
+        """`start + sum_e factor[e] * source[e]`."""
+        b, item, code = self.b, self.field(Field.SOURCE_ITEM), self.field(Field.SOURCE_CODE)
+        start = self.constants[Constant.SOURCE_OFFSET]
+        base = b.add(self.field(Field.SOURCE), b.mul(frame, self.field(Field.SOURCE_FRAME)))
+        base = b.add(base, b.mul(self.first, item))
+
+        def single() -> list[Value]:
+            address = b.add(base, b.mul(b.mul(joint, self.channels), item))
+            return self._plus(self._load(code, address, item), Constant.SOURCE_OFFSET)
+
+        def edges() -> list[Value]:
+            edge = offset(b, self.field(Field.EDGE_LIST), first, EDGE_BYTES)
+
+            def body(state: list[Value]) -> tuple[Value, list[Value]]:
+                edge, *sums = state
+                where = b.add(base, load(b, edge, LONG))
+                factor = load(b, b.add(edge, long(8)), self.element)
+                more = load(b, b.add(edge, long(16)), LONG)
+                each = splat(b, factor, self.lanes)
+                x = self._load(code, where, item)
+                sums = [b.add(a, b.mul(word, each)) for a, word in zip(sums, x, strict=True)]
+                return more, [b.add(edge, long(EDGE_BYTES)), *sums]
+
+            return until_zero(b, [edge, *start], body)[1:]
+
+        return either(b, self.field(Field.EDGES), edges, single)
+
+    def _window(self, x: list[Value], slot: Value, phase: Value, joint: Value) -> list[Value]:
+        """The running sum of its phase, with x in and the oldest word of the FIFO out."""
+        b = self.b
+        fifo = (Field.FIFO, Field.FIFO_CODE, Field.FIFO_ITEM, slot, joint)
+        total = (Field.TOTAL, Field.TOTAL_CODE, Field.TOTAL_ITEM, phase, joint)
+
+        def run() -> list[Value]:
+            gone, before = self._words(*fifo), self._words(*total)
+            now = [b.sub(b.add(t, w), g) for t, w, g in zip(before, x, gone, strict=True)]
+            self._keep(x, *fifo)
+            self._keep(now, *total)
+            return now
+
+        return either(b, self.field(Field.WINDOW), run, lambda: x)
+
+    def _affine(self, x: list[Value]) -> list[Value]:
+        b = self.b
+
+        def scaled() -> list[Value]:
+            scale = self.constants[Constant.SCALE]
+            product = [b.mul(a, k) for a, k in zip(x, scale, strict=True)]
+            return self._plus(product, Constant.BIAS)
+
+        return either(b, self.field(Field.AFFINE), scaled, lambda: x)
+
+    def _added(self, x: list[Value], frame: Value, joint: Value) -> list[Value]:
+        b, k = self.b, self.constants
+
+        def both() -> list[Value]:
+            other = self._words(Field.OTHER, Field.OTHER_CODE, Field.OTHER_ITEM, frame, joint)
+            terms = zip(x, k[Constant.LEFT], other, k[Constant.RIGHT], strict=True)
+            return [b.add(b.mul(a, left), b.mul(c, right)) for a, left, c, right in terms]
+
+        return either(b, self.field(Field.ADD), both, lambda: x)
+
+    def joint(self, frame: Value, slot: Value, phase: Value, joint: Value, edge: Value) -> None:
+        """The whole chain, for the channels of this block at one joint of one frame."""
+        x = self._source(frame, joint, edge)
+        x = self._cast(Field.CAST_SOURCE, Constant.SOURCE_OFFSET, x)
+        x = self._affine(self._window(x, slot, phase, joint))
+        x = self._cast(Field.CAST_AFFINE, Constant.AFFINE_OFFSET, x)
+        x = self._added(x, frame, joint)
+        y = self._cast(Field.CAST_OUT, Constant.OUT_OFFSET, self._plus(x, Constant.OUT_OFFSET))
+        self._keep(y, Field.OUT, Field.OUT_CODE, Field.OUT_ITEM, frame, joint)
+
+        def second() -> None:
+            z = self._plus(x, Constant.SECOND_OFFSET)
+            z = self._cast(Field.CAST_SECOND, Constant.SECOND_OFFSET, z)
+            where = (Field.SECOND, Field.SECOND_CODE, Field.SECOND_ITEM, frame, joint)
+            self._keep(z, *where)
+
+        either(self.b, self.field(Field.SECOND), second, lambda: None)
+
+    def joints(self, frame: Value, slot: Value, phase: Value) -> None:
+        """This block's channels at all joints of a frame."""
+        b = self.b
+
+        def joint(place: Value, state: list[Value]) -> list[Value]:
+            entry = offset(b, self.field(Field.ORDER), place, 16)
+            self.joint(
+                frame, slot, phase, load(b, entry, LONG), load(b, b.add(entry, long(8)), LONG)
+            )
+            return state
+
+        repeat(self.b, self.field(Field.JOINTS), [], joint)
+
+
+_CODE = {2: 1, 4: 2, 8: 3}  # bytes of a lane to the code of a word stored like it
+
+
+def _around(b: Builder, index: Value, size: Value) -> Value:
+    following = b.add(index, long(1))
+    return b.select(b.icmp_signed("<", following, size), following, long(0))
+
+
+def _emit(b: Builder, table: Value, count: Value, seen: Value, element: Any) -> None:
+    """Frame by frame, so that what a frame needs stays in the first cache; then block by block."""
+    # read once: for all that the compiler knows, a store could change the table
+    fields = {which: field(b, table, which) for which in Field}
+    channels, depth, dilation = (
+        fields[which] for which in (Field.CHANNELS, Field.DEPTH, Field.DILATION)
+    )
+    lanes = 8 * VECTOR_BYTES // element.width
+    wide = long(lanes * VECTORS)
+    blocks, rest = b.sdiv(channels, wide), b.srem(channels, wide)
+
+    def frame(f: Value, at: list[Value]) -> list[Value]:
+        def block(index: Value, state: list[Value]) -> list[Value]:
+            _Block(b, fields, element, b.mul(index, wide), VECTORS, whole=True).joints(f, *at)
+            return state
+
+        def single(index: Value, state: list[Value]) -> list[Value]:
+            first = b.add(b.mul(blocks, wide), b.mul(index, long(lanes)))
+            _Block(b, fields, element, first, 1, whole=True).joints(f, *at)
+            return state
+
+        def part() -> None:
+            first = b.sub(channels, b.srem(channels, long(lanes)))
+            _Block(b, fields, element, first, 1, whole=False).joints(f, *at)
+
+        repeat(b, blocks, [], block)
+        repeat(b, b.sdiv(rest, long(lanes)), [], single)
+        either(b, b.srem(rest, long(lanes)), part, lambda: None)
+        return [_around(b, at[0], depth), _around(b, at[1], dilation)]
+
+    repeat(b, count, [b.srem(seen, depth), b.srem(seen, dilation)], frame)
+
+
+def _pass(element: Any) -> Any:
+    @intrinsic  # type: ignore[misc]
+    def run(context: Any, table: Any, count: Any, seen: Any) -> Any:
+        def generate(context: Any, b: Builder, signature: Any, arguments: Any) -> Value:
+            _emit(b, *arguments, element)
+            return context.get_dummy_value()
+
+        return types.void(types.int64, types.int64, types.int64), generate
+
+    return run
+
+
+_pass16, _pass32, _pass64 = _pass(HALF), _pass(WORD), _pass(LONG)
+
+
+def pass16(table: int, count: int, seen: int) -> None:
+    """Run the pass at a table on `count` frames, in lanes of 16 bits; `seen` frames came before."""
+    _pass16(table, count, seen)
+
+
+def pass32(table: int, count: int, seen: int) -> None:
+    """The same in lanes of 32 bits."""
+    _pass32(table, count, seen)
+
+
+def pass64(table: int, count: int, seen: int) -> None:
+    """The same in lanes of 64 bits."""
+    _pass64(table, count, seen)
