@@ -7,7 +7,6 @@ of frames alone.
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
@@ -15,11 +14,11 @@ import numpy as np
 import numpy.typing as npt
 
 from fxp.errors import InputError
+from fxp.fused.arena import zeros
 from fxp.fused.fuse import delay_name
 from fxp.fused.program import Program
 from fxp.fused.steps import Words
 from fxp.ir import IntArray, complete_frames
-from fxp.kernels.vector import VECTOR_BYTES
 from fxp.plan import Average, Join, Plan, Taps, Window, zeros_after
 
 
@@ -141,18 +140,13 @@ def _remembered(plan: Plan, state: State, name: str, taps: Taps) -> range:
 
 
 def _slots(plan: Plan, count: int, value: str, dtype: npt.DTypeLike = None) -> Words:
-    """Zero frames of a value, with some bytes behind them: vector code reads past a row's end."""
+    """Zero frames of a value."""
     joints, channels = plan.shape(value)
-    return _padded((count, joints, channels), plan.storage(value) if dtype is None else dtype)
-
-
-def _padded(shape: tuple[int, ...], dtype: npt.DTypeLike) -> Words:
-    size = math.prod(shape)
-    return np.zeros(size + VECTOR_BYTES, dtype)[:size].reshape(shape)
+    return zeros((count, joints, channels), plan.storage(value) if dtype is None else dtype)
 
 
 def _copied(array: Words) -> Words:
-    copy = _padded(array.shape, array.dtype)
+    copy = zeros(array.shape, array.dtype)
     copy[:] = array
     return copy
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, TypeAlias, assert_never
 import numpy as np
 import numpy.typing as npt
 
-from fxp.fused.arena import Lifetime, place
+from fxp.fused.arena import Lifetime, place, zeros
 from fxp.fused.fuse import reads_of, results_of
 from fxp.fused.steps import (
     DelayStep,
@@ -33,7 +33,7 @@ from fxp.kernels.products import add16, dot8, dot16, plain16
 from fxp.kernels.rows import CastKind, Constant
 from fxp.kernels.rows import Field as Rows
 from fxp.kernels.rows import pass16, pass32, pass64
-from fxp.kernels.vector import I64, VECTOR_BYTES, code_of
+from fxp.kernels.vector import I64, code_of
 
 Kernel: TypeAlias = Callable[[int, int, int], None]
 
@@ -121,7 +121,7 @@ class _Binding:
             own = owner[name]
             lives[own] = Lifetime(lives[own].size, lives[own].first, len(steps))
         offsets, total = place(lives)
-        arena = np.zeros(total + VECTOR_BYTES, np.uint8)
+        arena = zeros((total,), np.uint8)
         self.kept.append(arena)
         found = {}
         for name, own in owner.items():
@@ -144,12 +144,14 @@ class _Binding:
 
     def _constant(self, array: Any, dtype: npt.DTypeLike = np.int64) -> int:
         """The address of an array, which is kept."""
-        kept = np.ascontiguousarray(array, dtype)
+        given = np.asarray(array)
+        kept = zeros(given.shape, dtype)
+        kept[...] = given
         self.kept.append(kept)
         return int(kept.ctypes.data)
 
     def _scratch(self, items: int, dtype: npt.DTypeLike) -> int:
-        return self._constant(np.zeros(items + VECTOR_BYTES, dtype), dtype)
+        return self._constant(np.zeros(items), dtype)
 
     # ------------------------------------------------------------ records
 
@@ -209,7 +211,8 @@ class _Binding:
             table[Rows.TOTAL : Rows.TOTAL_ITEM + 1] = _where(total)
         table[Rows.AFFINE] = step.affine
         if step.other is not None:
-            table[Rows.ADD] = 1
+            factors = step.constants[[Constant.LEFT, Constant.RIGHT]]
+            table[Rows.ADD] = 1 if (factors == 1).all() else 2
             table[Rows.OTHER : Rows.OTHER_ITEM + 1] = _where(self.values[step.other])
         table[Rows.OUT : Rows.OUT_ITEM + 1] = _where(self.values[step.results[0]])
         if len(step.results) == 2:
@@ -234,7 +237,7 @@ class _Binding:
         """Let a pass copy flat frames into other storage; returns its constants to be changed."""
         table = record[HEAD:]
         size = x.shape[1] * x.shape[2]
-        constants = np.zeros((len(Constant), size), f"int{8 * item}")
+        constants = zeros((len(Constant), size), f"int{8 * item}")
         self.kept.append(constants)
         table[Rows.JOINTS], table[Rows.CHANNELS] = 1, size
         table[Rows.CONSTANTS] = constants.ctypes.data

@@ -79,7 +79,7 @@ class Field(IntEnum):
     DILATION = 19
     AFFINE = 20  # flag
     CAST_AFFINE = 21
-    ADD = 22  # flag
+    ADD = 22  # 0 none, 1 as they are, 2 aligned by factors
     OTHER = 23
     OTHER_CODE = 24
     OTHER_ITEM = 25
@@ -277,12 +277,17 @@ class _Block:
     def _added(self, x: list[Value], frame: Value, joint: Value) -> list[Value]:
         b, k = self.b, self.constants
 
-        def both() -> list[Value]:
-            other = self._words(Field.OTHER, Field.OTHER_CODE, Field.OTHER_ITEM, frame, joint)
-            terms = zip(x, k[Constant.LEFT], other, k[Constant.RIGHT], strict=True)
+        def other() -> list[Value]:
+            return self._words(Field.OTHER, Field.OTHER_CODE, Field.OTHER_ITEM, frame, joint)
+
+        def plain() -> list[Value]:
+            return [b.add(a, c) for a, c in zip(x, other(), strict=True)]
+
+        def aligned() -> list[Value]:
+            terms = zip(x, k[Constant.LEFT], other(), k[Constant.RIGHT], strict=True)
             return [b.add(b.mul(a, left), b.mul(c, right)) for a, left, c, right in terms]
 
-        return either(b, self.field(Field.ADD), both, lambda: x)
+        return switch(b, self.field(Field.ADD), [lambda: x, plain, aligned])
 
     def joint(self, frame: Value, slot: Value, phase: Value, joint: Value, edge: Value) -> None:
         """The whole chain, for the channels of this block at one joint of one frame."""
