@@ -11,9 +11,11 @@ from fxp.fused.casts import NO_CAST, VectorCast, extremes, per_channel
 from fxp.fused.steps import RowsStep, Words
 from fxp.ir import Add, Affine, GraphProduct, IntArray, JointMean, TemporalSum
 from fxp.kernels.rows import CastKind, Constant
+from fxp.kernels.vector import VECTOR_BYTES
 from fxp.ranges import Signal
 
 _LANES_BITS = (16, 32, 64)
+_MOST_CONSTANT_BYTES = 1 << 15
 
 
 @dataclass
@@ -50,8 +52,12 @@ class Chain:
 
     @property
     def flat(self) -> bool:
-        """Whether a frame is one row: without edges, joints do not matter."""
+        """Whether a frame may be one row: without edges, joints do not matter."""
         return self.edges is None
+
+    def takes(self, node: Affine) -> bool:
+        """Whether there may be constants per joint: not where edges lead from joint to joint."""
+        return self.flat or _per_channel(node)
 
 
 def rows_step(
@@ -67,8 +73,9 @@ def rows_step(
     if bits is None:
         return None
     bits = _LANES_BITS[-1] if chain.source in wide else bits
-    joints = 1 if chain.flat else y.joints
-    repeats = y.joints if chain.flat else 1
+    positional = chain.affine is not None and not _per_channel(chain.affine)
+    flat = chain.flat and (positional or fills_better_flat(y.joints, y.channels, bits))
+    joints, repeats = (1, y.joints) if flat else (y.joints, 1)
     constants = _constants(chain, casts, signals, y.channels, repeats, bits)
     fifo = chain.fifo
     return RowsStep(
@@ -87,6 +94,17 @@ def rows_step(
         None if chain.edges is None else _edges(chain.edges, signals[chain.source], y),
         constants,
     )
+
+
+def fills_better_flat(joints: int, channels: int, lanes_bits: int) -> bool:
+    """Whether all joints as one row fill vectors better, with constants that the first cache holds."""
+    lanes = 8 * VECTOR_BYTES // lanes_bits
+    size = len(Constant) * joints * channels * lanes_bits // 8
+    return joints > 1 and channels % lanes != 0 and size <= _MOST_CONSTANT_BYTES
+
+
+def _per_channel(node: Affine) -> bool:
+    return node.bias.shape[1] == 1 and node.scale.raw.shape[1] == 1
 
 
 def _casts(chain: Chain) -> tuple[tuple[int, int, int, int], list[VectorCast]]:

@@ -234,7 +234,7 @@ class _Fusion:
                     chain.affine_cast = cast
             case TemporalSum() if place < 2:
                 chain.fifo = node
-            case Affine() if place < 3 and (chain.flat or _per_channel(node)):
+            case Affine() if place < 3 and chain.takes(node):
                 chain.affine = node
             case Add() if place < 5 and self._joins(chain, node):
                 chain.add = node
@@ -269,10 +269,6 @@ class _Fusion:
             return replace(chain, results=[last])
         nodes = [*chain.nodes, *casts]
         return replace(chain, nodes=nodes, results=list(casts), out_casts=list(casts.values()))
-
-
-def _per_channel(node: Affine) -> bool:
-    return node.bias.shape[1] == 1 and node.scale.raw.shape[1] == 1
 
 
 def nodes_of(step: Step) -> tuple[str, ...]:

@@ -115,7 +115,7 @@ def wide_product(node: Conv, x: Signal, allowed: frozenset[Tier]) -> WideStep | 
 
 def _digit_bits(largest: int, digits: int) -> int:
     """Bits of each digit that words up to `largest` are split into, evenly."""
-    return -(-(largest.bit_length() + 1) // digits) + (digits > 1)
+    return -(-(largest.bit_length() + 1) // digits)
 
 
 def _balanced(words: IntArray, bits: int, count: int) -> list[IntArray]:

@@ -10,6 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from fxp.fused.arena import Lifetime, place, zeros
+from fxp.fused.chains import fills_better_flat
 from fxp.fused.fuse import reads_of, results_of
 from fxp.fused.steps import (
     DelayStep,
@@ -198,7 +199,7 @@ class _Binding:
         table[Rows.CONSTANTS] = self._constant(step.constants, step.constants.dtype)
         table[Rows.SOURCE : Rows.SOURCE_FRAME + 1] = (*_where(source), source[:1].nbytes)
         table[Rows.DEPTH], table[Rows.DILATION] = step.depth, step.dilation
-        table[Rows.ORDER] = self._constant(np.zeros((1, 2)))
+        table[Rows.ORDER] = self._order(step.joints)
         if step.edges is not None:
             order, edges = step.edges
             table[Rows.EDGES] = 1
@@ -220,6 +221,10 @@ class _Binding:
         flags = (Rows.CAST_SOURCE, Rows.CAST_AFFINE, Rows.CAST_OUT, Rows.CAST_SECOND)
         table[list(flags)] = step.kinds
 
+    def _order(self, joints: int) -> int:
+        """Joints one after the other, without edges."""
+        return self._constant(np.stack([np.arange(joints), np.zeros(joints)], axis=1))
+
     def _operand(self, x: str, dtype: npt.DTypeLike) -> tuple[int, int]:
         """(address, bytes of a word) of a value as a product reads it, widened where it must be."""
         value = self.values[x]
@@ -236,14 +241,16 @@ class _Binding:
     ) -> Words:
         """Let a pass copy flat frames into other storage; returns its constants to be changed."""
         table = record[HEAD:]
-        size = x.shape[1] * x.shape[2]
+        _, joints, size = x.shape
+        if fills_better_flat(joints, size, 8 * item):
+            joints, size = 1, joints * size
         constants = zeros((len(Constant), size), f"int{8 * item}")
         self.kept.append(constants)
-        table[Rows.JOINTS], table[Rows.CHANNELS] = 1, size
+        table[Rows.JOINTS], table[Rows.CHANNELS] = joints, size
         table[Rows.CONSTANTS] = constants.ctypes.data
         table[Rows.SOURCE : Rows.SOURCE_FRAME + 1] = (*_where(x), x[:1].nbytes)
         table[Rows.DEPTH] = table[Rows.DILATION] = 1
-        table[Rows.ORDER] = self._constant(np.zeros((1, 2)))
+        table[Rows.ORDER] = self._order(joints)
         table[Rows.OUT : Rows.OUT_ITEM + 1] = outs[0]
         if len(outs) == 2:
             table[Rows.SECOND : Rows.SECOND_ITEM + 1] = outs[1]
