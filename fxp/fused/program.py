@@ -158,7 +158,7 @@ class _Binding:
 
     def _record(self, op: Op, x: str, out: str, kernel: Kernel | None = None) -> IntArray:
         record = np.zeros(RECORD, np.int64)
-        record[Head.CODE_ADDRESS] = 0 if kernel is None else address_of(kernel)
+        record[Head.KERNEL] = 0 if kernel is None else address_of(kernel)
         record[Head.OP] = op
         for where, name in ((Head.X_PERIOD, x), (Head.OUT_PERIOD, out)):
             timing = self.plan.timing_of(name)

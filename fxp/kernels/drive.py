@@ -16,6 +16,7 @@ from numba.extending import intrinsic
 
 from fxp.ir import IntArray
 from fxp.kernels.jit import kernel
+from fxp.kernels.products import Field
 from fxp.kernels.vector import (
     BYTE,
     LONG,
@@ -71,7 +72,40 @@ class Head(IntEnum):
     # temporal convolutions
     SECOND = 21  # address of a second result, or 0
     # passes and products
-    CODE_ADDRESS = 22  # of the compiled kernel
+    KERNEL = 22  # of the compiled kernel
+
+
+# Of what numba compiles, the enumerations' values: an array takes no member of one as an index
+(
+    _OP,
+    _X_PERIOD,
+    _X_LOOKAHEAD,
+    _OUT_PERIOD,
+    _OUT_LOOKAHEAD,
+    _X,
+    _FRAME,
+    _OUT,
+    _JOINTS,
+    _CHANNELS,
+    _TAPS,
+    _DILATION,
+    _LOOKAHEAD,
+    _STRIDE,
+    _ADDRESSES,
+    _BIAS,
+    _RING,
+    _SLOTS,
+    _CODE,
+    _LEFT,
+    _OUT_CODE,
+    _SECOND,
+    _KERNEL,
+) = (int(entry) for entry in Head)
+_ROWS, _PRODUCT, _TAPS_OP, _DELAY, _PICK = (int(op) for op in Op)
+_OUT_ADDRESS, _OUT_ITEM, _SECOND_ADDRESS, _SECOND_ITEM = (
+    int(entry) for entry in (Field.OUT, Field.OUT_ITEM, Field.SECOND, Field.SECOND_ITEM)
+)
+_INT64 = 3  # the code of a word of 64 bits
 
 
 @kernel
@@ -83,30 +117,30 @@ def drive(records: IntArray, first: int, last: int, before: int, count: int, end
     base = records.ctypes.data
     for i in range(first, last):
         head = records[i]
-        seen = _complete(head[3], head[4], before, False)
-        frames = _complete(head[3], head[4], before + count, ended) - seen
+        seen = complete(head[_OUT_PERIOD], head[_OUT_LOOKAHEAD], before, False)
+        frames = complete(head[_OUT_PERIOD], head[_OUT_LOOKAHEAD], before + count, ended) - seen
         table = base + 8 * (i * RECORD + HEAD)
-        op = head[0]
-        if op == 0:
-            call(head[22], table, frames, seen)
-        elif op == 1:
-            if head[15]:
+        op = head[_OP]
+        if op == _ROWS:
+            call(head[_KERNEL], table, frames, seen)
+        elif op == _PRODUCT:
+            if head[_BIAS]:
                 _fill(head, frames)
-            store_word(head[14], 3, head[5])
-            call(head[22], table, head[14], frames * head[8])
-        elif op == 4:
+            store_word(head[_ADDRESSES], _INT64, head[_X])
+            call(head[_KERNEL], table, head[_ADDRESSES], frames * head[_JOINTS])
+        elif op == _PICK:
             _pick(head, frames)
         else:
-            there = _complete(head[1], head[2], before, False)
-            new = _complete(head[1], head[2], before + count, ended) - there
-            if op == 2:
+            there = complete(head[_X_PERIOD], head[_X_LOOKAHEAD], before, False)
+            new = complete(head[_X_PERIOD], head[_X_LOOKAHEAD], before + count, ended) - there
+            if op == _TAPS_OP:
                 _taps(head, table, there, new, seen, frames, ended)
             else:
                 _delay(head, there, new, seen, frames)
 
 
 @kernel
-def _complete(period: int, lookahead: int, seen: int, ended: bool) -> int:
+def complete(period: int, lookahead: int, seen: int, ended: bool) -> int:
     """`fxp.ir.complete_frames`."""
     if period == 0:
         return 1 if ended and seen > 0 else 0
@@ -117,9 +151,9 @@ def _complete(period: int, lookahead: int, seen: int, ended: bool) -> int:
 @kernel
 def _fill(head: IntArray, frames: int) -> None:
     """Start every row of an int64 result with the bias."""
-    size = 8 * head[9]
-    for row in range(frames * head[8]):
-        copy_bytes(head[7] + row * size, head[15], size)
+    size = 8 * head[_CHANNELS]
+    for row in range(frames * head[_JOINTS]):
+        copy_bytes(head[_OUT] + row * size, head[_BIAS], size)
 
 
 @kernel
@@ -130,8 +164,8 @@ def _taps(
 
     The ring holds more frames than the taps reach back, so frames come in pieces of what is left.
     """
-    taps, dilation, lookahead, stride = head[10], head[11], head[12], head[13]
-    slots, size = head[17], head[6]
+    taps, dilation, lookahead, stride = head[_TAPS], head[_DILATION], head[_LOOKAHEAD], head[_STRIDE]
+    slots, size = head[_SLOTS], head[_FRAME]
     zeros = 0
     if ended and outputs > 0:
         zeros = max(0, (seen + outputs - 1) * stride + lookahead - (there + new - 1))
@@ -140,9 +174,9 @@ def _taps(
     while fed < new + zeros:
         some = min(piece, new + zeros - fed)
         for f in range(fed, fed + some):
-            slot = head[16] + (there + f) % slots * size
+            slot = head[_RING] + (there + f) % slots * size
             if f < new:
-                copy_bytes(slot, head[5] + f * size, size)
+                copy_bytes(slot, head[_X] + f * size, size)
             else:
                 clear_bytes(slot, size)
         fed += some
@@ -154,9 +188,9 @@ def _taps(
             run = min(run, outputs - made)
             for k in range(taps):
                 slot = (newest - (taps - 1 - k) * dilation) % slots
-                store_word(head[14] + 8 * k, 3, head[16] + slot * size)
+                store_word(head[_ADDRESSES] + 8 * k, _INT64, head[_RING] + slot * size)
             _moved(head, table, made)
-            call(head[22], table, head[14], run * head[8])
+            call(head[_KERNEL], table, head[_ADDRESSES], run * head[_JOINTS])
             made += run
     _moved(head, table, 0)
 
@@ -165,9 +199,9 @@ def _taps(
 def _run_length(head: IntArray, newest: int, known: int) -> int:
     """How many results in a row find the frames of every tap in a row."""
     run = known - newest
-    for k in range(head[10]):
-        slot = (newest - (head[10] - 1 - k) * head[11]) % head[17]
-        run = min(run, head[17] - slot)
+    for k in range(head[_TAPS]):
+        slot = (newest - (head[_TAPS] - 1 - k) * head[_DILATION]) % head[_SLOTS]
+        run = min(run, head[_SLOTS] - slot)
     return run
 
 
@@ -175,43 +209,43 @@ def _run_length(head: IntArray, newest: int, known: int) -> int:
 def _moved(head: IntArray, table: int, frame: int) -> None:
     """Let a product write from this frame of its results on.
 
-    Entries 7 and 11 of its table are the addresses of its results, 9 and 13 the bytes of a word.
+    Its table has the addresses of its results, and the bytes of their words.
     """
-    words = frame * head[8] * head[9]
-    store_word(table + 8 * 7, 3, head[7] + words * load_word(table + 8 * 9, 3))
-    if head[21]:
-        store_word(table + 8 * 11, 3, head[21] + words * load_word(table + 8 * 13, 3))
+    words = frame * head[_JOINTS] * head[_CHANNELS]
+    store_word(table + 8 * _OUT_ADDRESS, _INT64, head[_OUT] + words * load_word(table + 8 * _OUT_ITEM, _INT64))
+    if head[_SECOND]:
+        store_word(table + 8 * _SECOND_ADDRESS, _INT64, head[_SECOND] + words * load_word(table + 8 * _SECOND_ITEM, _INT64))
 
 
 @kernel
 def _delay(head: IntArray, there: int, new: int, first: int, frames: int) -> None:
     """As `fxp.kernels.temporal.delay`."""
-    size, ring, depth = head[6], head[16], head[17]
+    size, ring, depth = head[_FRAME], head[_RING], head[_SLOTS]
     for i in range(frames):
         frame = first + i
         if frame < there:
             source = ring + frame % depth * size
         else:
-            source = head[5] + (frame - there) * size
-        copy_bytes(head[7] + i * size, source, size)
+            source = head[_X] + (frame - there) * size
+        copy_bytes(head[_OUT] + i * size, source, size)
     for f in range(new):
-        copy_bytes(ring + (there + f) % depth * size, head[5] + f * size, size)
+        copy_bytes(ring + (there + f) % depth * size, head[_X] + f * size, size)
 
 
 @kernel
 def _pick(head: IntArray, frames: int) -> None:
     """As `fxp.kernels.pointwise.argmax`."""
-    channels, code, left = head[9], head[18], head[19]
-    for row in range(frames * head[8]):
-        at = head[5] + row * channels * (1 << code)
+    channels, code, left = head[_CHANNELS], head[_CODE], head[_LEFT]
+    for row in range(frames * head[_JOINTS]):
+        at = head[_X] + row * channels * (1 << code)
         best = 0
         for c in range(1, channels):
             a, b = load_word(at + (c << code), code), load_word(at + (best << code), code)
-            more = load_word(left + 8 * c, 3) - load_word(left + 8 * best, 3)
+            more = load_word(left + 8 * c, _INT64) - load_word(left + 8 * best, _INT64)
             up, down = min(max(more, 0), 63), min(max(-more, 0), 63)
             if (a > b >> up) if more >= 0 else (a - 1 >> down >= b):
                 best = c
-        store_word(head[7] + row * (1 << head[20]), head[20], best)
+        store_word(head[_OUT] + row * (1 << head[_OUT_CODE]), head[_OUT_CODE], best)
 
 
 @intrinsic  # type: ignore[misc]
