@@ -10,12 +10,9 @@ from collections.abc import Mapping
 
 import numpy as np
 
-from fxp.fused.arena import zeros
-from fxp.fused.program import Run
-from fxp.fused.run import program_for
+from fxp.fused.run import ports_of, program_for
 from fxp.ir import Input, IntArray
 from fxp.kernels.stream import Port, push
-from fxp.kernels.vector import code_of
 from fxp.plan import Plan
 from fxp.simulate import step
 from fxp.state import State, initial_state
@@ -39,8 +36,7 @@ class Stream:
         }
         self.ready = 0
         self._program = program_for(plan, self.state, 1) if plan.fused else None
-        runs = [] if self._program is None else self._program.parts
-        self.compiled = len(runs) == 1 and isinstance(runs[0], Run)
+        self.compiled = self._program is not None and self._program.compiled
         self._ports = self._laid_out() if self.compiled else np.zeros((0, 0), np.int64)
         source = plan.graph.nodes[0]
         assert isinstance(source, Input)
@@ -52,8 +48,8 @@ class Stream:
         Where a graph has nodes that run alone (`compiled` is false) this is `fxp.simulate.step`.
 
         Raises:
-            InputError: the frame is no possible input, or the clip is over or gets too long; nothing
-                has changed then.
+            InputError: the frame is no possible input, or the clip is over or gets too long;
+                nothing has changed then.
         """
         words = np.asarray(frame)
         if not self.compiled or words.dtype != np.int64 or words.shape != self._shape:
@@ -79,15 +75,7 @@ class Stream:
 
     def _laid_out(self) -> IntArray:
         assert self._program is not None
-        names = [self.plan.graph.nodes[0].name, *self.plan.graph.outputs]
-        ports = zeros((len(names), len(Port)), np.int64)
-        for row, name in zip(ports, names, strict=True):
-            value, timing = self._program.values[name], self.plan.timing_of(name)
-            signal = self.plan.signals[name]
-            row[Port.ADDRESS], row[Port.CODE] = value.ctypes.data, code_of(value.dtype)
-            row[Port.JOINTS], row[Port.CHANNELS] = self.plan.shape(name)
-            row[Port.PERIOD], row[Port.LOOKAHEAD] = timing.period, timing.lookahead
-            row[Port.LOW], row[Port.HIGH] = min(signal.lo), max(signal.hi)
-            if name in self.results:
-                row[Port.RESULT] = self.results[name].ctypes.data
+        ports = ports_of(self.plan, self._program)
+        for row, result in zip(ports[1:], self.results.values(), strict=True):
+            row[Port.RESULT] = result.ctypes.data
         return ports
