@@ -11,11 +11,47 @@ from torch.nn import functional as F  # noqa: N812
 
 from benchmarks.torch_folded import PADDED, Folded, Slot, window_sum
 
+_PACKED: list[
+    tuple[Tensor, Tensor]
+] = []  # by index, as a compiled graph cannot hold packed weights
+
+
+@torch.library.custom_op(
+    "benchmarks::product",
+    mutates_args=(),
+    schema="(Tensor x, int index, int outputs, bool relu) -> Tensor",
+)
+def product(x: Tensor, index: int, outputs: int, relu: bool) -> Tensor:
+    """x (rows, Cin) times weights that `_packed` has given an index, plus bias: (rows, outputs)."""
+    assert len(_PACKED[index][1]) == outputs
+    packed, bias = _PACKED[index]
+    y: Tensor = torch.ops.mkldnn._linear_pointwise(
+        x, packed, bias, "relu" if relu else "none", [], ""
+    )
+    return y
+
+
+@product.register_fake
+def _shape(x: Tensor, index: int, outputs: int, relu: bool) -> Tensor:  # noqa: ARG001
+    return x.new_empty(len(x), outputs)
+
+
+def _packed(weight: Tensor, bias: Tensor) -> tuple[int, int]:
+    """The index and the outputs of a product by these weights."""
+    _PACKED.append((torch.ops.mkldnn._reorder_linear_weight(weight, None), bias))
+    return len(_PACKED) - 1, len(bias)
+
+
+def _of_joints(x: Tensor, by: tuple[int, int], relu: bool) -> Tensor:
+    """A product, (T, V, Cin) -> (T, V, Cout)."""
+    return product(x.flatten(0, 1), *by, relu).view(*x.shape[:2], -1)
+
 
 class ChunkNet(nn.Module):
     """One chunk as a function, for `torch.compile`: frames and histories in, logits and new ones.
 
-    Its constants are the module's, so that the compiler may pack them.
+    The compiler fuses what stands between matrix products. It would call MKL for those in float32,
+    so they are an operation of their own, which calls oneDNN.
     """
 
     def __init__(self, net: Folded) -> None:
@@ -23,18 +59,15 @@ class ChunkNet(nn.Module):
         super().__init__()
         self.layers = net.layers
         self.scale, self.shift = nn.Buffer(net.scale), nn.Buffer(net.shift)
-        self.embedding = _frozen(*net.embedding)
-        self.classifier = _frozen(*net.classifier)
-        self.products = nn.ModuleList(_frozen(x.weight, x.bias) for x in net.layers)
-        self.shortcuts = nn.ModuleList(
-            _frozen(*x.residual) if x.residual else nn.Identity() for x in net.layers
-        )
+        self.embedding, self.classifier = _packed(*net.embedding), _packed(*net.classifier)
+        self.products = [_packed(layer.weight, layer.bias) for layer in net.layers]
+        self.shortcuts = [layer.residual and _packed(*layer.residual) for layer in net.layers]
 
     def forward(
         self, x: Tensor, counts: tuple[Tensor, ...], histories: tuple[Tensor, ...]
     ) -> tuple[Tensor, tuple[Tensor, ...]]:
         """x (T, C, V); a layer's history is (reach, V, Ci), its counts those of `Layer.counts`."""
-        y = self.embedding(x.transpose(1, 2) * self.scale + self.shift)
+        y = _of_joints(x.transpose(1, 2) * self.scale + self.shift, self.embedding, False)
         kept = []
         for i, layer in enumerate(self.layers):
             past = torch.cat([histories[i], y])
@@ -43,15 +76,18 @@ class ChunkNet(nn.Module):
             constants = layer.columns * counts[i][:, None, None]
             parts = [_aggregate(sums, slot) for slot in layer.slots]
             constants = F.pad(constants, (0, PADDED - constants.shape[2]))
-            z = self.products[i](torch.cat([*parts, constants], dim=2)).relu()
-            if layer.residual or layer.identity:
-                z = z + self.shortcuts[i](y)
+            z = _of_joints(torch.cat([*parts, constants], dim=2), self.products[i], True)
+            shortcut = self.shortcuts[i]
+            if shortcut is not None:
+                z = z + _of_joints(y, shortcut, False)
+            elif layer.identity:
+                z = z + y
             y = z.relu() if layer.signed else z
-        return self.classifier(y.mean(dim=1)), tuple(kept)
+        return product(y.mean(dim=1), *self.classifier, False), tuple(kept)
 
 
 class Compiled:
-    """The network by `torch.compile`, constants frozen, chunk by chunk."""
+    """The network by `torch.compile`, chunk by chunk."""
 
     def __init__(self, net: Folded, chunk: int) -> None:
         """Compiles at its first call, for each length of a chunk."""
@@ -63,8 +99,7 @@ class Compiled:
     def __call__(self, x: Tensor) -> Tensor:
         """A whole clip."""
         if self.step is None:
-            options = {"freezing": True}
-            self.step = torch.compile(self.net_of_a_chunk, dynamic=False, options=options)
+            self.step = torch.compile(self.net_of_a_chunk, dynamic=False, fullgraph=True)
         layers, joints = self.net.layers, x.shape[2]
         histories = tuple(torch.zeros(k.reach, joints, k.inputs) for k in layers)
         logits = []
@@ -84,9 +119,3 @@ def _aggregate(x: Tensor, slot: Slot) -> Tensor:
         more = x[:, list(sources)] * torch.tensor(factors)[:, None]
         y = y.index_add(1, torch.tensor(joints), more)
     return y
-
-
-def _frozen(weight: Tensor, bias: Tensor) -> nn.Linear:
-    linear = nn.Linear(weight.shape[1], weight.shape[0])
-    linear.weight, linear.bias = (nn.Parameter(x, requires_grad=False) for x in (weight, bias))
-    return linear
