@@ -118,7 +118,7 @@ def torch_quantised_linear(layer: Layer) -> Candidate:
     ones, zeros = torch.ones(outputs), torch.zeros(outputs, dtype=torch.int32)
     bias = torch.from_numpy(layer.bias).float() + QUARTER
     operands = (rows, 1.0, OFFSET, weight, ones, zeros, bias)
-    ending = (1 / SCALE, OFFSET, torch.uint8, "none", [], "")
+    ending: tuple[Any, ...] = (1 / SCALE, OFFSET, torch.uint8, "none", [], "")
 
     @torch.inference_mode()
     def call() -> Any:

@@ -78,12 +78,12 @@ def reference(layer: Layer, ties: Ties = "up") -> IntArray:
     rounded = (acc + HALF) >> SHIFT
     if ties == "even":
         rounded -= is_tie(layer) & (rounded & 1)
-    return np.clip(rounded, LOW, HIGH)
+    return np.asarray(np.clip(rounded, LOW, HIGH))
 
 
 def is_tie(layer: Layer) -> npt.NDArray[np.bool_]:
     """Where an accumulator lies in the middle between two words, (rows, Cout)."""
-    return (accumulators(layer) & (2 * HALF - 1)) == HALF
+    return np.asarray((accumulators(layer) & (2 * HALF - 1)) == HALF)
 
 
 def toolkit_graph(layer: Layer) -> Graph:

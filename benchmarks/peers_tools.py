@@ -115,7 +115,12 @@ def qonnx_executor(layer: Layer) -> Candidate:
         "bits": np.float32(8),
     }
     domain = "qonnx.custom_op.general"
-    attributes = {"domain": domain, "signed": 1, "narrow": 0, "rounding_mode": "FLOOR"}
+    attributes: dict[str, Any] = {
+        "domain": domain,
+        "signed": 1,
+        "narrow": 0,
+        "rounding_mode": "FLOOR",
+    }
     rows = _real(layer.rows, WORD_FRAC)
     shape = (len(rows), len(layer.weight))
     graph = helper.make_graph(

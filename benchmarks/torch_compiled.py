@@ -44,7 +44,8 @@ def _packed(weight: Tensor, bias: Tensor) -> tuple[int, int]:
 
 def _of_joints(x: Tensor, by: tuple[int, int], relu: bool) -> Tensor:
     """A product, (T, V, Cin) -> (T, V, Cout)."""
-    return product(x.flatten(0, 1), *by, relu).view(*x.shape[:2], -1)
+    y: Tensor = product(x.flatten(0, 1), *by, relu)
+    return y.view(*x.shape[:2], -1)
 
 
 class ChunkNet(nn.Module):

@@ -1,5 +1,9 @@
 """An RT-ST-GCN in float32 by torch, in the fastest forms found: what integer speed is held against.
 
+    python -m benchmarks.torch_forms [ARCH.yaml] [--frames 512] [--repeats 9]
+
+prints the frames a second of every form, by turns, and the time of a single frame.
+
 All maps of a layer but its ReLUs are linear, so their order is free: the window sum comes first,
 on the fewest channels, then the adjacency, one gather for each non-zero it needs, then all
 partitions in one matrix product, whose bias and ReLU are part of it. Norms are folded. Clips pass
@@ -12,26 +16,71 @@ On processors where torch's `linear` (MKL) does not use the widest vectors, the 
 
 from __future__ import annotations
 
+import statistics
+import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import partial
+from pathlib import Path
+from typing import Annotated
 
 import torch
+import typer
 from torch import Tensor
 from torch.nn import functional as F  # noqa: N812
 
+from benchmarks.bench_simulate import random_net
 from benchmarks.torch_compiled import Compiled
 from benchmarks.torch_folded import Folded, Layer, fold, window_sum
 from fxp.cast import FloatArray
+from fxp.console import run as run_app
 from fxp.floatnet import FloatNet
-from fxp.spec import ArchSpec
+from fxp.spec import ArchSpec, load_spec
 from stgcn_ref.folding import rebuild
-from stgcn_ref.models.rtstgcn import RTSTGCN
+from stgcn_ref.models.build import Net
 
 CHUNK = 64  # frames
+PUBLISHED = Path(__file__).parent.parent / "examples" / "pkummd_rtstgcn.yaml"
 # x (rows, Cin), with ReLU or not -> (rows, Cout)
 Product = Callable[[Tensor, bool], Tensor]
 MakeProduct = Callable[[Tensor, Tensor | None], Product]
+
+app = typer.Typer(add_completion=False)
+
+
+@app.command()
+def main(
+    arch: Annotated[Path, typer.Argument(help="architecture in YAML")] = PUBLISHED,
+    frames: Annotated[int, typer.Option(min=1, help="frames of the clip")] = 512,
+    repeats: Annotated[int, typer.Option(min=1, help="timed repeats")] = 9,
+) -> None:
+    """Time the forms of a random network."""
+    net = random_net(load_spec(ArchSpec, arch), seed=0)
+    x = torch.randn(frames, net.arch.in_channels, net.params["input_norm.scale"].shape[1])
+    work: dict[str, Callable[[], object]] = {
+        name: partial(form, x) for name, form in forms(net.arch, net.params).items()
+    }
+    for name, make in (("MKL", mkl), ("oneDNN", onednn)):
+        stream = Streaming(fold(net.arch, net.params), make)
+        work[f"streaming, {name}"] = partial(_one_by_one, stream, x[:200])
+    times: dict[str, list[float]] = {name: [] for name in work}
+    for turn in range(repeats + 1):
+        for name, call in work.items():
+            start = time.perf_counter()
+            call()
+            if turn:  # the first one compiles
+                times[name].append(time.perf_counter() - start)
+    typer.echo(f"{'form':<18} {'median frames/s':>16} {'fastest':>8} {'us a frame':>11}")
+    for name, seconds in times.items():
+        count = len(x[:200]) if name.startswith("streaming") else frames
+        middle, least = statistics.median(seconds) / count, min(seconds) / count
+        typer.echo(f"{name:<18} {1 / middle:>16,.0f} {1 / least:>8,.0f} {1e6 * middle:>11,.0f}")
+
+
+def _one_by_one(stream: Streaming, x: Tensor) -> None:
+    state = stream.initial_state()
+    for frame in x:
+        stream.step(frame, state)
 
 
 def forms(
@@ -79,8 +128,9 @@ def onednn(weight: Tensor, bias: Tensor | None) -> Product:
 
 
 @torch.inference_mode()
-def _as_trained(model: RTSTGCN, x: Tensor) -> Tensor:
-    return model(x.transpose(0, 1).unsqueeze(0))[0].T  # (1, C, T, V) -> (1, classes, T)
+def _as_trained(model: Net, x: Tensor) -> Tensor:
+    y: Tensor = model(x.transpose(0, 1).unsqueeze(0))  # (1, C, T, V) -> (1, classes, T)
+    return y[0].T
 
 
 class Eager:
@@ -206,3 +256,7 @@ def _biases(layer: Layer) -> list[Tensor]:
     first = partitions * layer.inputs
     one = layer.columns @ layer.weight[:, first : first + partitions].T
     return [layer.bias + n * one for n in range(1, layer.window + 1)]
+
+
+if __name__ == "__main__":
+    run_app(app)
