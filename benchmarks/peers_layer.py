@@ -16,7 +16,8 @@ import numpy.typing as npt
 
 from fxp.ir import Conv, Graph, Input, IntArray, Requantise, Weights
 from fxp.qformat import Cast, QFormat
-from fxp.simulate import compile_graph, run
+from fxp.simulate import compile_graph
+from fxp.stream import Block
 
 # A tie goes up, or to the even word. Nothing else is claimed by a candidate.
 Ties = Literal["up", "even"]
@@ -107,12 +108,12 @@ def toolkit_graph(layer: Layer) -> Graph:
 
 
 def toolkit(layer: Layer) -> Candidate:
-    """This toolkit's simulator through its public functions, conversions and checks included."""
-    plan = compile_graph(toolkit_graph(layer))
-    clip = np.ascontiguousarray(layer.words.transpose(0, 2, 1))  # (T, C, V)
-    outputs = len(layer.weight)
+    """This toolkit's simulator in its own layout, as every peer is in its own."""
+    frames, _, outputs = *layer.words.shape[:2], len(layer.weight)
+    block = Block(compile_graph(toolkit_graph(layer)), frames)
+    block.input[:] = layer.words
     return Candidate(
-        call=lambda: run(plan, clip)[0]["y"],
-        words=lambda y: y.transpose(0, 2, 1).reshape(-1, outputs),  # (T, C, V) -> (T * V, C)
+        call=lambda: block.advance(frames)["y"],
+        words=lambda y: y.reshape(-1, outputs),  # (T, V, C) -> (T * V, C)
         version="",
     )

@@ -1,4 +1,4 @@
-"""Realtime: one frame in, the outputs' frames out, without allocation.
+"""Realtime: frames in, the outputs' frames out, without allocation.
 
 `fxp.simulate.step` does the same for any graph and any tap; a `Stream` is what a control loop would
 hold: buffers and results are laid out once, and a frame is one call of compiled code.
@@ -10,7 +10,8 @@ from collections.abc import Mapping
 
 import numpy as np
 
-from fxp.fused.run import ports_of, program_for
+from fxp.fused.run import ports_of, proceed, program_for
+from fxp.fused.steps import Words
 from fxp.ir import Input, IntArray
 from fxp.kernels.stream import Port, push
 from fxp.plan import Plan
@@ -79,3 +80,25 @@ class Stream:
         for row, result in zip(ports[1:], self.results.values(), strict=True):
             row[Port.RESULT] = result.ctypes.data
         return ports
+
+
+class Block:
+    """So many frames at a time in the engine's own layout: nothing is checked, nothing copied.
+
+    `input` is an array (frames, V, C) to be filled, in the narrowest type that holds the input's
+    format; `outputs` are such arrays of every output, overwritten by the next `advance`. Words
+    beyond the format give what no device gives: who fills them answers for them.
+    """
+
+    def __init__(self, plan: Plan, frames: int, state: State | None = None) -> None:
+        """Start a clip, or go on from a state, which is then changed."""
+        self.plan = plan
+        self.state = initial_state(plan) if state is None else state
+        self._program = program_for(plan, self.state, frames)
+        self.input = self._program.values[plan.graph.nodes[0].name][:frames]
+        self.outputs: Mapping[str, Words] = {}
+
+    def advance(self, frames: int) -> Mapping[str, Words]:
+        """Read the first `frames` frames of `input`; returns the `outputs` that they complete."""
+        self.outputs = proceed(self.plan, self.state, self._program, frames, flush=False)
+        return self.outputs

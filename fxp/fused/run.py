@@ -39,8 +39,14 @@ def advance(
     They are views of the program's buffers, which the next call overwrites.
     """
     count = len(words)
-    source = plan.graph.nodes[0].name
-    program.values[source][:count] = words.transpose(0, 2, 1)
+    program.values[plan.graph.nodes[0].name][:count] = words.transpose(0, 2, 1)
+    return proceed(plan, state, program, count, flush=flush)
+
+
+def proceed(
+    plan: Plan, state: State, program: Program, count: int, *, flush: bool
+) -> Mapping[str, Words]:
+    """The same for the first `count` frames of the program's buffer of the input."""
     for part in program.parts:
         if isinstance(part, Run):
             drive(program.records, part.first, part.last, state.frames, count, flush)
