@@ -121,7 +121,7 @@ class _Constant(torch.autograd.Function):
     @staticmethod
     def backward(ctx: Any, grad: Tensor) -> tuple[Tensor, None, None, Tensor | None]:
         kept, *both = ctx.saved_tensors
-        of_point = _of_point(grad, kept, *both).view(ctx.points, -1).sum(dim=1) if both else None
+        of_point = _of_point(grad, kept, *both).reshape(ctx.points, -1).sum(dim=1) if both else None
         return grad * kept, None, None, of_point
 
 
