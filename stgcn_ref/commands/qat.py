@@ -92,7 +92,8 @@ def qat(given: QatSettings) -> None:
     typer.echo(f"trained on {kind_of(train_set)}, scored on {len(valid_set.clips)} recordings")
     plain = given.quant.model_copy(update={"calibrator": "mse", "repair": Repair()})
     stages = {"calibrated": lower(net, calibrate(net, plain))}
-    if given.quant != plain or given.recipe.search_sweeps:
+    searched = given.recipe.search_sweeps or given.recipe.search_streams
+    if given.quant != plain or searched:
         stages["repaired"] = lower(found.beginning.prepared.net, found.beginning.prepared.formats)
     stages["trained"] = found.graph
     rows = [_row(outcome) for outcome in compare(net, stages, valid_set)]

@@ -38,6 +38,10 @@ class QatRecipe(TrainRecipe):
     Before the training, a search moves binary points on `search_frames` frames of the training
     data, at most `search_sweeps` times through the network (0: they stay as calibrated).
 
+    `search_streams` is how often, at most, a second search goes through the residual streams. It
+    moves all points of a stream together, and judges by labels, as `agreement` does, on some whole
+    training recordings that nothing was calibrated on: flicker is seen in whole recordings alone.
+
     `accumulators` are widths in bits that the trained network is guaranteed to keep to: one number
     for all of its accumulators, or numbers by layer (`block0`, `classifier`) or glob (`block*`), of
     which the last that matches counts; layers without one stay free.
@@ -62,6 +66,7 @@ class QatRecipe(TrainRecipe):
     temperature: Annotated[float, Field(gt=0)] = 1.0
     search_sweeps: Annotated[int, Field(ge=0)] = 0
     search_frames: Positive = 6144
+    search_streams: Annotated[int, Field(ge=0)] = 0
     accumulators: AccumulatorBits = Field(default_factory=dict)
     learn_binary_points: BinaryPoints | None = None
     earlier_stages: Share = 0.0
