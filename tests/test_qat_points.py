@@ -169,7 +169,7 @@ def test_wrong_points_are_learnt_back() -> None:
     formats = with_points(start, binary_points(start) | wrong)
     clips = [c.x for c in VALID.clips]
     found = {}
-    for name, learn in (("still", None), ("learnt", {"lr": 0.2})):
+    for name, learn in (("still", None), ("learnt", {"lr": 0.2, "until": 1})):
         recipe = changed(learn_binary_points=learn, epochs=8, lr=0.01, ema=0.5, select_from=1)
         graph = trained(recipe, formats).kept()
         found[name] = divergence_of(graph, clips, taught(net, clips))
@@ -186,6 +186,16 @@ def test_points_repeat_and_resume() -> None:
     assert graph_hash(whole.kept()) == graph_hash(resumed.kept())
     start = points_of(learnt(), calibrate(learnt(), COARSE))
     assert any(not torch.equal(value, start[key]) for key, value in whole.now.points.items())
+
+
+def test_points_stay_after_their_share_of_the_training() -> None:
+    seen: list[list[float]] = []
+
+    def look(run: Run) -> None:
+        seen.append([float(value.detach().sum()) for value in run.now.points.values()])
+
+    trained(changed(learn_binary_points={"lr": 0.1, "until": 0.5}, epochs=4), on_epoch=look)
+    assert seen[0] != seen[1] == seen[2] == seen[3]
 
 
 def test_points_and_widths_of_accumulators_are_refused_together() -> None:

@@ -13,10 +13,13 @@ from stgcn_ref.recipe import NotNegative, Share, TrainRecipe
 class BinaryPoints(Spec):
     """How binary points are learnt: steps of about `lr` places, scheduled as the recipe's `lr`.
 
-    No point moves by more than `most` places from where it was calibrated.
+    The schedule ends after the share `until` of the training; then the points stay, and the numbers
+    settle in formats that no longer jump. No point moves by more than `most` places from where it
+    was calibrated.
     """
 
     lr: Annotated[float, Field(gt=0)] = 0.01
+    until: Annotated[float, Field(gt=0, le=1)] = 0.5
     most: Annotated[float, Field(gt=0, le=8)] = 2.0
 
 

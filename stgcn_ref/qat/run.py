@@ -15,6 +15,7 @@ from fxp.floatnet import FloatNet
 from fxp.ir import Graph
 from fxp.lower import lower
 from stgcn_ref.metrics import Scores
+from stgcn_ref.optimiser import learning_rate
 from stgcn_ref.qat.lesson import Learner
 from stgcn_ref.qat.points import Points, formats_at, keep_near, points_of
 from stgcn_ref.qat.recipe import QatRecipe
@@ -145,6 +146,13 @@ class Run:
         for mean, value in self.average.pairs(self.now):
             mean.lerp_(value.detach(), 1 - keep)
 
+    def set_rates(self, recipe: QatRecipe, share: float) -> None:
+        """Set the rates of the next step, after this share of the training."""
+        for group in self.optimiser.param_groups:
+            ended = share >= group["until"]
+            rate = 0.0 if ended else learning_rate(recipe, share / group["until"])
+            group["lr"] = rate * group["size"]
+
     def bound(self, recipe: QatRecipe) -> None:
         """Keep points near to where they started."""
         if recipe.learn_binary_points is not None:
@@ -160,11 +168,13 @@ def start(net: FloatNet, formats: Formats, graph: Graph, recipe: QatRecipe) -> R
             continue
         size = max(float(value.square().mean().sqrt()), LEAST_SIZE)
         decay = recipe.weight_decay if key.endswith(".weight") else 0.0
-        groups.append({"params": [value.requires_grad_()], "size": size, "weight_decay": decay})
-    points = {} if recipe.learn_binary_points is None else points_of(net, formats)
+        own = {"size": size, "until": 1.0, "weight_decay": decay}
+        groups.append({"params": [value.requires_grad_()], **own})
+    points: Points = {}
     if recipe.learn_binary_points is not None:
-        size = recipe.learn_binary_points.lr / recipe.lr
-        groups.append({"params": list(points.values()), "size": size, "weight_decay": 0.0})
+        points, how = points_of(net, formats), recipe.learn_binary_points
+        own = {"size": how.lr / recipe.lr, "until": how.until, "weight_decay": 0.0}
+        groups.append({"params": list(points.values()), **own})
     now = Numbers(masters, points)
     run = Run(net, formats, now, torch.optim.AdamW(groups), now.copied(), graph)
     run.place()

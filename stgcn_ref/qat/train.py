@@ -25,7 +25,6 @@ from stgcn_ref.datasets.clips import Dataset
 from stgcn_ref.judge import label_loss
 from stgcn_ref.loss import mass
 from stgcn_ref.metrics import Scores
-from stgcn_ref.optimiser import learning_rate
 from stgcn_ref.qat.accumulators import bring_within
 from stgcn_ref.qat.lesson import Lesson, batch_loss, lesson_of
 from stgcn_ref.qat.recipe import QatRecipe
@@ -117,9 +116,7 @@ def _epoch(
     count, steps = lesson.task.steps(np.random.default_rng([seed, run.done]))
     total = 0.0
     for number, step in enumerate(steps):
-        rate = learning_rate(recipe, (run.done + number / count) / recipe.epochs)
-        for group in run.optimiser.param_groups:
-            group["lr"] = rate * group["size"]
+        run.set_rates(recipe, (run.done + number / count) / recipe.epochs)
         total += _step(run, lesson, recipe, step)
         if on_step is not None:
             on_step(number + 1, count)
