@@ -74,6 +74,8 @@ def search_streams(
 ) -> Search:
     """Move the points of each residual stream together to where the loss is least.
 
+    The last stream comes first: no later stage smooths what it does to the labels.
+
     Args:
         net, formats: what `fxp.lower` would take.
         loss: of the integer network, on training recordings.
@@ -82,7 +84,7 @@ def search_streams(
     Raises:
         GraphError: `formats` as they are cannot be certified.
     """
-    return _descend(net, formats, streams(net), loss, sweeps, None)
+    return _descend(net, formats, streams(net)[::-1], loss, sweeps, None)
 
 
 def streams(net: FloatNet) -> list[tuple[str, ...]]:
