@@ -18,7 +18,7 @@ class BinaryPoints(Spec):
     was calibrated.
     """
 
-    lr: Annotated[float, Field(gt=0)] = 0.01
+    lr: Annotated[float, Field(gt=0)] = 0.03
     until: Annotated[float, Field(gt=0, le=1)] = 0.5
     most: Annotated[float, Field(gt=0, le=8)] = 2.0
 
