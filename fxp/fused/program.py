@@ -27,6 +27,9 @@ from fxp.fused.steps import (
 )
 from fxp.fused.tiers import Tier
 from fxp.ir import IntArray
+from fxp.kernels.alone import Field as Alone
+from fxp.kernels.alone import layer_norm_alone, recast_alone, softmax_alone
+from fxp.kernels.casting import Recast
 from fxp.kernels.drive import HEAD, RECORD, Head, Op
 from fxp.kernels.jit import address_of
 from fxp.kernels.products import Field as Product
@@ -34,15 +37,16 @@ from fxp.kernels.products import add16, dot8, dot16, plain16
 from fxp.kernels.rows import CastKind, Constant, pass16, pass32, pass64
 from fxp.kernels.rows import Field as Rows
 from fxp.kernels.vector import I64, code_of
+from fxp.plan import Normalise, Plan, Share
 
 Kernel: TypeAlias = Callable[[int, int, int], None]
 
 if TYPE_CHECKING:
-    from fxp.plan import Plan
     from fxp.state import State
 
 _FLIP_BYTES = 0x80808080
 _PASSES = {16: pass16, 32: pass32, 64: pass64}
+_ALONE = {Normalise: layer_norm_alone, Share: softmax_alone, Recast: recast_alone}
 _PRODUCTS = {Tier.INT8: dot8, Tier.INT16: dot16, Tier.MADD16: add16, Tier.PLAIN16: plain16}
 
 
@@ -91,11 +95,11 @@ class _Binding:
     def program(self) -> Program:
         first = 0
         for step in self.plan.steps:
-            if isinstance(step, SingleStep):
+            if isinstance(step, SingleStep) and not self._alone(step):
                 self._close(first)
                 first = len(self.records)
                 self.parts.append(step)
-            else:
+            elif not isinstance(step, SingleStep):
                 self._step(step)
         self._close(first)
         records = np.array(self.records or np.zeros((0, RECORD)), np.int64).reshape(-1, RECORD)
@@ -246,13 +250,22 @@ class _Binding:
         item = np.dtype(dtype).itemsize
         address = self._scratch(value.size, dtype)
         record = self._record(Op.ROWS, x, x, _PASSES[8 * item])
-        self._copying(record, value, [(address, code_of(dtype), item)], item)
+        given = (*_where(value), value[:1].nbytes)
+        self._copying(record, value, [(address, code_of(dtype), item)], item, given)
         return address, item
 
     def _copying(
-        self, record: IntArray, x: Words, outs: list[tuple[int, int, int]], item: int
+        self,
+        record: IntArray,
+        x: Words,
+        outs: list[tuple[int, int, int]],
+        item: int,
+        given: tuple[int, int, int, int],
     ) -> Words:
-        """Let a pass copy flat frames into other storage; returns its constants to be changed."""
+        """Let a pass copy frames shaped like x into other storage; returns its constants.
+
+        `given` says where they are: address, code, bytes of a word, bytes of a frame.
+        """
         table = record[HEAD:]
         _, joints, size = x.shape
         if fills_better_flat(joints, size, 8 * item):
@@ -261,7 +274,7 @@ class _Binding:
         self.kept.append(constants)
         table[Rows.JOINTS], table[Rows.CHANNELS] = joints, size
         table[Rows.CONSTANTS] = constants.ctypes.data
-        table[Rows.SOURCE : Rows.SOURCE_FRAME + 1] = (*_where(x), x[:1].nbytes)
+        table[Rows.SOURCE : Rows.SOURCE_FRAME + 1] = given
         table[Rows.DEPTH] = table[Rows.DILATION] = 1
         table[Rows.ORDER] = self._order(joints)
         table[Rows.OUT : Rows.OUT_ITEM + 1] = outs[0]
@@ -341,7 +354,8 @@ class _Binding:
             address = self._scratch(x.size, np.int16)
             found.append(address)
             record = self._record(Op.ROWS, step.x, step.x, pass64)
-            constants = self._copying(record, x, [(address, code_of(np.int16), 2)], 8)
+            given = (*_where(x), x[:1].nbytes)
+            constants = self._copying(record, x, [(address, code_of(np.int16), 2)], 8, given)
             # what is above a digit is rounded, so the balanced ones below it make up for it
             shift = digit * step.digit_bits
             constants[Constant.OUT_OFFSET] = sum(
@@ -353,6 +367,46 @@ class _Binding:
             constants[Constant.OUT_HIGH] = np.iinfo(np.int16).max if last else mask
             record[HEAD + Rows.CAST_OUT] = CastKind.CLAMP if last else CastKind.WRAP
         return found
+
+    def _alone(self, step: SingleStep) -> bool:
+        """A node without a pass as records, in 64 bits; false where it has no kernel for that."""
+        operation = self.plan.stages[step.name].operation
+        if not isinstance(operation, Normalise | Share | Recast):
+            return False
+        x, out = self.values[step.reads[0]], self.values[step.name]
+        source, _ = self._operand(step.reads[0], np.int64)
+        target = out.ctypes.data if out.dtype == np.int64 else self._scratch(out.size, np.int64)
+        record = self._record(Op.ROWS, step.reads[0], step.name, _ALONE[type(operation)])
+        table = record[HEAD:]
+        table[Alone.X], table[Alone.OUT] = source, target
+        table[Alone.JOINTS], table[Alone.CHANNELS] = x.shape[1:]
+        match operation:
+            case Normalise():
+                self._arrays(table, operation.seeds)
+                table[Alone.FIRST] = operation.epsilon
+                table[Alone.SECOND], table[Alone.THIRD] = (
+                    operation.newton_steps,
+                    operation.frac_bits,
+                )
+            case Share():
+                self._arrays(table, operation.coarse, operation.fine)
+                table[Alone.FIRST], table[Alone.SECOND] = operation.exp_bits, operation.frac_bits
+            case Recast():
+                k = operation
+                columns = (k.offset, k.negative, k.odd, k.shift, k.left, k.low, k.high)
+                self._arrays(table, np.stack(columns), k.bounds)
+                table[Alone.A_SIZE], table[Alone.FIRST] = len(k.offset), k.wrap
+        if target != out.ctypes.data:
+            record = self._record(Op.ROWS, step.name, step.name, pass64)
+            given = (target, I64, 8, out[:1].size * 8)
+            self._copying(record, out, [_where(out)], 8, given)
+        return True
+
+    def _arrays(self, table: IntArray, a: IntArray, b: IntArray | None = None) -> None:
+        """Constants of a node that runs alone."""
+        table[Alone.A], table[Alone.A_SIZE] = self._constant(a), a.size
+        if b is not None:
+            table[Alone.B], table[Alone.B_SIZE] = self._constant(b), b.size
 
     def _delay(self, step: DelayStep) -> None:
         record = self._record(Op.DELAY, step.x, step.add)
