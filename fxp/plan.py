@@ -7,7 +7,7 @@ flat frame read `joint * C + channel`. Values take 32 bits where their certified
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any, TypeAlias, assert_never
