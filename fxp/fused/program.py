@@ -30,11 +30,9 @@ from fxp.ir import IntArray
 from fxp.kernels.alone import Field as Alone
 from fxp.kernels.alone import layer_norm_alone, recast_alone, softmax_alone
 from fxp.kernels.casting import Recast
-from fxp.kernels.drive import HEAD, RECORD, Head, Op
 from fxp.kernels.jit import address_of
-from fxp.kernels.products import Field as Product
 from fxp.kernels.products import add16, dot8, dot16, plain16
-from fxp.kernels.rows import CastKind, Constant, pass16, pass32, pass64
+from fxp.kernels.rows import CastKind, pass16, pass32, pass64
 from fxp.kernels.rows import Field as Rows
 from fxp.kernels.vector import I64, code_of
 from fxp.plan import Normalise, Plan, Share
@@ -229,7 +227,7 @@ class _Binding:
             table[Rows.TOTAL : Rows.TOTAL_ITEM + 1] = _where(total)
         table[Rows.AFFINE] = step.affine
         if step.other is not None:
-            factors = step.constants[[Constant.LEFT, Constant.RIGHT]]
+            factors = step.constants[[RowsConstant.LEFT, RowsConstant.RIGHT]]
             table[Rows.ADD] = 1 if (factors == 1).all() else 2
             table[Rows.OTHER : Rows.OTHER_ITEM + 1] = _where(self.values[step.other])
         table[Rows.OUT : Rows.OUT_ITEM + 1] = _where(self.values[step.results[0]])
@@ -270,7 +268,7 @@ class _Binding:
         _, joints, size = x.shape
         if fills_better_flat(joints, size, 8 * item):
             joints, size = 1, joints * size
-        constants = zeros((len(Constant), size), f"int{8 * item}")
+        constants = zeros((len(RowsConstant), size), f"int{8 * item}")
         self.kept.append(constants)
         table[Rows.JOINTS], table[Rows.CHANNELS] = joints, size
         table[Rows.CONSTANTS] = constants.ctypes.data
@@ -358,13 +356,13 @@ class _Binding:
             constants = self._copying(record, x, [(address, code_of(np.int16), 2)], 8, given)
             # what is above a digit is rounded, so the balanced ones below it make up for it
             shift = digit * step.digit_bits
-            constants[Constant.OUT_OFFSET] = sum(
+            constants[RowsConstant.OUT_OFFSET] = sum(
                 1 << (k * step.digit_bits + step.digit_bits - 1) for k in range(digit)
             )
-            constants[Constant.OUT_SHIFT] = shift
+            constants[RowsConstant.OUT_SHIFT] = shift
             last = digit == step.digits - 1
-            constants[Constant.OUT_LOW] = np.iinfo(np.int16).min if last else low
-            constants[Constant.OUT_HIGH] = np.iinfo(np.int16).max if last else mask
+            constants[RowsConstant.OUT_LOW] = np.iinfo(np.int16).min if last else low
+            constants[RowsConstant.OUT_HIGH] = np.iinfo(np.int16).max if last else mask
             record[HEAD + Rows.CAST_OUT] = CastKind.CLAMP if last else CastKind.WRAP
         return found
 
