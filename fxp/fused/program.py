@@ -33,7 +33,16 @@ from fxp.kernels.casting import Recast
 from fxp.kernels.jit import address_of
 from fxp.kernels.products import add16, dot8, dot16, plain16
 from fxp.kernels.rows import CastKind, pass16, pass32, pass64
-from fxp.kernels.rows import Field as Rows
+from fxp.kernels.tables import (
+    HEAD,
+    RECORD,
+    CastKind,
+    Head,
+    Op,
+    Product,
+    Rows,
+    RowsConstant,
+)
 from fxp.kernels.vector import I64, code_of
 from fxp.plan import Normalise, Plan, Share
 

@@ -13,7 +13,7 @@ from llvmlite import ir
 
 from fxp.ir import IntArray
 from fxp.kernels.jit import kernel
-from fxp.kernels.tables import Head, Op, Product
+from fxp.kernels.tables import HEAD, RECORD, Head, Op, Product
 from fxp.kernels.vector import (
     BYTE,
     LONG,

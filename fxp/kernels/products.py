@@ -14,7 +14,8 @@ instruction adds up in a lane of 32 bits:
   instruction of on any x86 processor (`vpdpwssd`, `vpmaddwd`).
 
 Sums are modulo 2**32, and the certified range says that the last one fits. A product is a table of
-int64 (`Product`) and an array of constants (`ProductConstant`), int32 (constants, columns in full vectors).
+int64 (`Product`) and an array of constants (`ProductConstant`), int32 (constants, columns in full
+vectors).
 """
 
 from __future__ import annotations

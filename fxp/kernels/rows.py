@@ -13,8 +13,8 @@ What stands in brackets may be absent; each step is what the kernels of `pointwi
 arithmetic modulo their width is exact. Rounding constants are added beforehand: to `start`, `bias`
 and `offset`. Casts that round half to even take them off again to see whether the word is odd.
 
-A pass is a table of int64 (`Rows`) and an array of constants (`RowsConstant`), lanes of the pass, one
-per channel: shape (constants, C).
+A pass is a table of int64 (`Rows`) and an array of constants (`RowsConstant`), lanes of the pass,
+one per channel: shape (constants, C).
 """
 
 from __future__ import annotations
