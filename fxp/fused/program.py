@@ -32,7 +32,7 @@ from fxp.kernels.alone import layer_norm_alone, recast_alone, softmax_alone
 from fxp.kernels.casting import Recast
 from fxp.kernels.jit import address_of
 from fxp.kernels.products import add16, dot8, dot16, plain16
-from fxp.kernels.rows import CastKind, pass16, pass32, pass64
+from fxp.kernels.rows import pass16, pass32, pass64
 from fxp.kernels.tables import (
     HEAD,
     RECORD,
