@@ -1,0 +1,263 @@
+"""Scores of many graphs on the same clips: threads, windows of graphs, results one by one.
+
+Graphs come lazily, in windows. Of each window the values are numbered by signature and the graphs
+ordered depth first; threads take pieces of the order, within which values are kept for later graphs.
+While threads work on one window, one of them makes the graphs of the next.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Hashable, Iterable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, replace
+from itertools import islice
+from queue import SimpleQueue
+from threading import Event, Lock
+from typing import Generic, TypeAlias, TypeVar
+
+from fxp.configurations.order import Signed, Uses, depth_first
+from fxp.configurations.walk import Walk
+from fxp.errors import InputError
+from fxp.ir import Graph, Input, IntArray, Node
+from fxp.plan import Plan, compile_graph
+from fxp.signatures import Signatures
+from fxp.validate import check_clip, check_length, describe, longest_clip
+
+MEMORY_BYTES = 1 << 30
+WINDOW = 256
+PIECES = 4  # of the order per thread, so that all end at about the same time
+LEAST_PIECE = 8  # graphs: at the beginning of a piece nothing is kept
+
+Key = TypeVar("Key")
+Score = TypeVar("Score")
+Make: TypeAlias = Graph | Callable[[], Graph]
+Values: TypeAlias = list[dict[str, IntArray]]
+
+
+@dataclass(frozen=True)
+class Outcome(Generic[Key, Score]):
+    """What became of a graph: its score, or why it has none."""
+
+    key: Key
+    score: Score | None
+    error: InputError | None
+
+
+@dataclass(frozen=True, eq=False)
+class _Ended(Generic[Key]):
+    """A job is done: it ordered the next window, or ran a piece, or failed."""
+
+    order: list[Signed[Key]] | None
+    failure: BaseException | None
+
+
+def evaluate_all(
+    graphs: Iterable[tuple[Key, Make]],
+    clips: Sequence[IntArray],
+    score: Callable[[Key, Values], Score],
+    *,
+    names: Sequence[str] | None = None,
+    threads: int = 2,
+    memory_bytes: int = MEMORY_BYTES,
+    window: int = WINDOW,
+    done: Callable[[Outcome[Key, Score]], None] = lambda _: None,
+) -> list[Outcome[Key, Score]]:
+    """The outcomes of `outcomes`, in the order in which the graphs were given.
+
+    Keys must differ. `done` is called with each outcome as soon as it is there, by this thread.
+    """
+    keys: list[Key] = []
+
+    def listed() -> Iterator[tuple[Key, Make]]:
+        for key, make in graphs:
+            keys.append(key)
+            yield key, make
+
+    found: dict[Key, Outcome[Key, Score]] = {}
+    for outcome in outcomes(
+        listed(),
+        clips,
+        score,
+        names=names,
+        threads=threads,
+        memory_bytes=memory_bytes,
+        window=window,
+    ):
+        found[outcome.key] = outcome
+        done(outcome)
+    return [found[key] for key in keys]
+
+
+def outcomes(
+    graphs: Iterable[tuple[Key, Make]],
+    clips: Sequence[IntArray],
+    score: Callable[[Key, Values], Score],
+    *,
+    names: Sequence[str] | None = None,
+    threads: int = 2,
+    memory_bytes: int = MEMORY_BYTES,
+    window: int = WINDOW,
+) -> Iterator[Outcome[Key, Score]]:
+    """Evaluate graphs on clips; outcomes come as they are ready. Stopping early stops the work.
+
+    Every word is that of a run of the graph alone (`fxp.simulate.run`).
+
+    Args:
+        graphs: keys, each with a graph or with what makes it (in any thread, called once).
+        clips: int64 (T, C, V) each, T >= 1; not to be changed meanwhile.
+        score: of a key and of the values by name, int64 (T', C, V), clip by clip; it is called by
+            several threads.
+        names: of the values to be scored, outputs of every graph; None for all outputs.
+        threads: that work at a time, besides this one, which waits.
+        memory_bytes: of the values kept between graphs, all threads together. What does not fit is
+            computed again. Beyond it stand the clips in the narrowest type of the input, the values
+            to be scored of a graph per thread, buffers of a chunk per thread, and the graphs of two
+            windows.
+        window: graphs that are ordered together.
+
+    Yields:
+        An outcome for each graph. A graph that cannot be made, certified or fed with the clips has
+        the error.
+
+    Raises:
+        Exception: what `score` or `graphs` raised, or what a graph's maker raised that is no
+            `InputError`.
+    """
+    if threads < 1 or window < 1 or not clips:
+        raise ValueError("at least one thread, one graph in a window, one clip")
+    work = _Work(clips, score, names, threads, memory_bytes)
+    source = iter(graphs)
+    with ThreadPoolExecutor(threads) as pool:
+        try:
+            batch = list(islice(source, window))
+            pool.submit(work.order, batch)
+            waiting, order = 1, None
+            while waiting:
+                message = work.messages.get()
+                if isinstance(message, Outcome):
+                    yield message
+                    continue
+                waiting -= 1
+                if message.failure is not None:
+                    raise message.failure
+                order = message.order if message.order is not None else order
+                if waiting == 0 and order is not None:
+                    batch = list(islice(source, window)) if batch else []
+                    if batch:
+                        pool.submit(work.order, batch)
+                        waiting += 1
+                    waiting += work.submit(pool, order)
+                    order = None
+        finally:
+            work.stop.set()
+            pool.shutdown(cancel_futures=True)
+
+
+class _Work(Generic[Key, Score]):
+    """What the threads share."""
+
+    def __init__(
+        self,
+        clips: Sequence[IntArray],
+        score: Callable[[Key, Values], Score],
+        names: Sequence[str] | None,
+        threads: int,
+        memory_bytes: int,
+    ) -> None:
+        self.clips, self.score, self.names = clips, score, names
+        self.threads, self.memory_bytes = threads, memory_bytes
+        self.messages: SimpleQueue[Outcome[Key, Score] | _Ended[Key]] = SimpleQueue()
+        self.stop, self.lock = Event(), Lock()
+        self.signatures = Signatures()
+        self.inputs: dict[Input, InputError | None] = {}
+
+    def order(self, batch: Sequence[tuple[Key, Make]]) -> None:
+        """A job: the graphs of a window, made, checked and ordered."""
+        order: list[Signed[Key]] = []
+        nodes: dict[str, Node] = {}
+        marks: dict[str, int] = {}
+        try:
+            for place, (key, make) in enumerate(batch):
+                if self.stop.is_set():
+                    break
+                try:
+                    graph = make() if callable(make) else make
+                    order.append(self._signed(key, place, graph, nodes, marks))
+                except InputError as error:
+                    self.messages.put(Outcome(key, None, error))
+            self.messages.put(_Ended(depth_first(order), None))
+        except BaseException as failure:
+            self.messages.put(_Ended(None, failure))
+
+    def _signed(
+        self, key: Key, place: int, graph: Graph, nodes: dict[str, Node], marks: dict[str, int]
+    ) -> Signed[Key]:
+        """A graph with its values numbered, its nodes shared with other graphs of the window."""
+        describe(graph)
+        self._check_clips(graph)
+        names = graph.outputs if self.names is None else tuple(self.names)
+        for name in names:
+            if name not in graph.outputs:
+                raise InputError(f"`{name}` is no output of graph `{graph.name}`")
+        with self.lock:
+            shared = tuple(
+                nodes.setdefault(self.signatures.node_hash(node), node) for node in graph.nodes
+            )
+            graph = replace(graph, nodes=shared)
+            found = self.signatures.of(graph)
+        own = {name: marks.setdefault(mark, len(marks)) for name, mark in found.items()}
+        return Signed(key, place, graph, own, names)
+
+    def _check_clips(self, graph: Graph) -> None:
+        source = graph.nodes[0]
+        assert isinstance(source, Input)
+        if source not in self.inputs:
+            self.inputs[source] = None
+            try:
+                for clip in self.clips:
+                    check_clip(graph, clip)
+            except InputError as error:
+                self.inputs[source] = error
+        error = self.inputs[source]
+        if error is not None:
+            raise error
+        check_length(graph, max(map(len, self.clips)), longest_clip(graph))
+
+    def submit(self, pool: ThreadPoolExecutor, order: Sequence[Signed[Key]]) -> int:
+        """Hand out the jobs of a window; returns how many."""
+        if not order:
+            return 0
+        pieces = _pieces(len(order), self.threads)
+        for piece in pieces:
+            pool.submit(self.run, order[piece.start : piece.stop])
+        return len(pieces)
+
+    def run(self, order: Sequence[Signed[Key]]) -> None:
+        """A job: a piece of an order, on all clips."""
+        try:
+            walk = Walk(Uses(order), self.clips, self.memory_bytes // self.threads)
+            for place, signed in enumerate(order):
+                if self.stop.is_set():
+                    break
+                try:
+                    plan = self._plan(signed.graph)
+                except InputError as error:
+                    self.messages.put(Outcome(signed.key, None, error))
+                    continue
+                values = walk.run(place, plan, signed)
+                self.messages.put(Outcome(signed.key, self.score(signed.key, values), None))
+            self.messages.put(_Ended(None, None))
+        except BaseException as failure:
+            self.messages.put(_Ended(None, failure))
+
+    def _plan(self, graph: Graph) -> Plan:
+        with self.lock:
+            signals = self.signatures.ranges(graph)
+        return compile_graph(graph, signals)
+
+
+def _pieces(count: int, threads: int) -> list[range]:
+    """Parts of an order, about as long as each other; one of them for one thread."""
+    most = 1 if threads == 1 else min(PIECES * threads, max(threads, count // LEAST_PIECE), count)
+    bounds = [count * i // most for i in range(most + 1)]
+    return [range(*ends) for ends in zip(bounds, bounds[1:], strict=False)]
