@@ -1,56 +1,75 @@
-"""A program run over a whole clip: kept values in, values to keep out, chunk by chunk.
+"""A program run over whole clips: kept values in, values to keep out, chunk by chunk.
 
-Where all steps are compiled, so is the loop over chunks: one call per clip, which leaves other
-threads alone.
+Where all steps are compiled, so is the loop over clips and chunks: one call for a graph, in which
+other threads have the interpreter for themselves.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 
+from fxp.configurations.cuts import Stored
 from fxp.fused.program import Program, Run
 from fxp.fused.run import compute, new_frames
-from fxp.fused.steps import Words
 from fxp.ir import IntArray
-from fxp.kernels.drive import complete, copy_bytes, drive
+from fxp.kernels.drive import clear_bytes, complete, copy_bytes, drive
 from fxp.kernels.jit import kernel
 from fxp.plan import Plan
 from fxp.state import State
 
 
-def run_clip(
+def run_clips(
     plan: Plan,
     state: State,
     program: Program,
-    frames: int,
-    given: Mapping[str, Words],
-    wanted: Mapping[str, Words],
+    lengths: Sequence[int],
+    given: Mapping[str, Stored],
+    wanted: Mapping[str, Stored],
 ) -> None:
-    """Fill wanted values of a clip from given ones.
+    """Fill wanted values of clips from given ones.
 
     Args:
         plan: the plan of the program.
         state: that of a clip's beginning, which is used up.
         program: a part of the plan's steps.
-        frames: of the input, at least one.
-        given: all frames (T', V, C) of the values that the program is given.
-        wanted: arrays (T', V, C) for values that it computes.
+        lengths: frames of each clip's input, at least one.
+        given: the values that the program is given.
+        wanted: values that it computes.
     """
-    chunk = min(plan.chunk_frames, frames)
     whole = len(program.parts) == 1 and isinstance(program.parts[0], Run)
-    alike = all(
-        program.values[name].dtype == array.dtype
-        for name, array in (*given.items(), *wanted.items())
-    )
-    if whole and alike:
-        copies = [_copy(plan, program, name, array, 0) for name, array in given.items()]
-        copies += [_copy(plan, program, name, array, 1) for name, array in wanted.items()]
-        drive_clip(program.records, np.array(copies, np.int64), frames, chunk)
+    both = (*given.items(), *wanted.items())
+    if whole and all(program.values[name].dtype == value.dtype for name, value in both):
+        copies = [_copy(plan, program, name, value, 0) for name, value in given.items()]
+        copies += [_copy(plan, program, name, value, 1) for name, value in wanted.items()]
+        drive_clips(
+            program.records,
+            np.array(copies, np.int64),
+            np.array(lengths, np.int64),
+            plan.chunk_frames,
+            np.array([(a.ctypes.data, a.nbytes) for a in _arrays(state)] or [(0, 0)], np.int64),
+        )
         return
-    for start in range(0, frames, chunk):
-        count = min(chunk, frames - start)
+    for index, frames in enumerate(lengths):
+        own = ({name: value.clips[index] for name, value in part.items()} for part in (given, wanted))
+        _run_clip(plan, state, program, frames, *own)
+        state.frames = 0
+        for array in _arrays(state):
+            array[...] = 0
+
+
+def _run_clip(
+    plan: Plan,
+    state: State,
+    program: Program,
+    frames: int,
+    given: Mapping[str, IntArray],
+    wanted: Mapping[str, IntArray],
+) -> None:
+    """One clip, where a step is no compiled one or a value is kept in another type."""
+    for start in range(0, frames, plan.chunk_frames):
+        count = min(plan.chunk_frames, frames - start)
         flush = start + count == frames
         for name, array in given.items():
             new = new_frames(plan, state, name, count, flush=flush)
@@ -62,35 +81,52 @@ def run_clip(
         state.frames += count
 
 
-def _copy(plan: Plan, program: Program, name: str, array: Words, out: int) -> list[int]:
-    """Whether out of the buffer, its address, the array's, bytes of a frame, period, lookahead."""
+def _arrays(state: State) -> list[IntArray]:
+    """All arrays of a state; zeros at the beginning of a clip."""
+    return [a for part in (state.rings, state.accumulators, state.delays) for a in part.values()]
+
+
+def _copy(plan: Plan, program: Program, name: str, value: Stored, out: int) -> list[int]:
+    """Whether out of the buffer, its address, the value's, bytes of a frame, period, lookahead."""
     timing, buffer = plan.timing_of(name), program.values[name]
-    addresses = buffer.ctypes.data, array.ctypes.data
-    return [out, *addresses, buffer[:1].nbytes, timing.period, timing.lookahead]
+    addresses = buffer.ctypes.data, value.block.ctypes.data
+    return [out, *addresses, buffer.strides[0], timing.period, timing.lookahead]
 
 
 @kernel
-def drive_clip(records: IntArray, copies: IntArray, frames: int, chunk: int) -> None:
-    """Run all records for a clip of so many frames; shape of copies: (n, 6), see `_copy`."""
-    before = 0
-    while before < frames:
-        count = min(chunk, frames - before)
-        ended = before + count == frames
-        _move(copies, 0, before, count, ended)
-        drive(records, 0, len(records), before, count, ended)
-        _move(copies, 1, before, count, ended)
-        before += count
+def drive_clips(
+    records: IntArray, copies: IntArray, lengths: IntArray, chunk: int, cleared: IntArray
+) -> None:
+    """Run all records for clips of these lengths.
+
+    `copies` (n, 6) are as `_copy` makes them, a value's clips one behind the other; they are used
+    up. `cleared` (m, 2): addresses and sizes of what is zero at the beginning of a clip.
+    """
+    for clip in range(len(lengths)):
+        if clip:
+            for i in range(len(cleared)):
+                clear_bytes(cleared[i, 0], cleared[i, 1])
+        frames = lengths[clip]
+        before = 0
+        while before < frames:
+            count = min(chunk, frames - before)
+            ended = before + count == frames
+            _move(copies, 0, before, count, ended)
+            drive(records, 0, len(records), before, count, ended)
+            _move(copies, 1, before, count, ended)
+            before += count
 
 
 @kernel
 def _move(copies: IntArray, out: int, before: int, count: int, ended: bool) -> None:
-    """Copy the new frames of all values of one direction."""
+    """Copy the new frames of all values of one direction, and go on behind them."""
     for i in range(len(copies)):
         if copies[i, 0] == out:
-            buffer, array, size = copies[i, 1], copies[i, 2], copies[i, 3]
             first = complete(copies[i, 4], copies[i, 5], before, False)
             new = complete(copies[i, 4], copies[i, 5], before + count, ended) - first
+            size = new * copies[i, 3]
             if out:
-                copy_bytes(array + first * size, buffer, new * size)
+                copy_bytes(copies[i, 2], copies[i, 1], size)
             else:
-                copy_bytes(buffer, array + first * size, new * size)
+                copy_bytes(copies[i, 1], copies[i, 2], size)
+            copies[i, 2] += size

@@ -9,8 +9,9 @@ not hold is computed again, beginning with what will be read last.
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import accumulate
 
 import numpy as np
 import numpy.typing as npt
@@ -23,11 +24,22 @@ Block = npt.NDArray[np.uint8]
 
 
 @dataclass(frozen=True, eq=False)
-class Kept:
-    """A value of every clip, (T', V, C) each, in one block."""
+class Stored:
+    """All frames of a value: those (T', V, C) of every clip, one behind the other in a block."""
 
     block: Block
+    dtype: np.dtype[np.integer]
     clips: tuple[Words, ...]
+
+
+def stored(
+    block: Block, dtype: npt.DTypeLike, frames: Sequence[int], shape: tuple[int, int]
+) -> Stored:
+    """A block as frames of clips, so many each, of shape (V, C)."""
+    ends = list(accumulate(frames))
+    words = block.view(dtype).reshape(sum(frames), *shape)
+    clips = tuple(words[end - count : end] for end, count in zip(ends, frames, strict=True))
+    return Stored(block, np.dtype(dtype), clips)
 
 
 @dataclass(frozen=True)
@@ -43,7 +55,7 @@ class Cuts:
 
     def __init__(self, uses: Uses, most_bytes: int) -> None:
         """Keep nothing yet, and never more than `most_bytes`."""
-        self.values: dict[int, Kept] = {}
+        self.values: dict[int, Stored] = {}
         self._uses, self._most = uses, most_bytes
         self._made: dict[int, _Made] = {}
         self._used = 0
@@ -95,7 +107,7 @@ class Cuts:
         self._used += size
         return block
 
-    def keep(self, values: Mapping[int, Kept], place: int) -> None:
+    def keep(self, values: Mapping[int, Stored], place: int) -> None:
         """Keep what a place has computed, and free what no later one reads."""
         self.values.update(values)
         for value in list(self.values):

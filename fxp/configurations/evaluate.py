@@ -12,14 +12,14 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from itertools import islice
 from queue import SimpleQueue
-from threading import Event, Lock
+from threading import Event
 from typing import Generic, TypeAlias, TypeVar
 
 from fxp.configurations.order import Signed, Uses, depth_first
 from fxp.configurations.walk import Walk
 from fxp.errors import InputError
 from fxp.ir import Graph, Input, IntArray, Node
-from fxp.plan import Plan, compile_graph
+from fxp.plan import compile_graph
 from fxp.signatures import Signatures
 from fxp.validate import check_clip, check_length, describe, longest_clip
 
@@ -167,8 +167,8 @@ class _Work(Generic[Key, Score]):
         self.clips, self.score, self.names = clips, score, names
         self.threads, self.memory_bytes = threads, memory_bytes
         self.messages: SimpleQueue[Outcome[Key, Score] | _Ended[Key]] = SimpleQueue()
-        self.stop, self.lock = Event(), Lock()
-        self.signatures = Signatures()
+        self.stop = Event()
+        self.signatures = Signatures()  # windows are ordered one after the other
         self.inputs: dict[Input, InputError | None] = {}
 
     def order(self, batch: Sequence[tuple[Key, Make]]) -> None:
@@ -177,12 +177,12 @@ class _Work(Generic[Key, Score]):
         nodes: dict[str, Node] = {}
         marks: dict[str, int] = {}
         try:
-            for place, (key, make) in enumerate(batch):
+            for key, make in batch:
                 if self.stop.is_set():
                     break
                 try:
                     graph = make() if callable(make) else make
-                    order.append(self._signed(key, place, graph, nodes, marks))
+                    order.append(self._signed(key, graph, nodes, marks))
                 except InputError as error:
                     self.messages.put(Outcome(key, None, error))
             self.messages.put(_Ended(depth_first(order), None))
@@ -190,23 +190,21 @@ class _Work(Generic[Key, Score]):
             self.messages.put(_Ended(None, failure))
 
     def _signed(
-        self, key: Key, place: int, graph: Graph, nodes: dict[str, Node], marks: dict[str, int]
+        self, key: Key, graph: Graph, nodes: dict[str, Node], marks: dict[str, int]
     ) -> Signed[Key]:
         """A graph with its values numbered, its nodes shared with other graphs of the window."""
-        describe(graph)
+        about = describe(graph)
         self._check_clips(graph)
         names = graph.outputs if self.names is None else tuple(self.names)
         for name in names:
             if name not in graph.outputs:
                 raise InputError(f"`{name}` is no output of graph `{graph.name}`")
-        with self.lock:
-            shared = tuple(
-                nodes.setdefault(self.signatures.node_hash(node), node) for node in graph.nodes
-            )
-            graph = replace(graph, nodes=shared)
-            found = self.signatures.of(graph)
+        hashed = self.signatures.node_hash
+        graph = replace(graph, nodes=tuple(nodes.setdefault(hashed(n), n) for n in graph.nodes))
+        signals = self.signatures.ranges(graph, about)
+        found = self.signatures.of(graph)
         own = {name: marks.setdefault(mark, len(marks)) for name, mark in found.items()}
-        return Signed(key, place, graph, own, names)
+        return Signed(key, graph, signals, own, names)
 
     def _check_clips(self, graph: Graph) -> None:
         source = graph.nodes[0]
@@ -240,7 +238,7 @@ class _Work(Generic[Key, Score]):
                 if self.stop.is_set():
                     break
                 try:
-                    plan = self._plan(signed.graph)
+                    plan = compile_graph(signed.graph, signed.signals)
                 except InputError as error:
                     self.messages.put(Outcome(signed.key, None, error))
                     continue
@@ -249,11 +247,6 @@ class _Work(Generic[Key, Score]):
             self.messages.put(_Ended(None, None))
         except BaseException as failure:
             self.messages.put(_Ended(None, failure))
-
-    def _plan(self, graph: Graph) -> Plan:
-        with self.lock:
-            signals = self.signatures.ranges(graph)
-        return compile_graph(graph, signals)
 
 
 def _pieces(count: int, threads: int) -> list[range]:

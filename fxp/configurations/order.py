@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from typing import Generic, TypeVar
 
 from fxp.ir import Graph, operands
+from fxp.ranges import Signal
 
 Key = TypeVar("Key")
 
@@ -17,12 +18,12 @@ Key = TypeVar("Key")
 class Signed(Generic[Key]):
     """A graph whose values are numbered: equal numbers within a window are equal signatures.
 
-    `wanted` names the values to be scored.
+    `signals` is `fxp.ranges.analyse` of it, `wanted` names the values to be scored.
     """
 
     key: Key
-    place: int
     graph: Graph
+    signals: Mapping[str, Signal]
     marks: Mapping[str, int]
     wanted: tuple[str, ...]
 

@@ -1,15 +1,14 @@
-"""Graphs of an order, one after the other, on some clips: each from what is kept of those before."""
+"""Graphs of an order, one after the other, on clips: each from what is kept of those before."""
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 
 import numpy as np
-import numpy.typing as npt
 
-from fxp.configurations.chunks import run_clip
-from fxp.configurations.cuts import Cuts, Kept
+from fxp.configurations.chunks import run_clips
+from fxp.configurations.cuts import Block, Cuts, Stored, stored
 from fxp.configurations.order import Signed, Uses
 from fxp.fused.fuse import results_of
 from fxp.fused.program import Part, part_of
@@ -17,7 +16,7 @@ from fxp.fused.run import part_program
 from fxp.fused.steps import Words
 from fxp.ir import IntArray, complete_frames
 from fxp.plan import Plan
-from fxp.state import State, initial_state
+from fxp.state import initial_state
 
 
 class Walk:
@@ -36,115 +35,102 @@ class Walk:
         """
         self._cuts = Cuts(uses, most_bytes)
         self._clips = clips
-        self._inputs: dict[str, tuple[Words, ...]] = {}  # (T, V, C) by the name of their dtype
+        self._lengths = [len(clip) for clip in clips]
+        self._inputs: dict[str, Stored] = {}  # by the name of their dtype
         self.needed = self.computed = 0
 
     def run(self, place: int, plan: Plan, signed: Signed[object]) -> list[dict[str, IntArray]]:
         """Clip by clip, the words int64 (T', C, V) of the values that the graph is to give."""
+        marks = signed.marks
         known = self._known(plan, signed)
         part = part_of(plan, signed.wanted, known)
         self.needed += len(plan.steps)
         self.computed += len(part.steps)
-        self._cuts.note(part.steps, signed.marks)
-        values = self._arrays(place, plan, part, signed, known)
-        self._compute(plan, part, known, values)
+        self._cuts.note(part.steps, marks)
+        made = self._room(place, plan, part, marks, known)
+        results = {name: self._stored(plan, name) for name in part.wanted if name not in made}
+        self._compute(plan, part, known, made | results)
+        values = known | made | results
         found = [
-            {name: _outwards((known | values)[name][index]) for name in signed.wanted}
+            {name: _outwards(values[name].clips[index]) for name in signed.wanted}
             for index in range(len(self._clips))
         ]
-        self._cuts.keep(self._kept, place)
+        self._cuts.keep({marks[name]: value for name, value in made.items()}, place)
         return found
 
-    def _known(self, plan: Plan, signed: Signed[object]) -> dict[str, tuple[Words, ...]]:
-        """The input and all kept values of a graph, clip by clip."""
-        found = {}
-        for node in signed.graph.nodes:
-            kept = self._cuts.values.get(signed.marks[node.name])
-            if kept is not None:
-                found[node.name] = kept.clips
+    def _known(self, plan: Plan, signed: Signed[object]) -> dict[str, Stored]:
+        """The input and all kept values of a graph."""
         source = signed.graph.nodes[0].name
-        dtype = np.dtype(plan.storage(source))
-        if dtype.name not in self._inputs:
-            frames = (clip.transpose(0, 2, 1) for clip in self._clips)
-            self._inputs[dtype.name] = tuple(np.ascontiguousarray(x, dtype) for x in frames)
-        return {source: self._inputs[dtype.name], **found}
+        found = {source: self._input(plan, source)}
+        for name, mark in signed.marks.items():
+            if mark in self._cuts.values:
+                found[name] = self._cuts.values[mark]
+        return found
 
-    def _arrays(
+    def _input(self, plan: Plan, name: str) -> Stored:
+        dtype = np.dtype(plan.storage(name))
+        if dtype.name not in self._inputs:
+            value = self._stored(plan, name)
+            for words, clip in zip(value.clips, self._clips, strict=True):
+                words[...] = clip.transpose(0, 2, 1)
+            self._inputs[dtype.name] = value
+        return self._inputs[dtype.name]
+
+    def _room(
         self,
         place: int,
         plan: Plan,
         part: Part,
-        signed: Signed[object],
-        known: Mapping[str, tuple[Words, ...]],
-    ) -> dict[str, tuple[Words, ...]]:
-        """Arrays for the values to keep, and for those that are only results."""
+        marks: Mapping[str, int],
+        known: Mapping[str, Stored],
+    ) -> dict[str, Stored]:
+        """Memory for the values that are computed and then kept."""
         names = {
-            signed.marks[name]: name
+            marks[name]: name
             for step in part.steps
             for name in results_of(step)
-            if name in signed.marks and name not in known
+            if name in marks and name not in known
         }
         sizes = {mark: self._bytes(plan, name) for mark, name in names.items()}
-        reading = {signed.marks[name] for name in known}
-        self._kept: dict[int, Kept] = {}
-        arrays: dict[str, tuple[Words, ...]] = {}
-        for mark in self._cuts.room_for(sizes, reading, place):
-            block = self._cuts.block(sizes[mark])
-            arrays[names[mark]] = self._split(plan, names[mark], block)
-            self._kept[mark] = Kept(block, arrays[names[mark]])
-        for name in part.wanted:
-            if name not in arrays:
-                block = np.empty(self._bytes(plan, name), np.uint8)
-                arrays[name] = self._split(plan, name, block)
-        return arrays
+        reading = {marks[name] for name in known}
+        chosen = self._cuts.room_for(sizes, reading, place)
+        return {
+            names[mark]: self._stored(plan, names[mark], self._cuts.block(sizes[mark]))
+            for mark in chosen
+        }
 
     def _compute(
         self,
         plan: Plan,
         part: Part,
-        known: Mapping[str, tuple[Words, ...]],
-        values: Mapping[str, tuple[Words, ...]],
+        known: Mapping[str, Stored],
+        values: Mapping[str, Stored],
     ) -> None:
         if not part.steps:
             return
         state = initial_state(plan)
-        longest = max(map(len, self._clips))
-        kept = Part(part.steps, part.given, tuple(values))
-        program = part_program(plan, state, kept, min(plan.chunk_frames, longest))
-        for index, clip in enumerate(self._clips):
-            if index:
-                _clear(state)
-            given = {name: known[name][index] for name in part.given}
-            made = {name: arrays[index] for name, arrays in values.items()}
-            run_clip(plan, state, program, len(clip), given, made)
+        chunk = min(plan.chunk_frames, max(self._lengths))
+        program = part_program(plan, state, replace(part, wanted=tuple(values)), chunk)
+        given = {name: known[name] for name in part.given}
+        run_clips(plan, state, program, self._lengths, given, values)
 
-    def _split(self, plan: Plan, name: str, block: npt.NDArray[np.uint8]) -> tuple[Words, ...]:
-        """A block as one array (T', V, C) per clip."""
-        words = block.view(plan.storage(name))
-        arrays, at = [], 0
-        for clip in self._clips:
-            shape = _shape(plan, name, len(clip))
-            size = math.prod(shape)
-            arrays.append(words[at : at + size].reshape(shape))
-            at += size
-        return tuple(arrays)
+    def _stored(self, plan: Plan, name: str, block: Block | None = None) -> Stored:
+        """A value of all clips, in a block of its size."""
+        if block is None:
+            block = np.empty(self._bytes(plan, name), np.uint8)
+        return stored(block, plan.storage(name), self._frames(plan, name), plan.shape(name))
 
     def _bytes(self, plan: Plan, name: str) -> int:
-        words = sum(math.prod(_shape(plan, name, len(clip))) for clip in self._clips)
-        return words * np.dtype(plan.storage(name)).itemsize
+        joints, channels = plan.shape(name)
+        item = np.dtype(plan.storage(name)).itemsize
+        return sum(self._frames(plan, name)) * joints * channels * item
 
-
-def _shape(plan: Plan, name: str, frames: int) -> tuple[int, int, int]:
-    """(T', V, C) of a value of a clip."""
-    return (complete_frames(plan.timing_of(name), frames, True), *plan.shape(name))
-
-
-def _clear(state: State) -> None:
-    """Back to the beginning of a clip."""
-    state.frames, state.finished = 0, False
-    for arrays in (state.rings, state.accumulators, state.delays):
-        for array in arrays.values():
-            array[...] = 0
+    def _frames(self, plan: Plan, name: str) -> list[int]:
+        """Frames that a value has of each clip."""
+        timing = plan.timing_of(name)
+        if timing.period == 1:
+            return self._lengths
+        return [complete_frames(timing, length, True) for length in self._lengths]
 
 
 def _outwards(x: Words) -> IntArray:
