@@ -69,7 +69,9 @@ def family(rng: np.random.Generator, count: int) -> list[Graph]:
     while len(found) < count:
         base = found[rng.integers(len(found))]
         if rng.random() < 0.2:  # the same network, perhaps asked for something else
-            found.append(replace(base, outputs=tuple(rng.permutation(names)[: len(wanted)].tolist())))
+            found.append(
+                replace(base, outputs=tuple(rng.permutation(names)[: len(wanted)].tolist()))
+            )
         else:
             found.append(changed(base, rng))
     return found

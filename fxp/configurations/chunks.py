@@ -52,7 +52,9 @@ def run_clips(
         )
         return
     for index, frames in enumerate(lengths):
-        own = ({name: value.clips[index] for name, value in part.items()} for part in (given, wanted))
+        own = (
+            {name: value.clips[index] for name, value in part.items()} for part in (given, wanted)
+        )
         _run_clip(plan, state, program, frames, *own)
         state.frames = 0
         for array in _arrays(state):

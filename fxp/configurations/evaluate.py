@@ -18,6 +18,7 @@ from typing import Generic, TypeAlias, TypeVar
 from fxp.configurations.order import Signed, Uses, depth_first
 from fxp.configurations.walk import Walk
 from fxp.errors import InputError
+from fxp.fused.steps import Words
 from fxp.ir import Graph, Input, IntArray, Node
 from fxp.plan import compile_graph
 from fxp.signatures import Signatures
@@ -53,7 +54,7 @@ class _Ended(Generic[Key]):
 
 def evaluate_all(
     graphs: Iterable[tuple[Key, Make]],
-    clips: Sequence[IntArray],
+    clips: Sequence[Words],
     score: Callable[[Key, Values], Score],
     *,
     names: Sequence[str] | None = None,
@@ -90,7 +91,7 @@ def evaluate_all(
 
 def outcomes(
     graphs: Iterable[tuple[Key, Make]],
-    clips: Sequence[IntArray],
+    clips: Sequence[Words],
     score: Callable[[Key, Values], Score],
     *,
     names: Sequence[str] | None = None,
@@ -104,7 +105,7 @@ def outcomes(
 
     Args:
         graphs: keys, each with a graph or with what makes it (in any thread, called once).
-        clips: int64 (T, C, V) each, T >= 1; not to be changed meanwhile.
+        clips: integers (T, C, V) each, T >= 1; not to be changed meanwhile.
         score: of a key and of the values by name, int64 (T', C, V), clip by clip; it is called by
             several threads.
         names: of the values to be scored, outputs of every graph; None for all outputs.
@@ -158,7 +159,7 @@ class _Work(Generic[Key, Score]):
 
     def __init__(
         self,
-        clips: Sequence[IntArray],
+        clips: Sequence[Words],
         score: Callable[[Key, Values], Score],
         names: Sequence[str] | None,
         threads: int,

@@ -25,12 +25,12 @@ class Walk:
     `needed` counts the steps that the graphs have, `computed` those that were run.
     """
 
-    def __init__(self, uses: Uses, clips: Sequence[IntArray], most_bytes: int) -> None:
+    def __init__(self, uses: Uses, clips: Sequence[Words], most_bytes: int) -> None:
         """Begin before the first place.
 
         Args:
             uses: of the order.
-            clips: int64 (T, C, V) each; words that the graphs' inputs may have.
+            clips: integers (T, C, V) each; words that the graphs' inputs may have.
             most_bytes: of the values kept between graphs.
         """
         self._cuts = Cuts(uses, most_bytes)
