@@ -8,7 +8,7 @@ formats counts, and so do the labels handed to a score. Sets of configurations:
 
     last    only the last layer differs
     one     one layer at a time differs from a base
-    tree    each layer has one of two widths, at random, given in random order
+    tree    the last layers have all combinations of three widths, given in random order
 
 Ways: `alone` compiles and runs each graph for itself; `no reuse` is `fxp.configurations` with no
 memory for values; `reuse` with `--memory` bytes. Ways take turns within a repeat, so that ratios
@@ -19,11 +19,13 @@ process had come to.
 
 from __future__ import annotations
 
+import math
 import resource
 import statistics
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import replace
+from itertools import product
 from typing import Annotated
 
 import numpy as np
@@ -44,7 +46,8 @@ from fxp.spec import QuantSpec
 LAYERS = ("embedding", *(f"block{i}" for i in range(len(SIX_SENSORS.channels))))
 CLIP_FRAMES = 1000
 SCALE = (1_000, 10_000, 100_000, 1_000_000)
-SCALE_COUNT = 8
+SCALE_COUNT = 9
+BRANCHES = 3
 
 Widths = tuple[int, ...]  # of the weights, layer by layer
 Labels = list[dict[str, np.ndarray]]
@@ -98,17 +101,16 @@ def main(
 
 def sets(bits: int, count: int) -> dict[str, list[Widths]]:
     """At most `count` different configurations of each set."""
-    rng = np.random.default_rng(0)
     base, last = (bits,) * len(LAYERS), len(LAYERS) - 1
     lower_bits = range(bits - 1, 1, -1)
     single = [(i, width) for width in lower_bits for i in range(len(LAYERS))]
-    tree = {
-        tuple(row) for row in rng.integers(bits - 1, bits + 1, (8 * count, len(LAYERS))).tolist()
-    }
+    depth = max(1, int(math.log(count + 0.5, BRANCHES)))
+    widths = range(bits, bits - BRANCHES, -1)
+    tree = [base[:-depth] + leaf for leaf in product(widths, repeat=depth)]
     return {
         "last": [base, *(changed(base, last, width) for width in lower_bits)][:count],
         "one": [base, *(changed(base, i, width) for i, width in single)][:count],
-        "tree": rng.permutation(sorted(tree)).tolist()[:count],
+        "tree": [tree[i] for i in np.random.default_rng(0).permutation(len(tree))][:count],
     }
 
 

@@ -2,9 +2,9 @@
 
 There are two engines over one state. Where only a graph's outputs are asked for, `fxp.fused.run`
 takes the next frames of a clip, few or many, through passes in which most values never reach the
-memory; where a value in between is asked for, `fxp.engine` computes them node by node. `run`, `step`
-and `finish` differ in what they hand them, and may take turns. All equal `fxp.oracle` word for word,
-wherever a clip is cut.
+memory; where a value in between is asked for, `fxp.engine` computes them node by node. `run`,
+`step` and `finish` differ in what they hand them, and may take turns. All equal `fxp.oracle` word
+for word, wherever a clip is cut.
 
 A value that needs the future (`TemporalConv` with lookahead) runs behind the input by
 `plan.lookahead[name]` frames while the stream goes on; at its end, nodes read zero frames until all
@@ -15,6 +15,7 @@ stands behind a `ClipMean` has one frame, which comes with the end of the clip.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import numpy.typing as npt
@@ -23,11 +24,12 @@ from fxp.engine import advance
 from fxp.errors import InputError
 from fxp.fused.program import Program
 from fxp.fused.run import advance as fused_advance
-from fxp.fused.run import last_program, program_for
+from fxp.fused.run import last_program, program_for, through
+from fxp.fused.split import Stretch, stretches
 from fxp.fused.steps import Words
 from fxp.ir import Argmax, IntArray, complete_frames
 from fxp.plan import Plan, Stage, compile_graph
-from fxp.state import State, copy_state, frames_of, initial_state, restore, snapshot
+from fxp.state import State, copy_state, frames_of, initial_state, restore, snapshot, take_over
 from fxp.validate import check_clip, check_length
 
 __all__ = [
@@ -52,6 +54,7 @@ def run(
     taps: Sequence[str] = (),
     *,
     more: bool = False,
+    threads: int = 1,
 ) -> tuple[dict[str, IntArray], State]:
     """Simulate the next frames of a clip, in chunks: memory beyond the results is bounded.
 
@@ -62,6 +65,8 @@ def run(
         taps: names of values wanted besides the graph's outputs.
         more: further frames will follow. It matters for graphs with lookahead or a `ClipMean`
             alone: without it their last frames are flushed, and the clip is over.
+        threads: share the frames among so many threads, where the clip is long enough for what the
+            network remembers and where no taps are wanted (`fxp.fused.split`).
 
     Returns:
         Value name to raw words, int64 `(T', C, V)`, and the state. T' is T, or `ceil(T / period)`
@@ -82,18 +87,71 @@ def run(
         name: np.empty((after[name] - before[name], *_shape(plan.stages[name])), np.int64)
         for name in names
     }
-    filled = dict.fromkeys(names, 0)
+    shares: Sequence[Stretch] = [
+        Stretch(state.frames, state.frames, last := state.frames + len(words), last)
+    ]
+    if threads > 1 and _fused(plan, names):
+        shares = stretches(plan.graph, plan.timing, state.frames, len(words), threads)
+    origin, places = state.frames, []
+    for share in shares:
+        periods = {name: max(1, plan.timing[name].period) for name in names}
+        final = share is shares[-1]
+        places.append(
+            {
+                name: (
+                    before[name] if share is shares[0] else share.first // period,
+                    after[name] if final else share.last // period,
+                )
+                for name, period in periods.items()
+            }
+        )
+
+    def work(share: Stretch, place: Mapping[str, tuple[int, int]]) -> State:
+        own = state if share is shares[0] else initial_state(plan)
+        own.frames = share.start
+        part = words[share.start - origin : share.stop - origin]
+        wanted = {
+            name: (first, results[name][first - before[name] : last - before[name]])
+            for name, (first, last) in place.items()
+        }
+        _through(plan, own, part, wanted, flush=share is shares[-1] and not more)
+        return own
+
+    if len(shares) == 1:
+        work(shares[0], places[0])
+    else:
+        with ThreadPoolExecutor(threads) as pool:
+            ends = list(pool.map(work, shares, places))
+        take_over(state, ends[-1])
+    return results, state
+
+
+def _through(
+    plan: Plan,
+    state: State,
+    words: IntArray,
+    wanted: Mapping[str, tuple[int, IntArray]],
+    *,
+    flush: bool,
+) -> None:
+    """Run frames in chunks, and put values' frames from a first one on where they are wanted."""
+    names = list(wanted)
     frames = min(plan.chunk_frames, len(words))
     program = program_for(plan, state, frames) if _fused(plan, names) else None
-    for start in range(0, len(words), frames):
+    done = 0
+    if program is not None and program.compiled:  # but for what waits for the end, in one call
+        done = max(0, len(words) - frames) if flush and plan.waits_for_end else len(words)
+        through(plan, state, program, words[:done], wanted)
+    for start in range(done, len(words), frames):
         chunk = words[start : start + frames]
-        flush = start + len(chunk) == len(words) and not more
-        values = _advance(plan, state, chunk, names, program, flush=flush)
-        for name in names:
-            end = filled[name] + len(values[name])
-            results[name][filled[name] : end] = values[name].transpose(0, 2, 1)
-            filled[name] = end
-    return results, state
+        last = start + len(chunk) == len(words)
+        at = {name: frames_of(plan, state, name) for name in names}
+        values = _advance(plan, state, chunk, names, program, flush=last and flush)
+        for name, (first, target) in wanted.items():
+            value, place = values[name], at[name] - first
+            skipped = min(max(-place, 0), len(value))
+            value = value[skipped : skipped + max(0, len(target) - max(place, 0))]
+            target[max(place, 0) : max(place, 0) + len(value)] = value.transpose(0, 2, 1)
 
 
 def _fused(plan: Plan, names: Sequence[str]) -> bool:

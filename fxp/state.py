@@ -73,7 +73,20 @@ def copy_state(state: State) -> State:
     """An independent copy."""
     parts = (state.rings, state.accumulators, state.delays)
     copies = ({key: _copied(array) for key, array in part.items()} for part in parts)
-    return State(state.frames, state.finished, *copies)
+    rings, accumulators, delays = copies
+    return State(state.frames, state.finished, rings, accumulators, delays)
+
+
+def take_over(state: State, other: State) -> None:
+    """Let a state stand where another of the same plan does."""
+    state.frames, state.finished = other.frames, other.finished
+    for mine, its in (
+        (state.rings, other.rings),
+        (state.accumulators, other.accumulators),
+        (state.delays, other.delays),
+    ):
+        for key, array in its.items():
+            mine[key][...] = array
 
 
 def frames_of(plan: Plan, state: State, name: str) -> int:
@@ -139,7 +152,7 @@ def _remembered(plan: Plan, state: State, name: str, taps: Taps) -> range:
     return range(max(0, read - taps.depth), read)
 
 
-def _slots(plan: Plan, count: int, value: str, dtype: npt.DTypeLike = None) -> Words:
+def _slots(plan: Plan, count: int, value: str, dtype: npt.DTypeLike | None = None) -> Words:
     """Zero frames of a value."""
     joints, channels = plan.shape(value)
     return zeros((count, joints, channels), plan.storage(value) if dtype is None else dtype)

@@ -1,4 +1,4 @@
-"""Realtime: one frame in, the outputs' frames out, without allocation.
+"""Realtime: frames in, the outputs' frames out, without allocation.
 
 `fxp.simulate.step` does the same for any graph and any tap; a `Stream` is what a control loop would
 hold: buffers and results are laid out once, and a frame is one call of compiled code.
@@ -10,12 +10,10 @@ from collections.abc import Mapping
 
 import numpy as np
 
-from fxp.fused.arena import zeros
-from fxp.fused.program import Run
-from fxp.fused.run import program_for
+from fxp.fused.run import ports_of, proceed, program_for
+from fxp.fused.steps import Words
 from fxp.ir import Input, IntArray
 from fxp.kernels.stream import Port, push
-from fxp.kernels.vector import code_of
 from fxp.plan import Plan
 from fxp.simulate import step
 from fxp.state import State, initial_state
@@ -39,8 +37,7 @@ class Stream:
         }
         self.ready = 0
         self._program = program_for(plan, self.state, 1) if plan.fused else None
-        runs = [] if self._program is None else self._program.parts
-        self.compiled = len(runs) == 1 and isinstance(runs[0], Run)
+        self.compiled = self._program is not None and self._program.compiled
         self._ports = self._laid_out() if self.compiled else np.zeros((0, 0), np.int64)
         source = plan.graph.nodes[0]
         assert isinstance(source, Input)
@@ -52,8 +49,8 @@ class Stream:
         Where a graph has nodes that run alone (`compiled` is false) this is `fxp.simulate.step`.
 
         Raises:
-            InputError: the frame is no possible input, or the clip is over or gets too long; nothing
-                has changed then.
+            InputError: the frame is no possible input, or the clip is over or gets too long;
+                nothing has changed then.
         """
         words = np.asarray(frame)
         if not self.compiled or words.dtype != np.int64 or words.shape != self._shape:
@@ -79,15 +76,29 @@ class Stream:
 
     def _laid_out(self) -> IntArray:
         assert self._program is not None
-        names = [self.plan.graph.nodes[0].name, *self.plan.graph.outputs]
-        ports = zeros((len(names), len(Port)), np.int64)
-        for row, name in zip(ports, names, strict=True):
-            value, timing = self._program.values[name], self.plan.timing_of(name)
-            signal = self.plan.signals[name]
-            row[Port.ADDRESS], row[Port.CODE] = value.ctypes.data, code_of(value.dtype)
-            row[Port.JOINTS], row[Port.CHANNELS] = self.plan.shape(name)
-            row[Port.PERIOD], row[Port.LOOKAHEAD] = timing.period, timing.lookahead
-            row[Port.LOW], row[Port.HIGH] = min(signal.lo), max(signal.hi)
-            if name in self.results:
-                row[Port.RESULT] = self.results[name].ctypes.data
+        ports = ports_of(self.plan, self._program)
+        for row, result in zip(ports[1:], self.results.values(), strict=True):
+            row[Port.RESULT] = result.ctypes.data
         return ports
+
+
+class Block:
+    """So many frames at a time in the engine's own layout: nothing is checked, nothing copied.
+
+    `input` is an array (frames, V, C) to be filled, in the narrowest type that holds the input's
+    format; `outputs` are such arrays of every output, overwritten by the next `advance`. Words
+    beyond the format give what no device gives: who fills them answers for them.
+    """
+
+    def __init__(self, plan: Plan, frames: int, state: State | None = None) -> None:
+        """Start a clip, or go on from a state, which is then changed."""
+        self.plan = plan
+        self.state = initial_state(plan) if state is None else state
+        self._program = program_for(plan, self.state, frames)
+        self.input = self._program.values[plan.graph.nodes[0].name][:frames]
+        self.outputs: Mapping[str, Words] = {}
+
+    def advance(self, frames: int) -> Mapping[str, Words]:
+        """Read the first `frames` frames of `input`; returns the `outputs` that they complete."""
+        self.outputs = proceed(self.plan, self.state, self._program, frames, flush=False)
+        return self.outputs

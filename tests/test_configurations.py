@@ -1,4 +1,4 @@
-"""Many graphs on one set of clips: every word is that of a graph alone, what is shared is not redone."""
+"""Many graphs on the same clips: words are those of each alone, what is shared is not redone."""
 
 from __future__ import annotations
 

@@ -11,8 +11,9 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 
 from fxp.configurations.cuts import Stored
-from fxp.fused.program import Program, Run
+from fxp.fused.program import Program
 from fxp.fused.run import compute, new_frames
+from fxp.fused.steps import Words
 from fxp.ir import IntArray
 from fxp.kernels.drive import clear_bytes, complete, copy_bytes, drive
 from fxp.kernels.jit import kernel
@@ -38,9 +39,8 @@ def run_clips(
         given: the values that the program is given.
         wanted: values that it computes.
     """
-    whole = len(program.parts) == 1 and isinstance(program.parts[0], Run)
     both = (*given.items(), *wanted.items())
-    if whole and all(program.values[name].dtype == value.dtype for name, value in both):
+    if program.compiled and all(program.values[name].dtype == value.dtype for name, value in both):
         copies = [_copy(plan, program, name, value, 0) for name, value in given.items()]
         copies += [_copy(plan, program, name, value, 1) for name, value in wanted.items()]
         drive_clips(
@@ -66,8 +66,8 @@ def _run_clip(
     state: State,
     program: Program,
     frames: int,
-    given: Mapping[str, IntArray],
-    wanted: Mapping[str, IntArray],
+    given: Mapping[str, Words],
+    wanted: Mapping[str, Words],
 ) -> None:
     """One clip, where a step is no compiled one or a value is kept in another type."""
     for start in range(0, frames, plan.chunk_frames):
@@ -83,7 +83,7 @@ def _run_clip(
         state.frames += count
 
 
-def _arrays(state: State) -> list[IntArray]:
+def _arrays(state: State) -> list[Words]:
     """All arrays of a state; zeros at the beginning of a clip."""
     return [a for part in (state.rings, state.accumulators, state.delays) for a in part.values()]
 

@@ -12,6 +12,7 @@ from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import accumulate
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -28,7 +29,7 @@ class Stored:
     """All frames of a value: those (T', V, C) of every clip, one behind the other in a block."""
 
     block: Block
-    dtype: np.dtype[np.integer]
+    dtype: np.dtype[Any]
     clips: tuple[Words, ...]
 
 

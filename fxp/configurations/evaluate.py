@@ -1,20 +1,21 @@
 """Scores of many graphs on the same clips: threads, windows of graphs, results one by one.
 
 Graphs come lazily, in windows. Of each window the values are numbered by signature and the graphs
-ordered depth first; threads take pieces of the order, within which values are kept for later graphs.
+ordered depth first; threads take pieces of the order, within which values are kept for later ones.
 While threads work on one window, one of them makes the graphs of the next.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Hashable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
-from itertools import islice
+from itertools import islice, pairwise
 from queue import SimpleQueue
 from threading import Event
 from typing import Generic, TypeAlias, TypeVar
 
+from fxp.configurations.cuts import Stored
 from fxp.configurations.order import Signed, Uses, depth_first
 from fxp.configurations.walk import Walk
 from fxp.errors import InputError
@@ -171,6 +172,7 @@ class _Work(Generic[Key, Score]):
         self.stop = Event()
         self.signatures = Signatures()  # windows are ordered one after the other
         self.inputs: dict[Input, InputError | None] = {}
+        self.stored: dict[str, Stored] = {}
 
     def order(self, batch: Sequence[tuple[Key, Make]]) -> None:
         """A job: the graphs of a window, made, checked and ordered."""
@@ -217,9 +219,9 @@ class _Work(Generic[Key, Score]):
                     check_clip(graph, clip)
             except InputError as error:
                 self.inputs[source] = error
-        error = self.inputs[source]
-        if error is not None:
-            raise error
+        refusal = self.inputs[source]
+        if refusal is not None:
+            raise refusal
         check_length(graph, max(map(len, self.clips)), longest_clip(graph))
 
     def submit(self, pool: ThreadPoolExecutor, order: Sequence[Signed[Key]]) -> int:
@@ -234,7 +236,7 @@ class _Work(Generic[Key, Score]):
     def run(self, order: Sequence[Signed[Key]]) -> None:
         """A job: a piece of an order, on all clips."""
         try:
-            walk = Walk(Uses(order), self.clips, self.memory_bytes // self.threads)
+            walk = Walk(Uses(order), self.clips, self.memory_bytes // self.threads, self.stored)
             for place, signed in enumerate(order):
                 if self.stop.is_set():
                     break
@@ -254,4 +256,4 @@ def _pieces(count: int, threads: int) -> list[range]:
     """Parts of an order, about as long as each other; one of them for one thread."""
     most = 1 if threads == 1 else min(PIECES * threads, max(threads, count // LEAST_PIECE), count)
     bounds = [count * i // most for i in range(most + 1)]
-    return [range(*ends) for ends in zip(bounds, bounds[1:], strict=False)]
+    return [range(*ends) for ends in pairwise(bounds)]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 
@@ -25,21 +26,29 @@ class Walk:
     `needed` counts the steps that the graphs have, `computed` those that were run.
     """
 
-    def __init__(self, uses: Uses, clips: Sequence[Words], most_bytes: int) -> None:
+    def __init__(
+        self,
+        uses: Uses,
+        clips: Sequence[Words],
+        most_bytes: int,
+        inputs: dict[str, Stored] | None = None,
+    ) -> None:
         """Begin before the first place.
 
         Args:
             uses: of the order.
             clips: integers (T, C, V) each; words that the graphs' inputs may have.
             most_bytes: of the values kept between graphs.
+            inputs: the clips as values, by the name of their dtype; walks on the same clips share
+                them.
         """
         self._cuts = Cuts(uses, most_bytes)
         self._clips = clips
         self._lengths = [len(clip) for clip in clips]
-        self._inputs: dict[str, Stored] = {}  # by the name of their dtype
+        self._inputs = {} if inputs is None else inputs
         self.needed = self.computed = 0
 
-    def run(self, place: int, plan: Plan, signed: Signed[object]) -> list[dict[str, IntArray]]:
+    def run(self, place: int, plan: Plan, signed: Signed[Any]) -> list[dict[str, IntArray]]:
         """Clip by clip, the words int64 (T', C, V) of the values that the graph is to give."""
         marks = signed.marks
         known = self._known(plan, signed)
@@ -58,7 +67,7 @@ class Walk:
         self._cuts.keep({marks[name]: value for name, value in made.items()}, place)
         return found
 
-    def _known(self, plan: Plan, signed: Signed[object]) -> dict[str, Stored]:
+    def _known(self, plan: Plan, signed: Signed[Any]) -> dict[str, Stored]:
         """The input and all kept values of a graph."""
         source = signed.graph.nodes[0].name
         found = {source: self._input(plan, source)}
@@ -73,7 +82,7 @@ class Walk:
             value = self._stored(plan, name)
             for words, clip in zip(value.clips, self._clips, strict=True):
                 words[...] = clip.transpose(0, 2, 1)
-            self._inputs[dtype.name] = value
+            self._inputs.setdefault(dtype.name, value)  # two threads may come here
         return self._inputs[dtype.name]
 
     def _room(

@@ -97,14 +97,14 @@ def rows_step(
 
 
 def fills_better_flat(joints: int, channels: int, lanes_bits: int) -> bool:
-    """Whether all joints as one row fill vectors better, with constants that the first cache holds."""
+    """Whether all joints as one row fill vectors better, with constants that stay in cache."""
     lanes = 8 * VECTOR_BYTES // lanes_bits
     size = len(Constant) * joints * channels * lanes_bits // 8
-    return joints > 1 and channels % lanes != 0 and size <= _MOST_CONSTANT_BYTES
+    return bool(joints > 1 and channels % lanes > 0 and size <= _MOST_CONSTANT_BYTES)
 
 
 def _per_channel(node: Affine) -> bool:
-    return node.bias.shape[1] == 1 and node.scale.raw.shape[1] == 1
+    return (node.bias.shape[1], node.scale.raw.shape[1]) == (1, 1)
 
 
 def _casts(chain: Chain) -> tuple[tuple[int, int, int, int], list[VectorCast]]:
@@ -161,11 +161,9 @@ def _constants(
         table[first + 4] = per_channel(cast.odd, channels) * repeats
     if chain.affine is not None:
         shape = (channels, repeats)
-        for row, values in (
-            (Constant.SCALE, chain.affine.scale.raw),
-            (Constant.BIAS, chain.affine.bias),
-        ):
-            table[row] = np.broadcast_to(values, shape).T.reshape(-1)
+        constants = (Constant.SCALE, chain.affine.scale.raw), (Constant.BIAS, chain.affine.bias)
+        for which, array in constants:
+            table[which] = np.broadcast_to(array, shape).T.reshape(-1)
     powers = np.array(
         [1 << left for left in per_channel(casts[1].left, channels)] * repeats, object
     )
@@ -187,7 +185,7 @@ def _fracs(signal: Signal) -> tuple[int, ...]:
 
 
 def _edges(node: GraphProduct | JointMean, x: Signal, y: Signal) -> tuple[IntArray, IntArray]:
-    """Joints with the first edge into each, and each edge (words before its source row, factor, more).
+    """Joints with the first edge into each; edges (words before the source row, factor, more).
 
     Joints with as many edges come one after the other: the processor then guesses right how often
     the loop over them goes round.

@@ -1,4 +1,4 @@
-"""Steps bound to memory: records for the compiled loop, buffers, and the runs between lone nodes."""
+"""Steps bound to memory: buffers, records for the compiled loop, and the nodes that run alone."""
 
 from __future__ import annotations
 
@@ -31,9 +31,8 @@ from fxp.kernels.drive import HEAD, RECORD, Head, Op
 from fxp.kernels.jit import address_of
 from fxp.kernels.products import Field as Product
 from fxp.kernels.products import add16, dot8, dot16, plain16
-from fxp.kernels.rows import CastKind, Constant
+from fxp.kernels.rows import CastKind, Constant, pass16, pass32, pass64
 from fxp.kernels.rows import Field as Rows
-from fxp.kernels.rows import pass16, pass32, pass64
 from fxp.kernels.vector import I64, code_of
 
 Kernel: TypeAlias = Callable[[int, int, int], None]
@@ -93,10 +92,13 @@ class Program:
     values: Mapping[str, Words]
     kept: list[Any] = field(default_factory=list)
 
+    @property
+    def compiled(self) -> bool:
+        """Whether all of it is one call of the compiled loop: no node runs alone."""
+        return len(self.parts) == 1 and isinstance(self.parts[0], Run)
 
-def bind(
-    plan: Plan, state: State, frames: Mapping[str, int], part: Part | None = None
-) -> Program:
+
+def bind(plan: Plan, state: State, frames: Mapping[str, int], part: Part | None = None) -> Program:
     """Records and buffers for a state; `frames` says how many new frames each value can get.
 
     Of a part of the plan's steps, the values it is given have buffers too, to be filled.
@@ -182,6 +184,15 @@ class _Binding:
         self.kept.append(kept)
         return int(kept.ctypes.data)
 
+    def _shared(self, array: Words) -> int:
+        """The address of a constant of a step: programs of one plan share it."""
+        known = self.plan.shared.get(id(array))
+        if known is None:
+            fresh = zeros(array.shape, array.dtype)
+            fresh[...] = array
+            known = self.plan.shared.setdefault(id(array), fresh)  # two threads may come here
+        return int(known.ctypes.data)
+
     def _scratch(self, items: int, dtype: npt.DTypeLike) -> int:
         return self._constant(np.zeros(items), dtype)
 
@@ -227,7 +238,7 @@ class _Binding:
         table = record[HEAD:]
         source = self.values[step.source]
         table[Rows.JOINTS], table[Rows.CHANNELS] = step.joints, step.channels
-        table[Rows.CONSTANTS] = self._constant(step.constants, step.constants.dtype)
+        table[Rows.CONSTANTS] = self._shared(step.constants)
         table[Rows.SOURCE : Rows.SOURCE_FRAME + 1] = (*_where(source), source[:1].nbytes)
         table[Rows.DEPTH], table[Rows.DILATION] = step.depth, step.dilation
         table[Rows.ORDER] = self._order(step.joints)
@@ -301,8 +312,8 @@ class _Binding:
         table[Product.COLUMNS], table[Product.ROW] = outs[0].shape[2], row
         table[Product.TAPS], table[Product.GROUPS] = taps, step.groups
         table[Product.FLIP] = _FLIP_BYTES if step.tier is Tier.INT8 else 0
-        table[Product.WEIGHT] = self._constant(step.weight, step.weight.dtype)
-        table[Product.CONSTANTS] = self._constant(step.constants, np.int32)
+        table[Product.WEIGHT] = self._shared(step.weight)
+        table[Product.CONSTANTS] = self._shared(step.constants)
         table[Product.OUT : Product.OUT_ITEM + 1] = _where(outs[0])
         table[Product.OUT_EVEN] = step.even[0]
         if len(outs) == 2:
@@ -344,8 +355,8 @@ class _Binding:
             table = record[HEAD:]
             table[Product.COLUMNS], table[Product.ROW] = out.shape[2], 2 * inputs
             table[Product.TAPS], table[Product.GROUPS] = 1, step.groups
-            table[Product.WEIGHT] = self._constant(weight, np.int16)
-            table[Product.CONSTANTS] = self._constant(step.constants, np.int32)
+            table[Product.WEIGHT] = self._shared(weight)
+            table[Product.CONSTANTS] = self._shared(step.constants)
             table[Product.OUT : Product.OUT_ITEM + 1] = out.ctypes.data, I64, out.itemsize
             table[Product.PLACES] = places
 

@@ -4,11 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
+import numpy as np
+
 from fxp.engine import evaluate
+from fxp.fused.arena import zeros
 from fxp.fused.program import Part, Program, Run, bind
 from fxp.fused.steps import Words
 from fxp.ir import IntArray, complete_frames
 from fxp.kernels.drive import drive
+from fxp.kernels.stream import Port
+from fxp.kernels.stream import through as drive_through
+from fxp.kernels.vector import code_of
 from fxp.plan import Plan
 from fxp.state import State
 
@@ -20,9 +26,10 @@ def program_for(plan: Plan, state: State, frames: int) -> Program:
 
 
 def last_program(plan: Plan, state: State, frames: int) -> Program:
-    """The same for the last frames of a clip, exactly so many, and all that waited for later ones."""
+    """The same for exactly so many last frames of a clip, and all that waited for later ones."""
     names = (*plan.signals, *plan.delayed)
-    return bind(plan, state, {n: len(new_frames(plan, state, n, frames, flush=True)) for n in names})
+    new = {name: len(new_frames(plan, state, name, frames, flush=True)) for name in names}
+    return bind(plan, state, new)
 
 
 def part_program(plan: Plan, state: State, part: Part, frames: int) -> Program:
@@ -42,8 +49,14 @@ def advance(
     They are views of the program's buffers, which the next call overwrites.
     """
     count = len(words)
-    source = plan.graph.nodes[0].name
-    program.values[source][:count] = words.transpose(0, 2, 1)
+    program.values[plan.graph.nodes[0].name][:count] = words.transpose(0, 2, 1)
+    return proceed(plan, state, program, count, flush=flush)
+
+
+def proceed(
+    plan: Plan, state: State, program: Program, count: int, *, flush: bool
+) -> Mapping[str, Words]:
+    """The same for the first `count` frames of the program's buffer of the input."""
     compute(plan, state, program, count, flush=flush)
     results = {
         name: program.values[name][: len(new_frames(plan, state, name, count, flush=flush))]
@@ -72,6 +85,40 @@ def compute(plan: Plan, state: State, program: Program, count: int, *, flush: bo
         ]
         made = evaluate(plan, state, stage, operands, flush)
         program.values[part.name][: len(made)] = made
+
+
+def through(
+    plan: Plan,
+    state: State,
+    program: Program,
+    words: IntArray,
+    wanted: Mapping[str, tuple[int, IntArray]],
+) -> None:
+    """Read frames int64 (T, C, V) of a clip that goes on, in chunks, by one compiled call.
+
+    `wanted` says for outputs from which of their frames on to put them into which array (n, C, V).
+    """
+    ports = ports_of(plan, program)
+    for row, name in zip(ports[1:], plan.graph.outputs, strict=True):
+        if name in wanted:
+            first, result = wanted[name]
+            row[Port.RESULT], row[Port.FIRST] = result.ctypes.data, first
+            row[Port.LAST] = first + len(result)
+    drive_through(program.records, ports, words, state.frames, plan.chunk_frames)
+    state.frames += len(words)
+
+
+def ports_of(plan: Plan, program: Program) -> IntArray:
+    """The ends of a network in a program: its input, then its outputs, as rows of `Port`."""
+    names = [plan.graph.nodes[0].name, *plan.graph.outputs]
+    ports = zeros((len(names), len(Port)), np.int64)
+    for row, name in zip(ports, names, strict=True):
+        value, timing, signal = program.values[name], plan.timing_of(name), plan.signals[name]
+        row[Port.ADDRESS], row[Port.CODE] = value.ctypes.data, code_of(value.dtype)
+        row[Port.JOINTS], row[Port.CHANNELS] = plan.shape(name)
+        row[Port.PERIOD], row[Port.LOOKAHEAD] = timing.period, timing.lookahead
+        row[Port.LOW], row[Port.HIGH] = min(signal.lo), max(signal.hi)
+    return ports
 
 
 def new_frames(plan: Plan, state: State, name: str, count: int, *, flush: bool) -> range:

@@ -8,11 +8,9 @@ follows from the clip's alone (`fxp.ir.complete_frames`).
 from __future__ import annotations
 
 from enum import IntEnum
-from typing import Any
+from functools import partial
 
 from llvmlite import ir
-from numba import types
-from numba.extending import intrinsic
 
 from fxp.ir import IntArray
 from fxp.kernels.jit import kernel
@@ -22,6 +20,7 @@ from fxp.kernels.vector import (
     LONG,
     Builder,
     Value,
+    emitted,
     intrinsic_function,
     load,
     store,
@@ -164,7 +163,12 @@ def _taps(
 
     The ring holds more frames than the taps reach back, so frames come in pieces of what is left.
     """
-    taps, dilation, lookahead, stride = head[_TAPS], head[_DILATION], head[_LOOKAHEAD], head[_STRIDE]
+    taps, dilation, lookahead, stride = (
+        head[_TAPS],
+        head[_DILATION],
+        head[_LOOKAHEAD],
+        head[_STRIDE],
+    )
     slots, size = head[_SLOTS], head[_FRAME]
     zeros = 0
     if ended and outputs > 0:
@@ -212,9 +216,17 @@ def _moved(head: IntArray, table: int, frame: int) -> None:
     Its table has the addresses of its results, and the bytes of their words.
     """
     words = frame * head[_JOINTS] * head[_CHANNELS]
-    store_word(table + 8 * _OUT_ADDRESS, _INT64, head[_OUT] + words * load_word(table + 8 * _OUT_ITEM, _INT64))
+    store_word(
+        table + 8 * _OUT_ADDRESS,
+        _INT64,
+        head[_OUT] + words * load_word(table + 8 * _OUT_ITEM, _INT64),
+    )
     if head[_SECOND]:
-        store_word(table + 8 * _SECOND_ADDRESS, _INT64, head[_SECOND] + words * load_word(table + 8 * _SECOND_ITEM, _INT64))
+        store_word(
+            table + 8 * _SECOND_ADDRESS,
+            _INT64,
+            head[_SECOND] + words * load_word(table + 8 * _SECOND_ITEM, _INT64),
+        )
 
 
 @kernel
@@ -223,10 +235,8 @@ def _delay(head: IntArray, there: int, new: int, first: int, frames: int) -> Non
     size, ring, depth = head[_FRAME], head[_RING], head[_SLOTS]
     for i in range(frames):
         frame = first + i
-        if frame < there:
-            source = ring + frame % depth * size
-        else:
-            source = head[_X] + (frame - there) * size
+        known = ring + frame % depth * size
+        source = known if frame < there else head[_X] + (frame - there) * size
         copy_bytes(head[_OUT] + i * size, source, size)
     for f in range(new):
         copy_bytes(ring + (there + f) % depth * size, head[_X] + f * size, size)
@@ -248,79 +258,48 @@ def _pick(head: IntArray, frames: int) -> None:
         store_word(head[_OUT] + row * (1 << head[_OUT_CODE]), head[_OUT_CODE], best)
 
 
-@intrinsic  # type: ignore[misc]
-def call(context: Any, address: Any, table: Any, a: Any, b: Any) -> Any:
-    """Call the kernel at an address (`fxp.kernels.jit.address_of`)."""
-
-    def generate(context: Any, b: Builder, signature: Any, arguments: Any) -> Value:
-        kind = ir.FunctionType(ir.VoidType(), [LONG] * 3)
-        b.call(b.inttoptr(arguments[0], kind.as_pointer()), arguments[1:])
-        return context.get_dummy_value()
-
-    return types.void(*[types.int64] * 4), generate
+def _call(b: Builder, address: Value, *arguments: Value) -> None:
+    kind = ir.FunctionType(ir.VoidType(), [LONG] * len(arguments))
+    b.call(b.inttoptr(address, kind.as_pointer()), arguments)
 
 
-@intrinsic  # type: ignore[misc]
-def load_word(context: Any, address: Any, code: Any) -> Any:
-    """A stored word of a code, as int64."""
+def _load_word(b: Builder, address: Value, code: Value) -> Value:
+    def case(bits: int) -> Value:
+        word = load(b, address, ir.IntType(bits))
+        return word if bits == 64 else b.sext(word, LONG)
 
-    def generate(context: Any, b: Builder, signature: Any, arguments: Any) -> Value:
-        address, code = arguments
-
-        def case(bits: int) -> Value:
-            word = load(b, address, ir.IntType(bits))
-            return word if bits == 64 else b.sext(word, LONG)
-
-        return switch(b, code, [lambda bits=bits: case(bits) for bits in (8, 16, 32, 64)])
-
-    return types.int64(types.int64, types.int64), generate
+    return switch(b, code, [partial(case, bits) for bits in _WORD_BITS])
 
 
-@intrinsic  # type: ignore[misc]
-def store_word(context: Any, address: Any, code: Any, word: Any) -> Any:
-    """An int64 as a stored word of a code, which holds it."""
+def _store_word(b: Builder, address: Value, code: Value, word: Value) -> None:
+    def case(bits: int) -> None:
+        store(b, word if bits == 64 else b.trunc(word, ir.IntType(bits)), address)
 
-    def generate(context: Any, b: Builder, signature: Any, arguments: Any) -> Value:
-        address, code, word = arguments
-
-        def case(bits: int) -> None:
-            store(b, word if bits == 64 else b.trunc(word, ir.IntType(bits)), address)
-
-        switch(b, code, [lambda bits=bits: case(bits) for bits in (8, 16, 32, 64)])
-        return context.get_dummy_value()
-
-    return types.void(types.int64, types.int64, types.int64), generate
+    switch(b, code, [partial(case, bits) for bits in _WORD_BITS])
 
 
-@intrinsic  # type: ignore[misc]
-def copy_bytes(context: Any, target: Any, source: Any, size: Any) -> Any:
-    """`size` bytes from one address to another; they do not overlap."""
-
-    def generate(context: Any, b: Builder, signature: Any, arguments: Any) -> Value:
-        target, source, size = arguments
-        pointer = BYTE.as_pointer()
-        f = intrinsic_function(
-            b, "llvm.memcpy.p0.p0.i64", ir.VoidType(), [pointer, pointer, LONG, ir.IntType(1)]
-        )
-        ends = [b.inttoptr(address, pointer) for address in (target, source)]
-        b.call(f, [*ends, size, ir.Constant(ir.IntType(1), 0)])
-        return context.get_dummy_value()
-
-    return types.void(types.int64, types.int64, types.int64), generate
+def _copy_bytes(b: Builder, target: Value, source: Value, size: Value) -> None:
+    pointer, flag = BYTE.as_pointer(), ir.IntType(1)
+    kinds = [pointer, pointer, LONG, flag]
+    f = intrinsic_function(b, "llvm.memcpy.p0.p0.i64", ir.VoidType(), kinds)
+    ends = [b.inttoptr(address, pointer) for address in (target, source)]
+    b.call(f, [*ends, size, ir.Constant(flag, 0)])
 
 
-@intrinsic  # type: ignore[misc]
-def clear_bytes(context: Any, target: Any, size: Any) -> Any:
-    """`size` zero bytes."""
+def _clear_bytes(b: Builder, target: Value, size: Value) -> None:
+    pointer, flag = BYTE.as_pointer(), ir.IntType(1)
+    kinds = [pointer, BYTE, LONG, flag]
+    f = intrinsic_function(b, "llvm.memset.p0.i64", ir.VoidType(), kinds)
+    zero, no = ir.Constant(BYTE, 0), ir.Constant(flag, 0)
+    b.call(f, [b.inttoptr(target, pointer), zero, size, no])
 
-    def generate(context: Any, b: Builder, signature: Any, arguments: Any) -> Value:
-        target, size = arguments
-        pointer = BYTE.as_pointer()
-        f = intrinsic_function(
-            b, "llvm.memset.p0.i64", ir.VoidType(), [pointer, BYTE, LONG, ir.IntType(1)]
-        )
-        zero, no = ir.Constant(BYTE, 0), ir.Constant(ir.IntType(1), 0)
-        b.call(f, [b.inttoptr(target, pointer), zero, size, no])
-        return context.get_dummy_value()
 
-    return types.void(types.int64, types.int64), generate
+_WORD_BITS = (8, 16, 32, 64)  # of a stored word of each code
+# call(address, a, b, c): the kernel at an address (`fxp.kernels.jit.address_of`)
+call = emitted(_call, 4)
+# load_word(address, code), store_word(address, code, word): a stored word, as int64
+load_word = emitted(_load_word, 2, gives=True)
+store_word = emitted(_store_word, 3)
+# copy_bytes(target, source, size), which do not overlap; clear_bytes(target, size)
+copy_bytes = emitted(_copy_bytes, 3)
+clear_bytes = emitted(_clear_bytes, 2)

@@ -22,11 +22,10 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 from enum import IntEnum
+from functools import partial
 from typing import Any
 
 from llvmlite import ir
-from numba import types
-from numba.extending import intrinsic
 
 from fxp.kernels.vector import (
     BYTE,
@@ -39,6 +38,7 @@ from fxp.kernels.vector import (
     below,
     clamp,
     either,
+    emitted,
     field,
     intrinsic_function,
     load,
@@ -104,7 +104,6 @@ class Form:
 
     multiply: Callable[[Builder, Value, Value, Value], Value]
     packs: bool
-
 
 
 def _dot_bytes(b: Builder, acc: Value, x: Value, w: Value) -> Value:
@@ -201,13 +200,15 @@ class _Panel:
         def tap(t: Value, state: list[Value]) -> list[Value]:
             x = b.add(load(b, offset(b, taps, t, 8), LONG), skip)
 
-            def group(i: Value, state: list[Value]) -> list[Value]:
+            def group(_: Value, state: list[Value]) -> list[Value]:
                 w = [load(b, b.add(state[0], long(64 * j)), _SUMS) for j in range(n)]
                 x, acc = state[1], []
                 for r in range(rows):
                     word = load(b, b.add(x, b.mul(stride, long(r))), WORD)
                     each = b.xor(splat(b, word, LANES), flip)
-                    acc += [self.form.multiply(b, state[2 + r * n + j], each, w[j]) for j in range(n)]
+                    acc += [
+                        self.form.multiply(b, state[2 + r * n + j], each, w[j]) for j in range(n)
+                    ]
                 return [b.add(state[0], long(64 * n)), b.add(x, long(4)), *acc]
 
             weight, *acc = state
@@ -276,7 +277,7 @@ class _Panel:
                 store(b, clamp(b, packed, floor, ceiling), b.add(start, b.mul(line, long(r))))
 
         bytes_ = put_bytes if self.form.packs and self.mask is None else lambda: put(BYTE)
-        wider = [lambda e=e: put(e) for e in (HALF, WORD)]
+        wider = [partial(put, HALF), partial(put, WORD)]
         switch(b, code, [bytes_, *wider, lambda: put(LONG, add=True)])
 
 
@@ -328,22 +329,17 @@ def _emit(b: Builder, table: Value, taps: Value, rows: Value, form: Form) -> Non
     switch(b, vectors, [lambda: None, *(narrow(n) for n in range(1, PANEL + 1))])
 
 
-def _product(form: Form) -> Any:
-    @intrinsic  # type: ignore[misc]
-    def run(context: Any, table: Any, taps: Any, rows: Any) -> Any:
-        def generate(context: Any, b: Builder, signature: Any, arguments: Any) -> Value:
-            _emit(b, *arguments, form)
-            return context.get_dummy_value()
+def _emit_for(form: Form) -> Callable[[Builder, Value, Value, Value], None]:
+    def product(b: Builder, table: Value, taps: Value, rows: Value) -> None:
+        _emit(b, table, taps, rows, form)
 
-        return types.void(types.int64, types.int64, types.int64), generate
-
-    return run
+    return product
 
 
-_bytes = _product(Form(_dot_bytes, packs=True))
-_halves = _product(Form(_dot_halves, packs=True))
-_added = _product(Form(_add_halves, packs=False))
-_plain = _product(Form(_plain_halves, packs=False))
+_bytes = emitted(_emit_for(Form(_dot_bytes, packs=True)), 3)
+_halves = emitted(_emit_for(Form(_dot_halves, packs=True)), 3)
+_added = emitted(_emit_for(Form(_add_halves, packs=False)), 3)
+_plain = emitted(_emit_for(Form(_plain_halves, packs=False)), 3)
 
 
 def dot8(table: int, taps: int, rows: int) -> None:

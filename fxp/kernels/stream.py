@@ -1,4 +1,4 @@
-"""One frame of a stream, from the caller's words to the caller's results, in one compiled call."""
+"""From the caller's words to the caller's results in one compiled call: a frame or a clip."""
 
 from __future__ import annotations
 
@@ -22,11 +22,24 @@ class Port(IntEnum):
     HIGH = 7
     RESULT = 8  # address of the caller's frame (C, V), int64
     READY = 9  # whether the last frame completed one
+    FIRST = 10  # of a whole clip: the frame of the value that is the result's first
+    LAST = 11  # and the one after its last
 
 
-_ADDRESS, _CODE, _CHANNELS, _JOINTS, _PERIOD, _LOOKAHEAD, _LOW, _HIGH, _RESULT, _READY = (
-    int(entry) for entry in Port
-)
+(
+    _ADDRESS,
+    _CODE,
+    _CHANNELS,
+    _JOINTS,
+    _PERIOD,
+    _LOOKAHEAD,
+    _LOW,
+    _HIGH,
+    _RESULT,
+    _READY,
+    _FIRST,
+    _LAST,
+) = (int(entry) for entry in Port)
 _INT64 = 3  # code of a stored word
 
 
@@ -42,11 +55,7 @@ def push(records: IntArray, ports: IntArray, frame: IntArray, before: int) -> in
         for v in range(frame.shape[1]):
             if not source[_LOW] <= frame[c, v] <= source[_HIGH]:
                 return -1
-    at = source[_ADDRESS]
-    for v in range(frame.shape[1]):
-        for c in range(frame.shape[0]):
-            store_word(at, source[_CODE], frame[c, v])
-            at += 1 << source[_CODE]
+    _take(source, frame, 0)
     drive(records, 0, len(records), before, 1, False)
     ready = 0
     for i in range(1, len(ports)):
@@ -55,16 +64,48 @@ def push(records: IntArray, ports: IntArray, frame: IntArray, before: int) -> in
         port[_READY] = complete(port[_PERIOD], port[_LOOKAHEAD], before + 1, False) - done
         if port[_READY]:
             ready += 1
-            _hand_over(port)
+            _hand_over(port, 0, port[_RESULT])
     return ready
 
 
 @kernel
-def _hand_over(port: IntArray) -> None:
-    """The value's frame (V, C) as the caller's (C, V)."""
-    channels, joints, at = port[_CHANNELS], port[_JOINTS], port[_ADDRESS]
+def through(records: IntArray, ports: IntArray, words: IntArray, before: int, chunk: int) -> None:
+    """Run all records over frames (T, C, V), `chunk` at a time, after `before` frames.
+
+    Puts the wanted frames of the outputs into their results. Words have been checked.
+    """
+    frames = words.shape[0]
+    for start in range(0, frames, chunk):
+        count = min(chunk, frames - start)
+        for f in range(count):
+            _take(ports[0], words[start + f], f)
+        drive(records, 0, len(records), before + start, count, False)
+        for i in range(1, len(ports)):
+            port = ports[i]
+            size = 8 * port[_CHANNELS] * port[_JOINTS]
+            seen = complete(port[_PERIOD], port[_LOOKAHEAD], before + start, False)
+            done = complete(port[_PERIOD], port[_LOOKAHEAD], before + start + count, False)
+            for frame in range(max(seen, port[_FIRST]), min(done, port[_LAST])):
+                _hand_over(port, frame - seen, port[_RESULT] + (frame - port[_FIRST]) * size)
+
+
+@kernel
+def _take(port: IntArray, frame: IntArray, place: int) -> None:
+    """The caller's frame (C, V) as frame `place` (V, C) of the input's value."""
+    channels, joints = frame.shape
+    at = port[_ADDRESS] + (place * channels * joints << port[_CODE])
     for v in range(joints):
         for c in range(channels):
-            word = load_word(at, port[_CODE])
-            store_word(port[_RESULT] + 8 * (c * joints + v), _INT64, word)
+            store_word(at, port[_CODE], frame[c, v])
+            at += 1 << port[_CODE]
+
+
+@kernel
+def _hand_over(port: IntArray, place: int, result: int) -> None:
+    """Frame `place` (V, C) of a value as the caller's (C, V), at an address."""
+    channels, joints = port[_CHANNELS], port[_JOINTS]
+    at = port[_ADDRESS] + (place * channels * joints << port[_CODE])
+    for v in range(joints):
+        for c in range(channels):
+            store_word(result + 8 * (c * joints + v), _INT64, load_word(at, port[_CODE]))
             at += 1 << port[_CODE]
