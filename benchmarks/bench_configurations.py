@@ -1,6 +1,6 @@
 """Configurations per minute: many format assignments of one network on the same clips.
 
-    python -m benchmarks.bench_configurations [--frames 60000] [--count 32] [--repeats 3]
+    python -m benchmarks.bench_configurations [--frames 60000] [--count 81] [--repeats 3]
 
 The network is that of `bench_simulate`, for six body-worn sensors, with random weights. A
 configuration gives each layer's weights one of some widths; making its graph from float weights and
@@ -8,7 +8,7 @@ formats counts, and so do the labels handed to a score. Sets of configurations:
 
     last    only the last layer differs
     one     one layer at a time differs from a base
-    tree    the last layers have all combinations of three widths, given in random order
+    tree    the last layers have all combinations of three widths
 
 Ways: `alone` compiles and runs each graph for itself; `no reuse` is `fxp.configurations` with no
 memory for values; `reuse` with `--memory` bytes. Ways take turns within a repeat, so that ratios
@@ -80,7 +80,7 @@ class Maker:
 @app.command()
 def main(
     frames: Annotated[int, typer.Option(min=1, help="frames of all clips together")] = 60_000,
-    count: Annotated[int, typer.Option(min=1, help="configurations of a set")] = 32,
+    count: Annotated[int, typer.Option(min=1, help="most configurations of a set")] = 81,
     repeats: Annotated[int, typer.Option(min=1, help="timed repeats")] = 3,
     memory: Annotated[int, typer.Option(min=0, help="bytes for values kept")] = 1 << 30,
     scale: Annotated[bool, typer.Option(help="also time against frames")] = True,
@@ -110,7 +110,7 @@ def sets(bits: int, count: int) -> dict[str, list[Widths]]:
     return {
         "last": [base, *(changed(base, last, width) for width in lower_bits)][:count],
         "one": [base, *(changed(base, i, width) for i, width in single)][:count],
-        "tree": [tree[i] for i in np.random.default_rng(0).permutation(len(tree))][:count],
+        "tree": tree,
     }
 
 
@@ -150,7 +150,8 @@ def compare(
         millis = 1e3 * statistics.median(cpu[way]) / len(widths)
         rate = f"{statistics.median(rates):,.0f} ({min(rates):,.0f}..{max(rates):,.0f})"
         typer.echo(
-            f"{maker.bits:>4} {name:>5} {way[0]:>9} {way[1]:>7} {rate:>22} {millis:>7.1f} {ratio:.2f}"
+            f"{maker.bits:>4} {name:>5} {way[0]:>9} {way[1]:>7} {rate:>22} {millis:>7.1f}"
+            f" {ratio:.2f}"
         )
 
 

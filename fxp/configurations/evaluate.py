@@ -10,8 +10,9 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
+from functools import partial
 from itertools import islice, pairwise
-from queue import SimpleQueue
+from queue import PriorityQueue, SimpleQueue
 from threading import Event
 from typing import Generic, TypeAlias, TypeVar
 
@@ -20,13 +21,15 @@ from fxp.configurations.order import Signed, Uses, depth_first
 from fxp.configurations.walk import Walk
 from fxp.errors import InputError
 from fxp.fused.steps import Words
+from fxp.fused.tiers import machine_tiers
 from fxp.ir import Graph, Input, IntArray, Node
 from fxp.plan import compile_graph
 from fxp.signatures import Signatures
 from fxp.validate import check_clip, check_length, describe, longest_clip
 
 MEMORY_BYTES = 1 << 30
-WINDOW = 256
+WINDOW = 512
+FIRST_WINDOW = 16  # graphs per thread
 PIECES = 4  # of the order per thread, so that all end at about the same time
 LEAST_PIECE = 8  # graphs: at the beginning of a piece nothing is kept
 
@@ -47,8 +50,9 @@ class Outcome(Generic[Key, Score]):
 
 @dataclass(frozen=True, eq=False)
 class _Ended(Generic[Key]):
-    """A job is done: it ordered the next window, or ran a piece, or failed."""
+    """A job is done: it ordered a window, or ran a piece, or failed."""
 
+    window: int
     order: list[Signed[Key]] | None
     failure: BaseException | None
 
@@ -115,7 +119,7 @@ def outcomes(
             computed again. Beyond it stand the clips in the narrowest type of the input, the values
             to be scored of a graph per thread, buffers of a chunk per thread, and the graphs of two
             windows.
-        window: graphs that are ordered together.
+        window: the most graphs that are ordered together; the first windows are smaller.
 
     Yields:
         An outcome for each graph. A graph that cannot be made, certified or fed with the clips has
@@ -128,31 +132,38 @@ def outcomes(
     if threads < 1 or window < 1 or not clips:
         raise ValueError("at least one thread, one graph in a window, one clip")
     work = _Work(clips, score, names, threads, memory_bytes)
+    batches = _batches(graphs, min(window, FIRST_WINDOW * threads), window)
+    left: dict[int, int] = {}  # pieces of the windows that are ordered, by their number
+    try:
+        ordering = work.begin(next(batches, None))
+        while ordering or left:
+            message = work.messages.get()
+            if isinstance(message, Outcome):
+                yield message
+                continue
+            if message.failure is not None:
+                raise message.failure
+            if message.order is None:
+                left[message.window] -= 1
+            else:
+                ordering, left[message.window] = False, len(work.pieces(message.order))
+            left = {number: pieces for number, pieces in left.items() if pieces}
+            if not ordering and len(left) < 2:
+                ordering = work.begin(next(batches, None))
+            if message.order is not None:
+                work.hand_out(message.order, message.window)
+    finally:
+        work.end()
+
+
+def _batches(
+    graphs: Iterable[tuple[Key, Make]], first: int, most: int
+) -> Iterator[list[tuple[Key, Make]]]:
+    """Windows of graphs, small at first, so that all threads soon have work."""
     source = iter(graphs)
-    with ThreadPoolExecutor(threads) as pool:
-        try:
-            batch = list(islice(source, window))
-            pool.submit(work.order, batch)
-            waiting, order = 1, None
-            while waiting:
-                message = work.messages.get()
-                if isinstance(message, Outcome):
-                    yield message
-                    continue
-                waiting -= 1
-                if message.failure is not None:
-                    raise message.failure
-                order = message.order if message.order is not None else order
-                if waiting == 0 and order is not None:
-                    batch = list(islice(source, window)) if batch else []
-                    if batch:
-                        pool.submit(work.order, batch)
-                        waiting += 1
-                    waiting += work.submit(pool, order)
-                    order = None
-        finally:
-            work.stop.set()
-            pool.shutdown(cancel_futures=True)
+    while batch := list(islice(source, first)):
+        yield batch
+        first = min(2 * first, most)
 
 
 class _Work(Generic[Key, Score]):
@@ -168,13 +179,52 @@ class _Work(Generic[Key, Score]):
     ) -> None:
         self.clips, self.score, self.names = clips, score, names
         self.threads, self.memory_bytes = threads, memory_bytes
+        self.pool = ThreadPoolExecutor(threads)
+        self.jobs: PriorityQueue[tuple[int, int, Callable[[], None]]] = PriorityQueue()
+        self.submitted = self.windows = 0
+        self.tiers = machine_tiers()
         self.messages: SimpleQueue[Outcome[Key, Score] | _Ended[Key]] = SimpleQueue()
         self.stop = Event()
         self.signatures = Signatures()  # windows are ordered one after the other
         self.inputs: dict[Input, InputError | None] = {}
         self.stored: dict[str, Stored] = {}
 
-    def order(self, batch: Sequence[tuple[Key, Make]]) -> None:
+    # ------------------------------------------------------------ by the caller's thread
+
+    def begin(self, batch: Sequence[tuple[Key, Make]] | None) -> bool:
+        """Let a window be ordered before anything else is done, if there is one."""
+        if batch is None:
+            return False
+        self._submit(0, partial(self.order, batch, self.windows))
+        self.windows += 1
+        return True
+
+    def hand_out(self, order: Sequence[Signed[Key]], window: int) -> None:
+        """Let the pieces of a window be run, after those of the one before."""
+        for piece in self.pieces(order):
+            self._submit(1, partial(self.run, order[piece.start : piece.stop], window))
+
+    def pieces(self, order: Sequence[Signed[Key]]) -> list[range]:
+        """Parts of an order, about as long as each other; one of them for one thread."""
+        count, threads = len(order), self.threads
+        most = min(count, PIECES * threads, max(threads, count // LEAST_PIECE))
+        most = min(most, 1) if threads == 1 else most
+        bounds = [count * i // most for i in range(most + 1)] if most else []
+        return [range(*ends) for ends in pairwise(bounds)]
+
+    def end(self) -> None:
+        """Stop the threads, after the graphs that they are at."""
+        self.stop.set()
+        self.pool.shutdown(cancel_futures=True)
+
+    def _submit(self, rank: int, job: Callable[[], None]) -> None:
+        self.jobs.put((rank, self.submitted, job))
+        self.submitted += 1
+        self.pool.submit(lambda: self.jobs.get()[2]())
+
+    # ------------------------------------------------------------ by the threads
+
+    def order(self, batch: Sequence[tuple[Key, Make]], window: int) -> None:
         """A job: the graphs of a window, made, checked and ordered."""
         order: list[Signed[Key]] = []
         nodes: dict[str, Node] = {}
@@ -188,9 +238,9 @@ class _Work(Generic[Key, Score]):
                     order.append(self._signed(key, graph, nodes, marks))
                 except InputError as error:
                     self.messages.put(Outcome(key, None, error))
-            self.messages.put(_Ended(depth_first(order), None))
+            self.messages.put(_Ended(window, depth_first(order), None))
         except BaseException as failure:
-            self.messages.put(_Ended(None, failure))
+            self.messages.put(_Ended(window, None, failure))
 
     def _signed(
         self, key: Key, graph: Graph, nodes: dict[str, Node], marks: dict[str, int]
@@ -224,16 +274,7 @@ class _Work(Generic[Key, Score]):
             raise refusal
         check_length(graph, max(map(len, self.clips)), longest_clip(graph))
 
-    def submit(self, pool: ThreadPoolExecutor, order: Sequence[Signed[Key]]) -> int:
-        """Hand out the jobs of a window; returns how many."""
-        if not order:
-            return 0
-        pieces = _pieces(len(order), self.threads)
-        for piece in pieces:
-            pool.submit(self.run, order[piece.start : piece.stop])
-        return len(pieces)
-
-    def run(self, order: Sequence[Signed[Key]]) -> None:
+    def run(self, order: Sequence[Signed[Key]], window: int) -> None:
         """A job: a piece of an order, on all clips."""
         try:
             walk = Walk(Uses(order), self.clips, self.memory_bytes // self.threads, self.stored)
@@ -241,19 +282,12 @@ class _Work(Generic[Key, Score]):
                 if self.stop.is_set():
                     break
                 try:
-                    plan = compile_graph(signed.graph, signed.signals)
+                    plan = compile_graph(signed.graph, signed.signals, self.tiers)
                 except InputError as error:
                     self.messages.put(Outcome(signed.key, None, error))
                     continue
                 values = walk.run(place, plan, signed)
                 self.messages.put(Outcome(signed.key, self.score(signed.key, values), None))
-            self.messages.put(_Ended(None, None))
+            self.messages.put(_Ended(window, None, None))
         except BaseException as failure:
-            self.messages.put(_Ended(None, failure))
-
-
-def _pieces(count: int, threads: int) -> list[range]:
-    """Parts of an order, about as long as each other; one of them for one thread."""
-    most = 1 if threads == 1 else min(PIECES * threads, max(threads, count // LEAST_PIECE), count)
-    bounds = [count * i // most for i in range(most + 1)]
-    return [range(*ends) for ends in pairwise(bounds)]
+            self.messages.put(_Ended(window, None, failure))
