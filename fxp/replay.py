@@ -12,11 +12,8 @@ Accumulators are not kept: they are wider than the casts made of them, and a pas
 
 from __future__ import annotations
 
-import hashlib
-from collections import OrderedDict
 from collections.abc import Iterator, Mapping, Sequence
-from typing import Any, Generic, TypeVar, overload
-from weakref import WeakKeyDictionary
+from typing import Any, overload
 
 import numpy as np
 import numpy.typing as npt
@@ -25,45 +22,15 @@ from fxp.cast import FloatArray
 from fxp.engine import evaluate
 from fxp.ir import Graph, Input, IntArray, Node, Requantise, operands
 from fxp.plan import Plan, compile_graph
-from fxp.ranges import Signal, signal_of
+from fxp.signatures import Recent, Signatures
 from fxp.state import initial_state
-from fxp.store import node_hash
-from fxp.validate import check_clip, check_length, describe
+from fxp.validate import check_clip, check_length
 
 MOST_BYTES = 1 << 29  # of kept values
 MOST_SUMMARY_BYTES = 1 << 27
-MOST_SIGNALS = 4096
 _SMALL_BITS = 16  # words of at most so many bits are kept in two bytes
 
 Pieces = list[list[npt.NDArray[np.integer[Any]]]]  # clip by clip, piece by piece, (T', V, C)
-Key = TypeVar("Key")
-Kept = TypeVar("Kept")
-
-
-class _Recent(Generic[Key, Kept]):
-    """What was used last, of a size that is bounded; what was not used for longest goes first."""
-
-    def __init__(self, most: int) -> None:
-        self.most, self.size = most, 0
-        self.kept: OrderedDict[Key, tuple[Kept, int]] = OrderedDict()
-
-    def __contains__(self, key: Key) -> bool:
-        return key in self.kept
-
-    def get(self, key: Key) -> Kept | None:
-        if key not in self.kept:
-            return None
-        self.kept.move_to_end(key)
-        return self.kept[key][0]
-
-    def put(self, key: Key, value: Kept, size: int) -> None:
-        if key in self.kept:
-            self.size -= self.kept.pop(key)[1]
-        self.kept[key] = (value, size)
-        self.size += size
-        while self.size > self.most and len(self.kept) > 1:
-            _, (_, dropped) = self.kept.popitem(last=False)
-            self.size -= dropped
 
 
 class Replay(Sequence[IntArray]):
@@ -76,10 +43,9 @@ class Replay(Sequence[IntArray]):
     def __init__(self, clips: Sequence[IntArray], most_bytes: int = MOST_BYTES) -> None:
         """Take clips, which must not be changed; of values at most `most_bytes` are kept."""
         self._clips = tuple(clips)
-        self._kept: _Recent[str, Pieces] = _Recent(most_bytes)
-        self._signals: _Recent[str, Signal] = _Recent(MOST_SIGNALS)
-        self._summaries: _Recent[tuple[str, str], FloatArray] = _Recent(MOST_SUMMARY_BYTES)
-        self._hashes: WeakKeyDictionary[Node, str] = WeakKeyDictionary()
+        self._kept: Recent[str, Pieces] = Recent(most_bytes)
+        self._signatures = Signatures()
+        self._summaries: Recent[tuple[str, str], FloatArray] = Recent(MOST_SUMMARY_BYTES)
         self._piece_frames = 0
         self.evaluated = 0
         self.needed = 0
@@ -107,7 +73,7 @@ class Replay(Sequence[IntArray]):
             InputError: a clip is no possible input of it.
         """
         marks = self.signatures(graph)
-        plan = compile_graph(graph, self._ranges(graph, marks))
+        plan = compile_graph(graph, self._signatures.ranges(graph))
         self._piece_frames = self._piece_frames or plan.chunk_frames
         nodes = {node.name: node for node in graph.nodes}
         fresh = self._fresh(nodes, marks, names)
@@ -153,28 +119,8 @@ class Replay(Sequence[IntArray]):
             self._summaries.put((what, marks[name]), summary, summary.nbytes)
 
     def signatures(self, graph: Graph) -> dict[str, str]:
-        """What each value of a graph is made by, its own node and all before it, as a hash."""
-        found: dict[str, str] = {}
-        for node in graph.nodes:
-            own = self._hashes.get(node)
-            if own is None:
-                own = self._hashes[node] = node_hash(node)
-            parts = [own, *(found[name] for name in operands(node))]
-            found[node.name] = hashlib.sha256("".join(parts).encode()).hexdigest()
-        return found
-
-    def _ranges(self, graph: Graph, marks: Mapping[str, str]) -> dict[str, Signal]:
-        """What `fxp.ranges.analyse` gives, as far as it is known by the values' signatures."""
-        about = describe(graph)
-        signals: dict[str, Signal] = {}
-        for node in graph.nodes:
-            signal = self._signals.get(marks[node.name])
-            if signal is None:
-                x = [signals[name] for name in operands(node)]
-                signal = signal_of(node, x, about[node.name])
-                self._signals.put(marks[node.name], signal, 1)
-            signals[node.name] = signal
-        return signals
+        """What each value of a graph is made by (`fxp.signatures.Signatures.of`)."""
+        return self._signatures.of(graph)
 
     def _fresh(
         self, nodes: Mapping[str, Node], marks: Mapping[str, str], names: Sequence[str]

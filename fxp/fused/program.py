@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, TypeAlias, assert_never
 
@@ -65,6 +65,30 @@ class Run:
     last: int
 
 
+@dataclass(frozen=True, eq=False)
+class Part:
+    """Some of a plan's steps, in their order: they read `given` values and leave `wanted` ones."""
+
+    steps: tuple[Step, ...]
+    given: tuple[str, ...]
+    wanted: tuple[str, ...]
+
+
+def part_of(plan: Plan, wanted: Collection[str], known: Collection[str]) -> Part:
+    """The steps that give the wanted values, where others are known: no step makes these again."""
+    needed, steps, made = set(wanted) - set(known), [], set()
+    read: set[str] = set()
+    for step in reversed(plan.steps):
+        results = set(results_of(step))
+        if results & needed:
+            steps.append(step)
+            made |= results
+            read |= set(reads_of(step))
+            needed |= set(reads_of(step)) - set(known)
+    given = tuple(name for name in known if name in read)
+    return Part(tuple(reversed(steps)), given, tuple(name for name in wanted if name in made))
+
+
 @dataclass
 class Program:
     """A plan's steps bound to one state and to buffers for so many new frames of each value.
@@ -85,23 +109,27 @@ class Program:
         return len(self.parts) == 1 and isinstance(self.parts[0], Run)
 
 
-def bind(plan: Plan, state: State, frames: Mapping[str, int]) -> Program:
-    """Records and buffers for a state; `frames` says how many new frames each value can get."""
-    return _Binding(plan, state, frames).program()
+def bind(plan: Plan, state: State, frames: Mapping[str, int], part: Part | None = None) -> Program:
+    """Records and buffers for a state; `frames` says how many new frames each value can get.
+
+    Of a part of the plan's steps, the values it is given have buffers too, to be filled.
+    """
+    whole = Part(plan.steps, (), plan.graph.outputs)
+    return _Binding(plan, state, frames, whole if part is None else part).program()
 
 
 class _Binding:
-    def __init__(self, plan: Plan, state: State, frames: Mapping[str, int]) -> None:
-        self.plan, self.state, self.frames = plan, state, frames
+    def __init__(self, plan: Plan, state: State, frames: Mapping[str, int], part: Part) -> None:
+        self.plan, self.state, self.frames, self.part = plan, state, frames, part
         self.kept: list[Any] = []
         self.records: list[IntArray] = []
         self.parts: list[Run | SingleStep] = []
         self.wide: set[str] = set()
-        self.values = self._buffers(plan.steps)
+        self.values = self._buffers()
 
     def program(self) -> Program:
         first = 0
-        for step in self.plan.steps:
+        for step in self.part.steps:
             if isinstance(step, SingleStep) and not self._alone(step):
                 self._close(first)
                 first = len(self.records)
@@ -118,22 +146,23 @@ class _Binding:
 
     # ------------------------------------------------------------ memory
 
-    def _buffers(self, steps: Sequence[Step]) -> dict[str, Words]:
+    def _buffers(self) -> dict[str, Words]:
         """An array for every value in memory; those that are not there together share bytes."""
-        owner: dict[str, str] = {}
+        steps = self.part.steps
+        owner = {name: name for name in self.part.given}
         for step in steps:
             if isinstance(step, WideStep):  # its passes add up there
                 self.wide.add(step.name)
             for name in results_of(step):
                 owner[name] = owner[step.x] if isinstance(step, ViewStep) else name
-        lives: dict[str, Lifetime] = {}
+        lives = {name: Lifetime(self._bytes(name), 0, 0) for name in self.part.given}
         for number, step in enumerate(steps):
             for name in (*results_of(step), *reads_of(step)):
                 own = owner[name]
                 size = self._bytes(own)
                 born = lives[own].first if own in lives else number
                 lives[own] = Lifetime(size, born, number)
-        for name in self.plan.graph.outputs:
+        for name in self.part.wanted:
             own = owner[name]
             lives[own] = Lifetime(lives[own].size, lives[own].first, len(steps))
         offsets, total = place(lives)

@@ -8,7 +8,7 @@ import numpy as np
 
 from fxp.engine import evaluate
 from fxp.fused.arena import zeros
-from fxp.fused.program import Program, Run, bind
+from fxp.fused.program import Part, Program, Run, bind
 from fxp.fused.steps import Words
 from fxp.ir import IntArray, complete_frames
 from fxp.kernels.drive import drive
@@ -28,7 +28,17 @@ def program_for(plan: Plan, state: State, frames: int) -> Program:
 def last_program(plan: Plan, state: State, frames: int) -> Program:
     """The same for exactly so many last frames of a clip, and all that waited for later ones."""
     names = (*plan.signals, *plan.delayed)
-    return bind(plan, state, {n: len(_new(plan, state, n, frames, flush=True)) for n in names})
+    new = {name: len(new_frames(plan, state, name, frames, flush=True)) for name in names}
+    return bind(plan, state, new)
+
+
+def part_program(plan: Plan, state: State, part: Part, frames: int) -> Program:
+    """A part of the steps, for so many frames at a time, those that end a clip among them."""
+    most: dict[str, int] = {}
+    for name in (*plan.signals, *plan.delayed):
+        timing = plan.timing_of(name)
+        most[name] = _most(timing.period, frames + timing.lookahead)
+    return bind(plan, state, most, part)
 
 
 def advance(
@@ -47,26 +57,34 @@ def proceed(
     plan: Plan, state: State, program: Program, count: int, *, flush: bool
 ) -> Mapping[str, Words]:
     """The same for the first `count` frames of the program's buffer of the input."""
+    compute(plan, state, program, count, flush=flush)
+    results = {
+        name: program.values[name][: len(new_frames(plan, state, name, count, flush=flush))]
+        for name in plan.graph.outputs
+    }
+    state.frames += count
+    state.finished = flush and plan.waits_for_end
+    return results
+
+
+def compute(plan: Plan, state: State, program: Program, count: int, *, flush: bool) -> None:
+    """Let the program's steps read `count` more frames; those that it is given are in its buffers.
+
+    `state.frames` stays as it is.
+    """
     for part in program.parts:
         if isinstance(part, Run):
             drive(program.records, part.first, part.last, state.frames, count, flush)
             continue
         stage = plan.stages[part.name]
         operands = [
-            program.values[name][: len(_new(plan, state, name, count, flush=flush))].astype(
+            program.values[name][: len(new_frames(plan, state, name, count, flush=flush))].astype(
                 plan.stages[name].dtype
             )
             for name in part.reads
         ]
         made = evaluate(plan, state, stage, operands, flush)
         program.values[part.name][: len(made)] = made
-    results = {
-        name: program.values[name][: len(_new(plan, state, name, count, flush=flush))]
-        for name in plan.graph.outputs
-    }
-    state.frames += count
-    state.finished = flush and plan.waits_for_end
-    return results
 
 
 def through(
@@ -103,7 +121,7 @@ def ports_of(plan: Plan, program: Program) -> IntArray:
     return ports
 
 
-def _new(plan: Plan, state: State, name: str, count: int, *, flush: bool) -> range:
+def new_frames(plan: Plan, state: State, name: str, count: int, *, flush: bool) -> range:
     """The frames of a value that `count` more of the input complete."""
     timing = plan.timing_of(name)
     before = complete_frames(timing, state.frames, state.finished)
