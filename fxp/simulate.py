@@ -27,6 +27,7 @@ from fxp.fused.run import last_program, program_for
 from fxp.fused.steps import Words
 from fxp.ir import Argmax, IntArray, complete_frames
 from fxp.plan import Plan, Stage, compile_graph
+from fxp.sampling import Counters, Draw, check_run
 from fxp.state import State, copy_state, frames_of, initial_state, restore, snapshot
 from fxp.validate import check_clip, check_length
 
@@ -52,6 +53,9 @@ def run(
     taps: Sequence[str] = (),
     *,
     more: bool = False,
+    verify: float = 0.0,
+    seed: int | None = None,
+    watch: Counters | None = None,
 ) -> tuple[dict[str, IntArray], State]:
     """Simulate the next frames of a clip, in chunks: memory beyond the results is bounded.
 
@@ -62,6 +66,10 @@ def run(
         taps: names of values wanted besides the graph's outputs.
         more: further frames will follow. It matters for graphs with lookahead or a `ClipMean`
             alone: without it their last frames are flushed, and the clip is over.
+        verify: share of the frames, 0..1, that are computed again and compared with the definition,
+            in short runs of frames drawn by the clip's content (`fxp.sampling`).
+        seed: draws in place of the content.
+        watch: counts, at those frames, the words that casts could not hold.
 
     Returns:
         Value name to raw words, int64 `(T', C, V)`, and the state. T' is T, or `ceil(T / period)`
@@ -69,11 +77,16 @@ def run(
         completed by this call.
 
     Raises:
-        InputError: `x` is no possible input, a tap is no value, the clip is over already, or it
-            gets longer than a `ClipMean` allows. The state is then untouched.
+        InputError: `x` is no possible input, a tap is no value, the clip is over already, it
+            gets longer than a `ClipMean` allows, `verify` is no share, or 0 with a `watch`. The
+            state is then untouched.
+        EngineError: a word at a verified frame is wrong. The state is then worth nothing.
     """
     words = check_clip(plan.graph, x)
     names = _wanted(plan, taps)
+    draw = Draw(words, 0 if state is None else state.frames, verify, seed)
+    if watch is not None and not verify:
+        raise InputError("`watch` counts at verified frames: `verify` must be above 0")
     state = initial_state(plan) if state is None else _going_on(plan, state)
     check_length(plan.graph, state.frames + len(words), plan.longest_clip)
     before = {name: frames_of(plan, state, name) for name in names}
@@ -85,10 +98,13 @@ def run(
     filled = dict.fromkeys(names, 0)
     frames = min(plan.chunk_frames, len(words))
     program = program_for(plan, state, frames) if _fused(plan, names) else None
-    for start in range(0, len(words), frames):
-        chunk = words[start : start + frames]
-        flush = start + len(chunk) == len(words) and not more
+    for piece in draw.pieces(frames):
+        chunk = words[piece.start : piece.stop]
+        flush = piece.stop == len(words) and not more
+        copy = copy_state(state) if piece.checked else None
         values = _advance(plan, state, chunk, names, program, flush=flush)
+        if copy is not None:
+            check_run(plan, copy, chunk, values, state, draw, watch)
         for name in names:
             end = filled[name] + len(values[name])
             results[name][filled[name] : end] = values[name].transpose(0, 2, 1)
