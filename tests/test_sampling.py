@@ -130,6 +130,30 @@ def test_a_wrong_bias_is_found_at_its_own_channel() -> None:
     assert error.found == error.expected + 1
 
 
+def test_a_wrong_result_is_found_where_nothing_is_kept() -> None:
+    """Without a state only the results can tell."""
+    nodes = (
+        Input("x", 2, 3, QFormat(8, 3)),
+        Conv("c", "x", Weights(np.array([[1, 0], [0, 1]]), 2, (0,)), np.array([0, 0])),
+        Requantise("y", "c", Cast(QFormat(10, 3))),
+    )
+    plan = compile_graph(Graph("net", nodes, ("y",), 63))
+    faulty = with_steps(
+        plan,
+        lambda step: (
+            replace(step, constants=off_by_one(step.constants, 0, 1))
+            if isinstance(step, ProductStep)
+            else step
+        ),
+    )
+    clip = random_clip(np.random.default_rng(0), plan.graph, 50)
+    with pytest.raises(EngineError) as caught:
+        run(faulty, clip, verify=1.0)
+    error = caught.value
+    assert (error.node, error.frame, error.channel, error.joint) == ("y", 0, 1, 0)
+    assert (error.found, error.expected) == (clip[0, 1, 0] + 1, clip[0, 1, 0])
+
+
 def test_a_fault_that_both_engines_share_is_found(monkeypatch: pytest.MonkeyPatch) -> None:
     """A kernel gone wrong in one channel, where nothing but it runs."""
     right = conv_kernels.conv
