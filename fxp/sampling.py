@@ -29,7 +29,7 @@ from fxp.qformat import Cast, Overflow
 from fxp.single_word import defined_word, operands_of
 from fxp.state import State, frames_of
 
-RUN_FRAMES = 32  # at most: calling a node costs more than the frames of a small network do
+RUN_FRAMES = 64  # at most: calling a node costs more than the frames of a small network do
 WORDS = 16  # of every node in a run, by the definition, where all frames are looked at; else fewer
 _INT64 = np.iinfo(np.int64)
 _NONE = np.array([], np.int64)
@@ -246,11 +246,16 @@ def _frame_in(newest: int, slots: int, slot: int) -> int:
 
 
 def _count(watch: Counters, node: Requantise, plan: Plan, x: IntArray) -> None:
-    low, high = _limits(node.cast, node.relu, plan.signals[node.x].frac_bits)
+    signal = plan.signals[node.x]
+    low, high = _limits(node.cast, node.relu, signal.frac_bits)
     count = watch.casts.setdefault(node.name, CastCount())
     count.words += x.size
-    count.below += int(np.count_nonzero(x < low))
-    count.above += int(np.count_nonzero(x > high))
+    # in the words' own type, which is faster: limits beyond it are none, as 0 is within any
+    info = np.iinfo(x.dtype)
+    if min(signal.lo) < low.max():
+        count.below += int(np.count_nonzero(x < low.clip(info.min).astype(x.dtype)))
+    if max(signal.hi) > high.min():
+        count.above += int(np.count_nonzero(x > high.clip(max=info.max).astype(x.dtype)))
 
 
 @lru_cache(maxsize=4096)
