@@ -7,7 +7,7 @@ flat frame read `joint * C + channel`. Values take 32 bits where their certified
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any, TypeAlias, assert_never
@@ -17,7 +17,7 @@ import numpy.typing as npt
 
 from fxp.fused.fuse import delay_name, fuse
 from fxp.fused.products import multiplied
-from fxp.fused.steps import Step
+from fxp.fused.steps import Step, Words
 from fxp.fused.tiers import Tier, machine_tiers
 from fxp.ir import (
     Add,
@@ -46,7 +46,7 @@ from fxp.kernels.casting import Clamp, Recast, prepare_cast
 from fxp.ranges import Signal, analyse, certify
 from fxp.validate import longest_clip
 
-CHUNK_BYTES = 1 << 19  # of the largest value of a chunk: what is live at a time stays near L2
+CHUNK_BYTES = 1 << 19  # of a chunk's largest value in memory: what is live stays near L2
 MAX_CHUNK_FRAMES = 1024
 _INT32 = np.iinfo(np.int32)
 
@@ -234,9 +234,18 @@ class Plan:
             for side, x in enumerate(operands(node))
         }
 
+    @cached_property
+    def _storages(self) -> Mapping[str, npt.DTypeLike]:
+        return {name: np.dtype(narrowest(signal)) for name, signal in self.signals.items()}
+
+    @cached_property
+    def shared(self) -> dict[int, Words]:
+        """Constants of the steps, by the identity of their arrays, aligned for all programs."""
+        return {}
+
     def storage(self, name: str) -> npt.DTypeLike:
         """The narrowest type that holds every word of a value or of a delay line."""
-        return narrowest(self.signals[self.delayed.get(name, (name,))[0]])
+        return self._storages[self.delayed.get(name, (name,))[0]]
 
     def ring_dtype(self, name: str) -> npt.DTypeLike:
         """What the ring of a `TemporalConv` holds: what its product multiplies."""
@@ -300,7 +309,7 @@ def compile_graph(
         latency,
         longest_clip(graph),
         waits,
-        _chunk_frames(stages.values()),
+        _chunk_frames(graph, signals),
         machine_tiers() if tiers is None else tiers,
     )
 
@@ -418,6 +427,7 @@ def _per_position(values: npt.NDArray[Any], y: Signal) -> IntArray:
     return _constant(full.T, y).reshape(-1)
 
 
-def _chunk_frames(stages: Iterable[Stage]) -> int:
-    largest = max(s.channels * s.joints * np.dtype(s.dtype).itemsize for s in stages)
+def _chunk_frames(graph: Graph, signals: Mapping[str, Signal]) -> int:
+    kept = [s for name, s in signals.items() if s.stored or name in graph.outputs]
+    largest = max(s.channels * s.joints * np.dtype(narrowest(s)).itemsize for s in kept)
     return max(1, min(MAX_CHUNK_FRAMES, CHUNK_BYTES // largest))

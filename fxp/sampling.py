@@ -32,7 +32,6 @@ from fxp.state import State, frames_of
 RUN_FRAMES = 64  # at most: calling a node costs more than the frames of a small network do
 WORDS = 16  # of every node in a run, by the definition, where all frames are looked at; else fewer
 _INT64 = np.iinfo(np.int64)
-_NONE = np.array([], np.int64)
 
 
 @dataclass
@@ -71,7 +70,7 @@ class Counters:
 
 @dataclass(frozen=True)
 class Piece:
-    """Frames `start..stop` of a call, run at a time; `checked` ones are computed again."""
+    """Frames `start..stop` of a call; `checked` ones are computed again."""
 
     start: int
     stop: int
@@ -94,25 +93,20 @@ class Draw:
             raise InputError(f"`verify` is a share of the frames, 0..1, got {share}")
         self.share, self.frames = share, len(words)
         self.words = math.ceil(WORDS * share)
-        if share:
-            content = zlib.crc32(np.ascontiguousarray(words).data) if seed is None else seed
-            self.random = np.random.default_rng([content, len(words), seen])
+        content = zlib.crc32(np.ascontiguousarray(words).data) if seed is None else seed
+        self.random = np.random.default_rng([content, len(words), seen])
 
     def pieces(self, most: int) -> Iterator[Piece]:
-        """The call's frames in pieces of at most `most`, the drawn runs by themselves."""
+        """The drawn runs, of at most `most` frames each, and the stretches between them."""
         size, start = min(RUN_FRAMES, most), 0
         runs = -(-self.frames // size)
-        drawn = np.flatnonzero(self.random.random(runs) < self.share) if self.share else _NONE
-        for run in drawn.tolist():
-            yield from _chunks(start, run * size, most)
+        for run in np.flatnonzero(self.random.random(runs) < self.share).tolist():
+            if start < run * size:
+                yield Piece(start, run * size)
             start = min((run + 1) * size, self.frames)
             yield Piece(run * size, start, checked=True)
-        yield from _chunks(start, self.frames, most)
-
-
-def _chunks(start: int, stop: int, most: int) -> Iterator[Piece]:
-    for first in range(start, stop, most):
-        yield Piece(first, min(first + most, stop))
+        if start < self.frames:
+            yield Piece(start, self.frames)
 
 
 def check_run(
@@ -130,7 +124,7 @@ def check_run(
         plan: the compiled graph.
         before: a copy of the state before the run; it moves on.
         words: the run's frames, (T, C, V).
-        found: what the engine made of them, (T', V, C) each.
+        found: what the engine made of them, (T', C, V) each.
         after: the engine's state after it.
         draw: where to look.
         watch: where casts are counted.
@@ -154,7 +148,8 @@ def check_run(
         if watch is not None and isinstance(node := nodes[name], Requantise):
             _count(watch, node, plan, values[node.x])
         if name in found:
-            error = _error(name, found[name], values[name], partial(add, first[name]))
+            ours = found[name].transpose(0, 2, 1)
+            error = _error(name, ours, values[name], partial(add, first[name]))
             wrong |= {} if error is None else {name: error}
         for done in stage.done:
             del values[done]

@@ -2,9 +2,9 @@
 
 There are two engines over one state. Where only a graph's outputs are asked for, `fxp.fused.run`
 takes the next frames of a clip, few or many, through passes in which most values never reach the
-memory; where a value in between is asked for, `fxp.engine` computes them node by node. `run`, `step`
-and `finish` differ in what they hand them, and may take turns. All equal `fxp.oracle` word for word,
-wherever a clip is cut.
+memory; where a value in between is asked for, `fxp.engine` computes them node by node. `run`,
+`step` and `finish` differ in what they hand them, and may take turns. All equal `fxp.oracle` word
+for word, wherever a clip is cut.
 
 A value that needs the future (`TemporalConv` with lookahead) runs behind the input by
 `plan.lookahead[name]` frames while the stream goes on; at its end, nodes read zero frames until all
@@ -15,6 +15,7 @@ stands behind a `ClipMean` has one frame, which comes with the end of the clip.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import numpy.typing as npt
@@ -23,12 +24,13 @@ from fxp.engine import advance
 from fxp.errors import InputError
 from fxp.fused.program import Program
 from fxp.fused.run import advance as fused_advance
-from fxp.fused.run import last_program, program_for
+from fxp.fused.run import last_program, program_for, through
+from fxp.fused.split import Stretch, stretches
 from fxp.fused.steps import Words
 from fxp.ir import Argmax, IntArray, complete_frames
 from fxp.plan import Plan, Stage, compile_graph
 from fxp.sampling import Counters, Draw, check_run
-from fxp.state import State, copy_state, frames_of, initial_state, restore, snapshot
+from fxp.state import State, copy_state, frames_of, initial_state, restore, snapshot, take_over
 from fxp.validate import check_clip, check_length
 
 __all__ = [
@@ -53,6 +55,7 @@ def run(
     taps: Sequence[str] = (),
     *,
     more: bool = False,
+    threads: int = 1,
     verify: float = 0.0,
     seed: int | None = None,
     watch: Counters | None = None,
@@ -66,6 +69,8 @@ def run(
         taps: names of values wanted besides the graph's outputs.
         more: further frames will follow. It matters for graphs with lookahead or a `ClipMean`
             alone: without it their last frames are flushed, and the clip is over.
+        threads: share the frames among so many threads, where the clip is long enough for what the
+            network remembers and where no taps are wanted (`fxp.fused.split`).
         verify: share of the frames, 0..1, that are computed again and compared with the definition,
             in short runs of frames drawn by the clip's content (`fxp.sampling`).
         seed: draws in place of the content.
@@ -84,32 +89,100 @@ def run(
     """
     words = check_clip(plan.graph, x)
     names = _wanted(plan, taps)
-    draw = Draw(words, 0 if state is None else state.frames, verify, seed)
-    if watch is not None and not verify:
+    if verify == 0 and watch is not None:
         raise InputError("`watch` counts at verified frames: `verify` must be above 0")
+    draw = Draw(words, 0 if state is None else state.frames, verify, seed) if verify else None
     state = initial_state(plan) if state is None else _going_on(plan, state)
     check_length(plan.graph, state.frames + len(words), plan.longest_clip)
+    if draw is None:
+        return _run(plan, state, words, names, threads, more=more), state
+    parts: dict[str, list[IntArray]] = {name: [] for name in names}
+    for piece in draw.pieces(plan.chunk_frames):
+        some, goes_on = words[piece.start : piece.stop], more or piece.stop < len(words)
+        copy = copy_state(state) if piece.checked else None
+        found = _run(plan, state, some, names, threads, more=goes_on)
+        if copy is not None:
+            check_run(plan, copy, some, found, state, draw, watch)
+        for name in names:
+            parts[name].append(found[name])
+    return {name: np.concatenate(pieces) for name, pieces in parts.items()}, state
+
+
+def _run(
+    plan: Plan, state: State, words: IntArray, names: Sequence[str], threads: int, *, more: bool
+) -> dict[str, IntArray]:
+    """The next frames of a clip, shared among threads where that is worth it."""
     before = {name: frames_of(plan, state, name) for name in names}
     after = {name: _frames_after(plan, state, len(words), name, more) for name in names}
     results = {
         name: np.empty((after[name] - before[name], *_shape(plan.stages[name])), np.int64)
         for name in names
     }
-    filled = dict.fromkeys(names, 0)
+    shares: Sequence[Stretch] = [
+        Stretch(state.frames, state.frames, last := state.frames + len(words), last)
+    ]
+    if threads > 1 and _fused(plan, names):
+        shares = stretches(plan.graph, plan.timing, state.frames, len(words), threads)
+    origin, places = state.frames, []
+    for share in shares:
+        periods = {name: max(1, plan.timing[name].period) for name in names}
+        final = share is shares[-1]
+        places.append(
+            {
+                name: (
+                    before[name] if share is shares[0] else share.first // period,
+                    after[name] if final else share.last // period,
+                )
+                for name, period in periods.items()
+            }
+        )
+
+    def work(share: Stretch, place: Mapping[str, tuple[int, int]]) -> State:
+        own = state if share is shares[0] else initial_state(plan)
+        own.frames = share.start
+        part = words[share.start - origin : share.stop - origin]
+        wanted = {
+            name: (first, results[name][first - before[name] : last - before[name]])
+            for name, (first, last) in place.items()
+        }
+        _through(plan, own, part, wanted, flush=share is shares[-1] and not more)
+        return own
+
+    if len(shares) == 1:
+        work(shares[0], places[0])
+    else:
+        with ThreadPoolExecutor(threads) as pool:
+            ends = list(pool.map(work, shares, places))
+        take_over(state, ends[-1])
+    return results
+
+
+def _through(
+    plan: Plan,
+    state: State,
+    words: IntArray,
+    wanted: Mapping[str, tuple[int, IntArray]],
+    *,
+    flush: bool,
+) -> None:
+    """Run frames in chunks, and put values' frames from a first one on where they are wanted."""
+    names = list(wanted)
     frames = min(plan.chunk_frames, len(words))
     program = program_for(plan, state, frames) if _fused(plan, names) else None
-    for piece in draw.pieces(frames):
-        chunk = words[piece.start : piece.stop]
-        flush = piece.stop == len(words) and not more
-        copy = copy_state(state) if piece.checked else None
-        values = _advance(plan, state, chunk, names, program, flush=flush)
-        if copy is not None:
-            check_run(plan, copy, chunk, values, state, draw, watch)
-        for name in names:
-            end = filled[name] + len(values[name])
-            results[name][filled[name] : end] = values[name].transpose(0, 2, 1)
-            filled[name] = end
-    return results, state
+    done = 0
+    if program is not None and program.compiled:  # but for what waits for the end, in one call
+        done = max(0, len(words) - frames) if flush and plan.waits_for_end else len(words)
+        through(plan, state, program, words[:done], wanted)
+    for start in range(done, len(words), frames):
+        chunk = words[start : start + frames]
+        last = start + len(chunk) == len(words)
+        at = {name: frames_of(plan, state, name) for name in names}
+        values = _advance(plan, state, chunk, names, program, flush=last and flush)
+        for name, (first, target) in wanted.items():
+            value, place = values[name], at[name] - first
+            skipped = min(max(-place, 0), len(value))
+            value = value[skipped : skipped + max(0, len(target) - max(place, 0))]
+            target[max(place, 0) : max(place, 0) + len(value)] = value.transpose(0, 2, 1)
 
 
 def _fused(plan: Plan, names: Sequence[str]) -> bool:

@@ -7,7 +7,6 @@ of frames alone.
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
@@ -15,11 +14,11 @@ import numpy as np
 import numpy.typing as npt
 
 from fxp.errors import InputError
+from fxp.fused.arena import zeros
 from fxp.fused.fuse import delay_name
 from fxp.fused.program import Program
 from fxp.fused.steps import Words
 from fxp.ir import IntArray, complete_frames
-from fxp.kernels.vector import VECTOR_BYTES
 from fxp.plan import Average, Join, Plan, Taps, Window, zeros_after
 
 
@@ -74,7 +73,20 @@ def copy_state(state: State) -> State:
     """An independent copy."""
     parts = (state.rings, state.accumulators, state.delays)
     copies = ({key: _copied(array) for key, array in part.items()} for part in parts)
-    return State(state.frames, state.finished, *copies)
+    rings, accumulators, delays = copies
+    return State(state.frames, state.finished, rings, accumulators, delays)
+
+
+def take_over(state: State, other: State) -> None:
+    """Let a state stand where another of the same plan does."""
+    state.frames, state.finished = other.frames, other.finished
+    for mine, its in (
+        (state.rings, other.rings),
+        (state.accumulators, other.accumulators),
+        (state.delays, other.delays),
+    ):
+        for key, array in its.items():
+            mine[key][...] = array
 
 
 def frames_of(plan: Plan, state: State, name: str) -> int:
@@ -140,19 +152,14 @@ def _remembered(plan: Plan, state: State, name: str, taps: Taps) -> range:
     return range(max(0, read - taps.depth), read)
 
 
-def _slots(plan: Plan, count: int, value: str, dtype: npt.DTypeLike = None) -> Words:
-    """Zero frames of a value, with some bytes behind them: vector code reads past a row's end."""
+def _slots(plan: Plan, count: int, value: str, dtype: npt.DTypeLike | None = None) -> Words:
+    """Zero frames of a value."""
     joints, channels = plan.shape(value)
-    return _padded((count, joints, channels), plan.storage(value) if dtype is None else dtype)
-
-
-def _padded(shape: tuple[int, ...], dtype: npt.DTypeLike) -> Words:
-    size = math.prod(shape)
-    return np.zeros(size + VECTOR_BYTES, dtype)[:size].reshape(shape)
+    return zeros((count, joints, channels), plan.storage(value) if dtype is None else dtype)
 
 
 def _copied(array: Words) -> Words:
-    copy = _padded(array.shape, array.dtype)
+    copy = zeros(array.shape, array.dtype)
     copy[:] = array
     return copy
 

@@ -121,7 +121,7 @@ def check_clip(graph: Graph, clip: npt.ArrayLike) -> IntArray:
     for extreme in (int(words.min()), int(words.max())):
         if not low <= extreme <= high:
             raise InputError(f"{where}: word {extreme} is outside {low}..{high} of {node.fmt}")
-    return words.astype(np.int64)
+    return np.ascontiguousarray(words, np.int64)
 
 
 def longest_clip(graph: Graph) -> int | None:

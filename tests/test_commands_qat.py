@@ -17,6 +17,8 @@ from stgcn_ref.__main__ import app
 from stgcn_ref.checkpoints import Watch, save_checkpoint
 from stgcn_ref.models.build import build
 from stgcn_ref.qat.session import quantise
+from tests.families import graph
+from tests.published_states import msgcn_state
 from tests.qat_toys import ARCH, COARSE, RECIPE, learnt, toy
 
 Shell = pytest.MonkeyPatch
@@ -133,6 +135,20 @@ def test_an_interrupted_session_goes_on(chosen: bool, tmp_path: Path) -> None:
     assert resumed == whole
     partial.write_bytes(b"damaged")
     assert session() == whole
+
+
+def test_a_published_checkpoint(files: dict[str, str], monkeypatch: Shell, capsys: Printed) -> None:
+    torch.save(msgcn_state(graph(), 2, 1, channels=6, classes=8), files["net"])
+    Path(files["recipe"]).write_text("epochs: 1\nsegment: 400\nlearn_binary_points: {lr: 0.3}\n")
+    code, _, err = call(monkeypatch, capsys, *command(files))
+    assert code == 2 and "net.ckpt" in err and err.count("\n") == 1
+    given = [*command(files), "--family", "msgcn"]
+    code, out, err = call(monkeypatch, capsys, *given)
+    assert (code, err) == (0, "")
+    found = load_graph(Path(files["out"]))
+    assert found.meta["ids"] == "original" and found.meta["arch"]["family"] == "msgcn"
+    assert found.meta["preparation"]["frames_per_step"] == 1
+    assert [line.split()[0] for line in out.splitlines()[2:5]] == ["float", "calibrated", "trained"]
 
 
 def test_widths_of_accumulators(files: dict[str, str], monkeypatch: Shell, capsys: Printed) -> None:

@@ -177,7 +177,7 @@ def conv(first: int, fmt: QFormat, tiers: frozenset[Tier] = ALL) -> Row:
         (
             2**29,
             32,
-            "int16 x9",
+            "int16 x6",
             "int16: operands need 32 bits, weights need 31 bits, sums need 62 bits",
         ),
     ],

@@ -1,4 +1,4 @@
-"""The fused engine equals the definition: every tier, whatever shares a pass, wherever clips end."""
+"""The fused engine equals the definition: in every tier, however nodes share passes."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 
 from fxp.calibrate import calibrate
 from fxp.fused.fuse import nodes_of, results_of
+from fxp.fused.split import reach, stretches
 from fxp.fused.steps import ProductStep, RowsStep, SingleStep, TapsStep, WideStep
 from fxp.fused.tiers import Tier, machine_tiers
 from fxp.ir import Conv, Graph, Input, IntArray, Requantise, Weights
@@ -163,3 +164,34 @@ def test_the_tier_follows_the_widths() -> None:
     wide = compile_graph(lowered(arch, 24, 24)).steps
     assert any(isinstance(s, WideStep) and s.digits == 2 for s in wide)
     assert not any(isinstance(s, TapsStep) for s in wide)
+
+
+@pytest.mark.parametrize("variant", VARIANTS)
+@pytest.mark.parametrize("more", [False, True])
+def test_threads_share_a_clip(variant: str, more: bool) -> None:
+    """Words and the state at the end are those of one thread, from any frame on."""
+    graph = lowered(VARIANTS[variant], 8, 8)
+    plan = replace(compile_graph(graph), chunk_frames=16)
+    clip = random_clip(np.random.default_rng(3), graph, 700)
+    one, several = initial_state(plan), initial_state(plan)
+    for first, last in ((0, 5), (5, 400), (400, 700)):
+        keep = more or last < 700
+        expected, one = run(plan, clip[first:last], one, more=keep)
+        found, several = run(plan, clip[first:last], several, more=keep, threads=3)
+        for name in graph.outputs:
+            assert found[name].shape == expected[name].shape
+            assert (found[name] == expected[name]).all()
+    before, after = snapshot(plan, one), snapshot(plan, several)
+    assert before.keys() == after.keys()
+    assert all((before[key] == after[key]).all() for key in before)
+
+
+def test_threads_have_shares_to_do() -> None:
+    graph = lowered(VARIANTS["rtstgcn"], 8, 8)
+    plan = compile_graph(graph)
+    shares = stretches(graph, plan.timing, 0, 700, 3)
+    assert len(shares) == 3
+    assert [s.first for s in shares[1:]] == [s.last for s in shares[:-1]]
+    assert (shares[0].start, shares[-1].last) == (0, 700)
+    assert all(s.first - s.start == reach(graph, plan.timing) for s in shares[1:])
+    assert len(stretches(graph, plan.timing, 0, 20, 3)) == 1  # not worth it

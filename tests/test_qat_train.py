@@ -24,8 +24,9 @@ from stgcn_ref.judge import label_loss
 from stgcn_ref.qat.interpreter import evaluate
 from stgcn_ref.qat.lesson import divergence
 from stgcn_ref.qat.recipe import QatRecipe
+from stgcn_ref.qat.run import Run
 from stgcn_ref.qat.teacher import taught, teacher_of
-from stgcn_ref.qat.train import Run, train_quantised
+from stgcn_ref.qat.train import train_quantised
 from stgcn_ref.qat.words import as_clips
 from stgcn_ref.scoring import predict_integers
 from tests.networks import VARIANTS, clip, random_model, small_arch, small_stgcn
@@ -50,7 +51,7 @@ def test_it_answers_more_like_the_float_network() -> None:
     done = trained(changed(epochs=8, lr=0.03, ema=0))
     before, after = (
         divergence_of(lower(floats, formats), clips, taught(net, clips))
-        for floats in (net, done.floats(done.average))
+        for floats in (net, done.floats(done.average.masters))
     )
     assert after < 0.8 * before
 
@@ -60,7 +61,9 @@ def test_what_was_trained_is_what_is_deployed() -> None:
     graph = done.kept("toy")
     certify(graph)
     words = VALID.clips[0].x
-    found = evaluate(graph, torch.from_numpy(words.transpose(0, 2, 1).copy())[None], done.best)
+    found = evaluate(
+        graph, torch.from_numpy(words.transpose(0, 2, 1).copy())[None], done.best.masters
+    )
     taps = [node.name for node in graph.nodes]
     simulated, _ = run(compile_graph(graph), words, taps=taps)
     for name in taps:
@@ -94,11 +97,12 @@ def test_same_seed_same_words_and_resumed_runs_too() -> None:
     again = trained()
     resumed = trained(state=states[0])
     other = trained(seed=1)
-    for key, value in whole.masters.items():
-        assert torch.equal(value, again.masters[key])
-        assert torch.equal(value, resumed.masters[key])
+    for key, value in whole.now.masters.items():
+        assert torch.equal(value, again.now.masters[key])
+        assert torch.equal(value, resumed.now.masters[key])
     assert whole.history == again.history == resumed.history
-    assert not torch.equal(whole.best["block0.conv.weight"], other.best["block0.conv.weight"])
+    key = "block0.conv.weight"
+    assert not torch.equal(whole.best.masters[key], other.best.masters[key])
 
 
 def torch_copy(state: dict[str, Any]) -> dict[str, Any]:
@@ -116,7 +120,7 @@ def torch_copy(state: dict[str, Any]) -> dict[str, Any]:
 
 def test_what_costs_no_multiplier_stays_free() -> None:
     net, done = learnt(), trained()
-    for key, value in done.best.items():
+    for key, value in done.best.masters.items():
         before = net.params[key]
         if key.endswith("norm.scale") and key != "input_norm.scale":
             assert (value.numpy() == 1.0).all() and (before == 1.0).all()
@@ -128,7 +132,7 @@ def test_what_costs_no_multiplier_stays_free() -> None:
 def test_weights_stay_within_their_formats() -> None:
     done = trained(changed(lr=0.3))
     for key, (word_bits, frac_bits) in done.formats.weights.items():
-        scaled = done.masters[key].detach().numpy() * 2.0 ** frac_bits[0]
+        scaled = done.now.masters[key].detach().numpy() * 2.0 ** frac_bits[0]
         assert scaled.min() >= -(1 << (word_bits - 1))
         assert scaled.max() <= (1 << (word_bits - 1)) - 1
 
@@ -199,8 +203,8 @@ def exceeding(net: FloatNet, run: Run) -> list[str]:
 def test_the_kept_network_keeps_to_its_accumulators() -> None:
     free, bound = trained(changed(lr=0.1)), trained(changed(lr=0.1, accumulators=narrower()))
 
-    assert exceeding(free.floats(free.best), free)
-    for masters in (bound.best, bound.masters):
+    assert exceeding(free.floats(free.best.masters), free)
+    for masters in (bound.best.masters, bound.now.masters):
         assert exceeding(bound.floats(masters), bound) == []
     certify(bound.kept())
     assert bound.history[0].loss != free.history[0].loss
@@ -212,10 +216,14 @@ def test_averages_are_brought_within_before_they_are_judged() -> None:
     states: list[dict[str, Any]] = []
     trained(recipe, on_epoch=lambda r: states.append(torch_copy(r.state())))
     unbound = {key: torch.from_numpy(3 * value) for key, value in learnt().params.items()}
-    far = states[0] | {"average": unbound, "steps": 10**6, "best_merit": -1e9}
+    far = states[0] | {
+        "average": {"masters": unbound, "points": {}},
+        "steps": 10**6,
+        "best_merit": -1e9,
+    }
     bound = trained(recipe, state=far)
-    assert exceeding(bound.floats(bound.average), bound)
-    assert bound.best_epoch > 0 and exceeding(bound.floats(bound.best), bound) == []
+    assert exceeding(bound.floats(bound.average.masters), bound)
+    assert bound.best_epoch > 0 and exceeding(bound.floats(bound.best.masters), bound) == []
 
 
 def test_a_training_within_widths_resumes() -> None:

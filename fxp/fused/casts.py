@@ -59,7 +59,7 @@ def vector_cast(node: Requantise, x: Signal) -> VectorCast | None:
 
 
 def extremes(cast: VectorCast, x: Signal) -> tuple[int, int]:
-    """The lowest and the highest word on the way: moved, with its rounding offset, and an odd one."""
+    """The lowest and the highest word on the way: moved, with offset and an odd word's one."""
     left = max(cast.left)
     return min(x.lo) << left, (max(x.hi) << left) + max(cast.offset) + max(cast.odd)
 

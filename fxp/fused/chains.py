@@ -11,9 +11,11 @@ from fxp.fused.casts import NO_CAST, VectorCast, extremes, per_channel
 from fxp.fused.steps import RowsStep, Words
 from fxp.ir import Add, Affine, GraphProduct, IntArray, JointMean, TemporalSum
 from fxp.kernels.rows import CastKind, Constant
+from fxp.kernels.vector import VECTOR_BYTES
 from fxp.ranges import Signal, signed_bits
 
 _LANES_BITS = (16, 32, 64)
+_MOST_CONSTANT_BYTES = 1 << 15
 
 
 @dataclass
@@ -50,8 +52,12 @@ class Chain:
 
     @property
     def flat(self) -> bool:
-        """Whether a frame is one row: without edges, joints do not matter."""
+        """Whether a frame may be one row: without edges, joints do not matter."""
         return self.edges is None
+
+    def takes(self, node: Affine) -> bool:
+        """Whether there may be constants per joint: not where edges lead from joint to joint."""
+        return self.flat or _per_channel(node)
 
 
 def rows_step(
@@ -68,8 +74,9 @@ def rows_step(
     if bits is None:
         return None
     bits = _LANES_BITS[-1] if chain.source in wide else bits
-    joints = 1 if chain.flat else y.joints
-    repeats = y.joints if chain.flat else 1
+    positional = chain.affine is not None and not _per_channel(chain.affine)
+    flat = chain.flat and (positional or fills_better_flat(y.joints, y.channels, bits))
+    joints, repeats = (1, y.joints) if flat else (y.joints, 1)
     constants = _constants(chain, casts, signals, y.channels, repeats, bits)
     fifo = chain.fifo
     return RowsStep(
@@ -89,6 +96,17 @@ def rows_step(
         constants,
         needs,
     )
+
+
+def fills_better_flat(joints: int, channels: int, lanes_bits: int) -> bool:
+    """Whether all joints as one row fill vectors better, with constants that stay in cache."""
+    lanes = 8 * VECTOR_BYTES // lanes_bits
+    size = len(Constant) * joints * channels * lanes_bits // 8
+    return bool(joints > 1 and channels % lanes > 0 and size <= _MOST_CONSTANT_BYTES)
+
+
+def _per_channel(node: Affine) -> bool:
+    return (node.bias.shape[1], node.scale.raw.shape[1]) == (1, 1)
 
 
 def _casts(chain: Chain) -> tuple[tuple[int, int, int, int], list[VectorCast]]:
@@ -143,11 +161,9 @@ def _constants(
         table[first + 4] = per_channel(cast.odd, channels) * repeats
     if chain.affine is not None:
         shape = (channels, repeats)
-        for row, values in (
-            (Constant.SCALE, chain.affine.scale.raw),
-            (Constant.BIAS, chain.affine.bias),
-        ):
-            table[row] = np.broadcast_to(values, shape).T.reshape(-1)
+        constants = (Constant.SCALE, chain.affine.scale.raw), (Constant.BIAS, chain.affine.bias)
+        for which, array in constants:
+            table[which] = np.broadcast_to(array, shape).T.reshape(-1)
     powers = np.array(
         [1 << left for left in per_channel(casts[1].left, channels)] * repeats, object
     )
@@ -169,7 +185,7 @@ def _fracs(signal: Signal) -> tuple[int, ...]:
 
 
 def _edges(node: GraphProduct | JointMean, x: Signal, y: Signal) -> tuple[IntArray, IntArray]:
-    """Joints with the first edge into each, and each edge (words before its source row, factor, more).
+    """Joints with the first edge into each; edges (words before the source row, factor, more).
 
     Joints with as many edges come one after the other: the processor then guesses right how often
     the loop over them goes round.

@@ -135,7 +135,7 @@ class _Fusion:
             casts = {}
             tier = product_tier(node, x, y, [], self.allowed)
         if tier is not None:
-            self._put(product(node, y, casts, tier))
+            self._put(product(node, casts, tier))
             return
         wide = wide_product(node, x, self.allowed) if isinstance(node, Conv) else None
         if wide is not None:
@@ -180,10 +180,9 @@ class _Fusion:
 
     def _finish(self, chain: Chain, node: Node) -> None:
         """Let a chain grow from its first node on, and put the longest that 64 bits hold."""
-        if not chain.nodes:
-            if not self._grow(chain, node):
-                self._put(SingleStep(node.name, operands(node)))
-                return
+        if not chain.nodes and not self._grow(chain, node):
+            self._put(SingleStep(node.name, operands(node)))
+            return
         stages = [self._ended(chain)]
         while (following := self._following(chain)) is not None:
             grown = replace(chain, nodes=[*chain.nodes])
@@ -234,7 +233,7 @@ class _Fusion:
                     chain.affine_cast = cast
             case TemporalSum() if place < 2:
                 chain.fifo = node
-            case Affine() if place < 3 and (chain.flat or _per_channel(node)):
+            case Affine() if place < 3 and chain.takes(node):
                 chain.affine = node
             case Add() if place < 5 and self._joins(chain, node):
                 chain.add = node
@@ -269,10 +268,6 @@ class _Fusion:
             return replace(chain, results=[last])
         nodes = [*chain.nodes, *casts]
         return replace(chain, nodes=nodes, results=list(casts), out_casts=list(casts.values()))
-
-
-def _per_channel(node: Affine) -> bool:
-    return node.bias.shape[1] == 1 and node.scale.raw.shape[1] == 1
 
 
 def nodes_of(step: Step) -> tuple[str, ...]:

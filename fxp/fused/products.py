@@ -9,7 +9,7 @@ import numpy as np
 from fxp.fused.casts import NO_CAST, VectorCast, extremes, per_channel
 from fxp.fused.steps import ProductStep, TapsStep, WideStep, Words
 from fxp.fused.tiers import Tier, fits_int32
-from fxp.ir import Conv, IntArray, Requantise, TemporalConv
+from fxp.ir import Conv, IntArray, TemporalConv
 from fxp.kernels.products import LANES, PANEL, Constant
 from fxp.kernels.rows import CastKind
 from fxp.ranges import Signal
@@ -28,7 +28,7 @@ def product_tier(
     casts: Sequence[VectorCast],
     allowed: frozenset[Tier],
 ) -> Tier | None:
-    """The first tier that holds operands, weights and sums, rounding included; None if none does."""
+    """The first tier that holds operands, weights and sums with rounding; None if none does."""
     shifts = [shift for cast in casts for shift in cast.shift]
     if not fits_int32(*reach(y, casts)) or any(shift > 31 for shift in shifts):
         return None
@@ -63,12 +63,11 @@ def _halves(allowed: frozenset[Tier]) -> Tier | None:
 
 def product(
     node: Conv | TemporalConv,
-    y: Signal,
     casts: Mapping[str, VectorCast],
     tier: Tier,
 ) -> ProductStep | TapsStep:
     """A convolution with up to two casts of it, or as it is."""
-    operand = np.dtype(np.int8 if tier is Tier.INT8 else np.int16)
+    operand: np.dtype[np.integer] = np.dtype(np.int8 if tier is Tier.INT8 else np.int16)
     group = _GROUP[operand]
     weight = _taps(node)
     taps, inputs, outputs = weight.shape
@@ -119,7 +118,7 @@ def wide_product(node: Conv, x: Signal, allowed: frozenset[Tier]) -> WideStep | 
 
 def _digit_bits(largest: int, digits: int) -> int:
     """Bits of each digit that words up to `largest` are split into, evenly."""
-    return -(-(largest.bit_length() + 1) // digits) + (digits > 1)
+    return -(-(largest.bit_length() + 1) // digits)
 
 
 def _balanced(words: IntArray, bits: int, count: int) -> list[IntArray]:

@@ -1,4 +1,4 @@
-"""Steps bound to memory: records for the compiled loop, buffers, and the runs between lone nodes."""
+"""Steps bound to memory: buffers, records for the compiled loop, and the nodes that run alone."""
 
 from __future__ import annotations
 
@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, Any, TypeAlias, assert_never
 import numpy as np
 import numpy.typing as npt
 
-from fxp.fused.arena import Lifetime, place
+from fxp.fused.arena import Lifetime, place, zeros
+from fxp.fused.chains import fills_better_flat
 from fxp.fused.fuse import reads_of, results_of
 from fxp.fused.steps import (
     DelayStep,
@@ -26,23 +27,26 @@ from fxp.fused.steps import (
 )
 from fxp.fused.tiers import Tier
 from fxp.ir import IntArray
+from fxp.kernels.alone import Field as Alone
+from fxp.kernels.alone import layer_norm_alone, recast_alone, softmax_alone
+from fxp.kernels.casting import Recast
 from fxp.kernels.drive import HEAD, RECORD, Head, Op
 from fxp.kernels.jit import address_of
 from fxp.kernels.products import Field as Product
 from fxp.kernels.products import add16, dot8, dot16, plain16
-from fxp.kernels.rows import CastKind, Constant
+from fxp.kernels.rows import CastKind, Constant, pass16, pass32, pass64
 from fxp.kernels.rows import Field as Rows
-from fxp.kernels.rows import pass16, pass32, pass64
-from fxp.kernels.vector import I64, VECTOR_BYTES, code_of
+from fxp.kernels.vector import I64, code_of
+from fxp.plan import Normalise, Plan, Share
 
 Kernel: TypeAlias = Callable[[int, int, int], None]
 
 if TYPE_CHECKING:
-    from fxp.plan import Plan
     from fxp.state import State
 
 _FLIP_BYTES = 0x80808080
 _PASSES = {16: pass16, 32: pass32, 64: pass64}
+_ALONE = {Normalise: layer_norm_alone, Share: softmax_alone, Recast: recast_alone}
 _PRODUCTS = {Tier.INT8: dot8, Tier.INT16: dot16, Tier.MADD16: add16, Tier.PLAIN16: plain16}
 
 
@@ -68,6 +72,11 @@ class Program:
     values: Mapping[str, Words]
     kept: list[Any] = field(default_factory=list)
 
+    @property
+    def compiled(self) -> bool:
+        """Whether all of it is one call of the compiled loop: no node runs alone."""
+        return len(self.parts) == 1 and isinstance(self.parts[0], Run)
+
 
 def bind(plan: Plan, state: State, frames: Mapping[str, int]) -> Program:
     """Records and buffers for a state; `frames` says how many new frames each value can get."""
@@ -86,11 +95,11 @@ class _Binding:
     def program(self) -> Program:
         first = 0
         for step in self.plan.steps:
-            if isinstance(step, SingleStep):
+            if isinstance(step, SingleStep) and not self._alone(step):
                 self._close(first)
                 first = len(self.records)
                 self.parts.append(step)
-            else:
+            elif not isinstance(step, SingleStep):
                 self._step(step)
         self._close(first)
         records = np.array(self.records or np.zeros((0, RECORD)), np.int64).reshape(-1, RECORD)
@@ -121,7 +130,7 @@ class _Binding:
             own = owner[name]
             lives[own] = Lifetime(lives[own].size, lives[own].first, len(steps))
         offsets, total = place(lives)
-        arena = np.zeros(total + VECTOR_BYTES, np.uint8)
+        arena = zeros((total,), np.uint8)
         self.kept.append(arena)
         found = {}
         for name, own in owner.items():
@@ -144,18 +153,29 @@ class _Binding:
 
     def _constant(self, array: Any, dtype: npt.DTypeLike = np.int64) -> int:
         """The address of an array, which is kept."""
-        kept = np.ascontiguousarray(array, dtype)
+        given = np.asarray(array)
+        kept = zeros(given.shape, dtype)
+        kept[...] = given
         self.kept.append(kept)
         return int(kept.ctypes.data)
 
+    def _shared(self, array: Words) -> int:
+        """The address of a constant of a step: programs of one plan share it."""
+        known = self.plan.shared.get(id(array))
+        if known is None:
+            fresh = zeros(array.shape, array.dtype)
+            fresh[...] = array
+            known = self.plan.shared.setdefault(id(array), fresh)  # two threads may come here
+        return int(known.ctypes.data)
+
     def _scratch(self, items: int, dtype: npt.DTypeLike) -> int:
-        return self._constant(np.zeros(items + VECTOR_BYTES, dtype), dtype)
+        return self._constant(np.zeros(items), dtype)
 
     # ------------------------------------------------------------ records
 
     def _record(self, op: Op, x: str, out: str, kernel: Kernel | None = None) -> IntArray:
         record = np.zeros(RECORD, np.int64)
-        record[Head.CODE_ADDRESS] = 0 if kernel is None else address_of(kernel)
+        record[Head.KERNEL] = 0 if kernel is None else address_of(kernel)
         record[Head.OP] = op
         for where, name in ((Head.X_PERIOD, x), (Head.OUT_PERIOD, out)):
             timing = self.plan.timing_of(name)
@@ -193,10 +213,10 @@ class _Binding:
         table = record[HEAD:]
         source = self.values[step.source]
         table[Rows.JOINTS], table[Rows.CHANNELS] = step.joints, step.channels
-        table[Rows.CONSTANTS] = self._constant(step.constants, step.constants.dtype)
+        table[Rows.CONSTANTS] = self._shared(step.constants)
         table[Rows.SOURCE : Rows.SOURCE_FRAME + 1] = (*_where(source), source[:1].nbytes)
         table[Rows.DEPTH], table[Rows.DILATION] = step.depth, step.dilation
-        table[Rows.ORDER] = self._constant(np.zeros((1, 2)))
+        table[Rows.ORDER] = self._order(step.joints)
         if step.edges is not None:
             order, edges = step.edges
             table[Rows.EDGES] = 1
@@ -209,13 +229,18 @@ class _Binding:
             table[Rows.TOTAL : Rows.TOTAL_ITEM + 1] = _where(total)
         table[Rows.AFFINE] = step.affine
         if step.other is not None:
-            table[Rows.ADD] = 1
+            factors = step.constants[[Constant.LEFT, Constant.RIGHT]]
+            table[Rows.ADD] = 1 if (factors == 1).all() else 2
             table[Rows.OTHER : Rows.OTHER_ITEM + 1] = _where(self.values[step.other])
         table[Rows.OUT : Rows.OUT_ITEM + 1] = _where(self.values[step.results[0]])
         if len(step.results) == 2:
             table[Rows.SECOND : Rows.SECOND_ITEM + 1] = _where(self.values[step.results[1]])
         flags = (Rows.CAST_SOURCE, Rows.CAST_AFFINE, Rows.CAST_OUT, Rows.CAST_SECOND)
         table[list(flags)] = step.kinds
+
+    def _order(self, joints: int) -> int:
+        """Joints one after the other, without edges."""
+        return self._constant(np.stack([np.arange(joints), np.zeros(joints)], axis=1))
 
     def _operand(self, x: str, dtype: npt.DTypeLike) -> tuple[int, int]:
         """(address, bytes of a word) of a value as a product reads it, widened where it must be."""
@@ -225,22 +250,33 @@ class _Binding:
         item = np.dtype(dtype).itemsize
         address = self._scratch(value.size, dtype)
         record = self._record(Op.ROWS, x, x, _PASSES[8 * item])
-        self._copying(record, value, [(address, code_of(dtype), item)], item)
+        given = (*_where(value), value[:1].nbytes)
+        self._copying(record, value, [(address, code_of(dtype), item)], item, given)
         return address, item
 
     def _copying(
-        self, record: IntArray, x: Words, outs: list[tuple[int, int, int]], item: int
+        self,
+        record: IntArray,
+        x: Words,
+        outs: list[tuple[int, int, int]],
+        item: int,
+        given: tuple[int, int, int, int],
     ) -> Words:
-        """Let a pass copy flat frames into other storage; returns its constants to be changed."""
+        """Let a pass copy frames shaped like x into other storage; returns its constants.
+
+        `given` says where they are: address, code, bytes of a word, bytes of a frame.
+        """
         table = record[HEAD:]
-        size = x.shape[1] * x.shape[2]
-        constants = np.zeros((len(Constant), size), f"int{8 * item}")
+        _, joints, size = x.shape
+        if fills_better_flat(joints, size, 8 * item):
+            joints, size = 1, joints * size
+        constants = zeros((len(Constant), size), f"int{8 * item}")
         self.kept.append(constants)
-        table[Rows.JOINTS], table[Rows.CHANNELS] = 1, size
+        table[Rows.JOINTS], table[Rows.CHANNELS] = joints, size
         table[Rows.CONSTANTS] = constants.ctypes.data
-        table[Rows.SOURCE : Rows.SOURCE_FRAME + 1] = (*_where(x), x[:1].nbytes)
+        table[Rows.SOURCE : Rows.SOURCE_FRAME + 1] = given
         table[Rows.DEPTH] = table[Rows.DILATION] = 1
-        table[Rows.ORDER] = self._constant(np.zeros((1, 2)))
+        table[Rows.ORDER] = self._order(joints)
         table[Rows.OUT : Rows.OUT_ITEM + 1] = outs[0]
         if len(outs) == 2:
             table[Rows.SECOND : Rows.SECOND_ITEM + 1] = outs[1]
@@ -260,8 +296,8 @@ class _Binding:
         table[Product.COLUMNS], table[Product.ROW] = outs[0].shape[2], row
         table[Product.TAPS], table[Product.GROUPS] = taps, step.groups
         table[Product.FLIP] = _FLIP_BYTES if step.tier is Tier.INT8 else 0
-        table[Product.WEIGHT] = self._constant(step.weight, step.weight.dtype)
-        table[Product.CONSTANTS] = self._constant(step.constants, np.int32)
+        table[Product.WEIGHT] = self._shared(step.weight)
+        table[Product.CONSTANTS] = self._shared(step.constants)
         table[Product.OUT : Product.OUT_ITEM + 1] = _where(outs[0])
         table[Product.OUT_EVEN] = step.even[0]
         if len(outs) == 2:
@@ -303,8 +339,8 @@ class _Binding:
             table = record[HEAD:]
             table[Product.COLUMNS], table[Product.ROW] = out.shape[2], 2 * inputs
             table[Product.TAPS], table[Product.GROUPS] = 1, step.groups
-            table[Product.WEIGHT] = self._constant(weight, np.int16)
-            table[Product.CONSTANTS] = self._constant(step.constants, np.int32)
+            table[Product.WEIGHT] = self._shared(weight)
+            table[Product.CONSTANTS] = self._shared(step.constants)
             table[Product.OUT : Product.OUT_ITEM + 1] = out.ctypes.data, I64, out.itemsize
             table[Product.PLACES] = places
 
@@ -318,7 +354,8 @@ class _Binding:
             address = self._scratch(x.size, np.int16)
             found.append(address)
             record = self._record(Op.ROWS, step.x, step.x, pass64)
-            constants = self._copying(record, x, [(address, code_of(np.int16), 2)], 8)
+            given = (*_where(x), x[:1].nbytes)
+            constants = self._copying(record, x, [(address, code_of(np.int16), 2)], 8, given)
             # what is above a digit is rounded, so the balanced ones below it make up for it
             shift = digit * step.digit_bits
             constants[Constant.OUT_OFFSET] = sum(
@@ -330,6 +367,46 @@ class _Binding:
             constants[Constant.OUT_HIGH] = np.iinfo(np.int16).max if last else mask
             record[HEAD + Rows.CAST_OUT] = CastKind.CLAMP if last else CastKind.WRAP
         return found
+
+    def _alone(self, step: SingleStep) -> bool:
+        """A node without a pass as records, in 64 bits; false where it has no kernel for that."""
+        operation = self.plan.stages[step.name].operation
+        if not isinstance(operation, Normalise | Share | Recast):
+            return False
+        x, out = self.values[step.reads[0]], self.values[step.name]
+        source, _ = self._operand(step.reads[0], np.int64)
+        target = out.ctypes.data if out.dtype == np.int64 else self._scratch(out.size, np.int64)
+        record = self._record(Op.ROWS, step.reads[0], step.name, _ALONE[type(operation)])
+        table = record[HEAD:]
+        table[Alone.X], table[Alone.OUT] = source, target
+        table[Alone.JOINTS], table[Alone.CHANNELS] = x.shape[1:]
+        match operation:
+            case Normalise():
+                self._arrays(table, operation.seeds)
+                table[Alone.FIRST] = operation.epsilon
+                table[Alone.SECOND], table[Alone.THIRD] = (
+                    operation.newton_steps,
+                    operation.frac_bits,
+                )
+            case Share():
+                self._arrays(table, operation.coarse, operation.fine)
+                table[Alone.FIRST], table[Alone.SECOND] = operation.exp_bits, operation.frac_bits
+            case Recast():
+                k = operation
+                columns = (k.offset, k.negative, k.odd, k.shift, k.left, k.low, k.high)
+                self._arrays(table, np.stack(columns), k.bounds)
+                table[Alone.A_SIZE], table[Alone.FIRST] = len(k.offset), k.wrap
+        if target != out.ctypes.data:
+            record = self._record(Op.ROWS, step.name, step.name, pass64)
+            given = (target, I64, 8, out[:1].size * 8)
+            self._copying(record, out, [_where(out)], 8, given)
+        return True
+
+    def _arrays(self, table: IntArray, a: IntArray, b: IntArray | None = None) -> None:
+        """Constants of a node that runs alone."""
+        table[Alone.A], table[Alone.A_SIZE] = self._constant(a), a.size
+        if b is not None:
+            table[Alone.B], table[Alone.B_SIZE] = self._constant(b), b.size
 
     def _delay(self, step: DelayStep) -> None:
         record = self._record(Op.DELAY, step.x, step.add)

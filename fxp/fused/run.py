@@ -4,11 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
+import numpy as np
+
 from fxp.engine import evaluate
+from fxp.fused.arena import zeros
 from fxp.fused.program import Program, Run, bind
 from fxp.fused.steps import Words
 from fxp.ir import IntArray, complete_frames
 from fxp.kernels.drive import drive
+from fxp.kernels.stream import Port
+from fxp.kernels.stream import through as drive_through
+from fxp.kernels.vector import code_of
 from fxp.plan import Plan
 from fxp.state import State
 
@@ -20,7 +26,7 @@ def program_for(plan: Plan, state: State, frames: int) -> Program:
 
 
 def last_program(plan: Plan, state: State, frames: int) -> Program:
-    """The same for the last frames of a clip, exactly so many, and all that waited for later ones."""
+    """The same for exactly so many last frames of a clip, and all that waited for later ones."""
     names = (*plan.signals, *plan.delayed)
     return bind(plan, state, {n: len(_new(plan, state, n, frames, flush=True)) for n in names})
 
@@ -33,8 +39,14 @@ def advance(
     They are views of the program's buffers, which the next call overwrites.
     """
     count = len(words)
-    source = plan.graph.nodes[0].name
-    program.values[source][:count] = words.transpose(0, 2, 1)
+    program.values[plan.graph.nodes[0].name][:count] = words.transpose(0, 2, 1)
+    return proceed(plan, state, program, count, flush=flush)
+
+
+def proceed(
+    plan: Plan, state: State, program: Program, count: int, *, flush: bool
+) -> Mapping[str, Words]:
+    """The same for the first `count` frames of the program's buffer of the input."""
     for part in program.parts:
         if isinstance(part, Run):
             drive(program.records, part.first, part.last, state.frames, count, flush)
@@ -55,6 +67,40 @@ def advance(
     state.frames += count
     state.finished = flush and plan.waits_for_end
     return results
+
+
+def through(
+    plan: Plan,
+    state: State,
+    program: Program,
+    words: IntArray,
+    wanted: Mapping[str, tuple[int, IntArray]],
+) -> None:
+    """Read frames int64 (T, C, V) of a clip that goes on, in chunks, by one compiled call.
+
+    `wanted` says for outputs from which of their frames on to put them into which array (n, C, V).
+    """
+    ports = ports_of(plan, program)
+    for row, name in zip(ports[1:], plan.graph.outputs, strict=True):
+        if name in wanted:
+            first, result = wanted[name]
+            row[Port.RESULT], row[Port.FIRST] = result.ctypes.data, first
+            row[Port.LAST] = first + len(result)
+    drive_through(program.records, ports, words, state.frames, plan.chunk_frames)
+    state.frames += len(words)
+
+
+def ports_of(plan: Plan, program: Program) -> IntArray:
+    """The ends of a network in a program: its input, then its outputs, as rows of `Port`."""
+    names = [plan.graph.nodes[0].name, *plan.graph.outputs]
+    ports = zeros((len(names), len(Port)), np.int64)
+    for row, name in zip(ports, names, strict=True):
+        value, timing, signal = program.values[name], plan.timing_of(name), plan.signals[name]
+        row[Port.ADDRESS], row[Port.CODE] = value.ctypes.data, code_of(value.dtype)
+        row[Port.JOINTS], row[Port.CHANNELS] = plan.shape(name)
+        row[Port.PERIOD], row[Port.LOOKAHEAD] = timing.period, timing.lookahead
+        row[Port.LOW], row[Port.HIGH] = min(signal.lo), max(signal.hi)
+    return ports
 
 
 def _new(plan: Plan, state: State, name: str, count: int, *, flush: bool) -> range:

@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TypeAlias
+from typing import Any, TypeAlias
 
-import numpy as np
 import numpy.typing as npt
 
 from fxp.fused.tiers import Tier
 from fxp.ir import IntArray
 
-Words: TypeAlias = npt.NDArray[np.integer]  # of any width
+Words: TypeAlias = npt.NDArray[Any]  # integers of any width
 
 
 @dataclass(frozen=True)
@@ -75,9 +74,10 @@ class WideStep:
 class RowsStep:
     """A chain of nodes as one pass over frames: see `fxp.kernels.rows`.
 
-    `edges` are (V, 2), joints and the first edge into each, and (E, 3): words before the source row,
-    factor, whether others into the same joint follow. `fifo` is the `TemporalSum` in it, `other` the second operand of an `Add`; `kinds` what its four
-    casts do, `needs` how many bits the values on the way need and which of them needs the most.
+    `edges` are (V, 2), joints and the first edge into each, and (E, 3): words before the source
+    row, factor, whether others into the same joint follow. `fifo` is the `TemporalSum` in it,
+    `other` the second operand of an `Add`; `kinds` what its four casts do,
+    `needs` how many bits the values on the way need and which of them needs the most.
     """
 
     nodes: tuple[str, ...]

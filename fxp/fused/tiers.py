@@ -6,6 +6,7 @@ from enum import StrEnum
 
 import numpy as np
 from llvmlite import binding
+from numba.core import config
 
 _INT32 = np.iinfo(np.int32)
 
@@ -35,11 +36,10 @@ def _tiers_of(features: frozenset[str]) -> frozenset[Tier]:
 
 
 def _features() -> frozenset[str]:
-    from numba.core import config
-
-    if config.CPU_FEATURES is not None or config.CPU_NAME not in (None, "host"):
-        named = config.CPU_FEATURES or ""
-        return frozenset(part[1:] for part in named.split(",") if part.startswith("+"))
+    named, cpu = (getattr(config, key) for key in ("CPU_FEATURES", "CPU_NAME"))
+    if named is not None or cpu not in (None, "host"):
+        parts = (named or "").split(",")
+        return frozenset(part[1:] for part in parts if part.startswith("+"))
     return frozenset(name for name, there in binding.get_host_cpu_features().items() if there)
 
 

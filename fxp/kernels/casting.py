@@ -105,6 +105,7 @@ def apply_cast(constants: Clamp | Recast, x: IntArray, y: IntArray) -> None:
 
 
 def position(cast: Cast, shift: int) -> Position:
+    """The constants of a cast that drops `shift` fractional bits (negative: adds)."""
     low, high = _range(cast)
     if shift > 0:
         return Position(*_rounding(cast.rounding, shift), min(shift, 63), 0, low, high)

@@ -8,19 +8,19 @@ follows from the clip's alone (`fxp.ir.complete_frames`).
 from __future__ import annotations
 
 from enum import IntEnum
-from typing import Any
+from functools import partial
 
 from llvmlite import ir
-from numba import types
-from numba.extending import intrinsic
 
 from fxp.ir import IntArray
 from fxp.kernels.jit import kernel
+from fxp.kernels.products import Field
 from fxp.kernels.vector import (
     BYTE,
     LONG,
     Builder,
     Value,
+    emitted,
     intrinsic_function,
     load,
     store,
@@ -71,7 +71,40 @@ class Head(IntEnum):
     # temporal convolutions
     SECOND = 21  # address of a second result, or 0
     # passes and products
-    CODE_ADDRESS = 22  # of the compiled kernel
+    KERNEL = 22  # of the compiled kernel
+
+
+# Of what numba compiles, the enumerations' values: an array takes no member of one as an index
+(
+    _OP,
+    _X_PERIOD,
+    _X_LOOKAHEAD,
+    _OUT_PERIOD,
+    _OUT_LOOKAHEAD,
+    _X,
+    _FRAME,
+    _OUT,
+    _JOINTS,
+    _CHANNELS,
+    _TAPS,
+    _DILATION,
+    _LOOKAHEAD,
+    _STRIDE,
+    _ADDRESSES,
+    _BIAS,
+    _RING,
+    _SLOTS,
+    _CODE,
+    _LEFT,
+    _OUT_CODE,
+    _SECOND,
+    _KERNEL,
+) = (int(entry) for entry in Head)
+_ROWS, _PRODUCT, _TAPS_OP, _DELAY, _PICK = (int(op) for op in Op)
+_OUT_ADDRESS, _OUT_ITEM, _SECOND_ADDRESS, _SECOND_ITEM = (
+    int(entry) for entry in (Field.OUT, Field.OUT_ITEM, Field.SECOND, Field.SECOND_ITEM)
+)
+_INT64 = 3  # the code of a word of 64 bits
 
 
 @kernel
@@ -83,30 +116,30 @@ def drive(records: IntArray, first: int, last: int, before: int, count: int, end
     base = records.ctypes.data
     for i in range(first, last):
         head = records[i]
-        seen = _complete(head[3], head[4], before, False)
-        frames = _complete(head[3], head[4], before + count, ended) - seen
+        seen = complete(head[_OUT_PERIOD], head[_OUT_LOOKAHEAD], before, False)
+        frames = complete(head[_OUT_PERIOD], head[_OUT_LOOKAHEAD], before + count, ended) - seen
         table = base + 8 * (i * RECORD + HEAD)
-        op = head[0]
-        if op == 0:
-            call(head[22], table, frames, seen)
-        elif op == 1:
-            if head[15]:
+        op = head[_OP]
+        if op == _ROWS:
+            call(head[_KERNEL], table, frames, seen)
+        elif op == _PRODUCT:
+            if head[_BIAS]:
                 _fill(head, frames)
-            store_word(head[14], 3, head[5])
-            call(head[22], table, head[14], frames * head[8])
-        elif op == 4:
+            store_word(head[_ADDRESSES], _INT64, head[_X])
+            call(head[_KERNEL], table, head[_ADDRESSES], frames * head[_JOINTS])
+        elif op == _PICK:
             _pick(head, frames)
         else:
-            there = _complete(head[1], head[2], before, False)
-            new = _complete(head[1], head[2], before + count, ended) - there
-            if op == 2:
+            there = complete(head[_X_PERIOD], head[_X_LOOKAHEAD], before, False)
+            new = complete(head[_X_PERIOD], head[_X_LOOKAHEAD], before + count, ended) - there
+            if op == _TAPS_OP:
                 _taps(head, table, there, new, seen, frames, ended)
             else:
                 _delay(head, there, new, seen, frames)
 
 
 @kernel
-def _complete(period: int, lookahead: int, seen: int, ended: bool) -> int:
+def complete(period: int, lookahead: int, seen: int, ended: bool) -> int:
     """`fxp.ir.complete_frames`."""
     if period == 0:
         return 1 if ended and seen > 0 else 0
@@ -117,9 +150,9 @@ def _complete(period: int, lookahead: int, seen: int, ended: bool) -> int:
 @kernel
 def _fill(head: IntArray, frames: int) -> None:
     """Start every row of an int64 result with the bias."""
-    size = 8 * head[9]
-    for row in range(frames * head[8]):
-        copy_bytes(head[7] + row * size, head[15], size)
+    size = 8 * head[_CHANNELS]
+    for row in range(frames * head[_JOINTS]):
+        copy_bytes(head[_OUT] + row * size, head[_BIAS], size)
 
 
 @kernel
@@ -130,8 +163,13 @@ def _taps(
 
     The ring holds more frames than the taps reach back, so frames come in pieces of what is left.
     """
-    taps, dilation, lookahead, stride = head[10], head[11], head[12], head[13]
-    slots, size = head[17], head[6]
+    taps, dilation, lookahead, stride = (
+        head[_TAPS],
+        head[_DILATION],
+        head[_LOOKAHEAD],
+        head[_STRIDE],
+    )
+    slots, size = head[_SLOTS], head[_FRAME]
     zeros = 0
     if ended and outputs > 0:
         zeros = max(0, (seen + outputs - 1) * stride + lookahead - (there + new - 1))
@@ -140,9 +178,9 @@ def _taps(
     while fed < new + zeros:
         some = min(piece, new + zeros - fed)
         for f in range(fed, fed + some):
-            slot = head[16] + (there + f) % slots * size
+            slot = head[_RING] + (there + f) % slots * size
             if f < new:
-                copy_bytes(slot, head[5] + f * size, size)
+                copy_bytes(slot, head[_X] + f * size, size)
             else:
                 clear_bytes(slot, size)
         fed += some
@@ -154,9 +192,9 @@ def _taps(
             run = min(run, outputs - made)
             for k in range(taps):
                 slot = (newest - (taps - 1 - k) * dilation) % slots
-                store_word(head[14] + 8 * k, 3, head[16] + slot * size)
+                store_word(head[_ADDRESSES] + 8 * k, _INT64, head[_RING] + slot * size)
             _moved(head, table, made)
-            call(head[22], table, head[14], run * head[8])
+            call(head[_KERNEL], table, head[_ADDRESSES], run * head[_JOINTS])
             made += run
     _moved(head, table, 0)
 
@@ -165,9 +203,9 @@ def _taps(
 def _run_length(head: IntArray, newest: int, known: int) -> int:
     """How many results in a row find the frames of every tap in a row."""
     run = known - newest
-    for k in range(head[10]):
-        slot = (newest - (head[10] - 1 - k) * head[11]) % head[17]
-        run = min(run, head[17] - slot)
+    for k in range(head[_TAPS]):
+        slot = (newest - (head[_TAPS] - 1 - k) * head[_DILATION]) % head[_SLOTS]
+        run = min(run, head[_SLOTS] - slot)
     return run
 
 
@@ -175,118 +213,93 @@ def _run_length(head: IntArray, newest: int, known: int) -> int:
 def _moved(head: IntArray, table: int, frame: int) -> None:
     """Let a product write from this frame of its results on.
 
-    Entries 7 and 11 of its table are the addresses of its results, 9 and 13 the bytes of a word.
+    Its table has the addresses of its results, and the bytes of their words.
     """
-    words = frame * head[8] * head[9]
-    store_word(table + 8 * 7, 3, head[7] + words * load_word(table + 8 * 9, 3))
-    if head[21]:
-        store_word(table + 8 * 11, 3, head[21] + words * load_word(table + 8 * 13, 3))
+    words = frame * head[_JOINTS] * head[_CHANNELS]
+    store_word(
+        table + 8 * _OUT_ADDRESS,
+        _INT64,
+        head[_OUT] + words * load_word(table + 8 * _OUT_ITEM, _INT64),
+    )
+    if head[_SECOND]:
+        store_word(
+            table + 8 * _SECOND_ADDRESS,
+            _INT64,
+            head[_SECOND] + words * load_word(table + 8 * _SECOND_ITEM, _INT64),
+        )
 
 
 @kernel
 def _delay(head: IntArray, there: int, new: int, first: int, frames: int) -> None:
     """As `fxp.kernels.temporal.delay`."""
-    size, ring, depth = head[6], head[16], head[17]
+    size, ring, depth = head[_FRAME], head[_RING], head[_SLOTS]
     for i in range(frames):
         frame = first + i
-        if frame < there:
-            source = ring + frame % depth * size
-        else:
-            source = head[5] + (frame - there) * size
-        copy_bytes(head[7] + i * size, source, size)
+        known = ring + frame % depth * size
+        source = known if frame < there else head[_X] + (frame - there) * size
+        copy_bytes(head[_OUT] + i * size, source, size)
     for f in range(new):
-        copy_bytes(ring + (there + f) % depth * size, head[5] + f * size, size)
+        copy_bytes(ring + (there + f) % depth * size, head[_X] + f * size, size)
 
 
 @kernel
 def _pick(head: IntArray, frames: int) -> None:
     """As `fxp.kernels.pointwise.argmax`."""
-    channels, code, left = head[9], head[18], head[19]
-    for row in range(frames * head[8]):
-        at = head[5] + row * channels * (1 << code)
+    channels, code, left = head[_CHANNELS], head[_CODE], head[_LEFT]
+    for row in range(frames * head[_JOINTS]):
+        at = head[_X] + row * channels * (1 << code)
         best = 0
         for c in range(1, channels):
             a, b = load_word(at + (c << code), code), load_word(at + (best << code), code)
-            more = load_word(left + 8 * c, 3) - load_word(left + 8 * best, 3)
+            more = load_word(left + 8 * c, _INT64) - load_word(left + 8 * best, _INT64)
             up, down = min(max(more, 0), 63), min(max(-more, 0), 63)
             if (a > b >> up) if more >= 0 else (a - 1 >> down >= b):
                 best = c
-        store_word(head[7] + row * (1 << head[20]), head[20], best)
+        store_word(head[_OUT] + row * (1 << head[_OUT_CODE]), head[_OUT_CODE], best)
 
 
-@intrinsic  # type: ignore[misc]
-def call(context: Any, address: Any, table: Any, a: Any, b: Any) -> Any:
-    """Call the kernel at an address (`fxp.kernels.jit.address_of`)."""
-
-    def generate(context: Any, b: Builder, signature: Any, arguments: Any) -> Value:
-        kind = ir.FunctionType(ir.VoidType(), [LONG] * 3)
-        b.call(b.inttoptr(arguments[0], kind.as_pointer()), arguments[1:])
-        return context.get_dummy_value()
-
-    return types.void(*[types.int64] * 4), generate
+def _call(b: Builder, address: Value, *arguments: Value) -> None:
+    kind = ir.FunctionType(ir.VoidType(), [LONG] * len(arguments))
+    b.call(b.inttoptr(address, kind.as_pointer()), arguments)
 
 
-@intrinsic  # type: ignore[misc]
-def load_word(context: Any, address: Any, code: Any) -> Any:
-    """A stored word of a code, as int64."""
+def _load_word(b: Builder, address: Value, code: Value) -> Value:
+    def case(bits: int) -> Value:
+        word = load(b, address, ir.IntType(bits))
+        return word if bits == 64 else b.sext(word, LONG)
 
-    def generate(context: Any, b: Builder, signature: Any, arguments: Any) -> Value:
-        address, code = arguments
-
-        def case(bits: int) -> Value:
-            word = load(b, address, ir.IntType(bits))
-            return word if bits == 64 else b.sext(word, LONG)
-
-        return switch(b, code, [lambda bits=bits: case(bits) for bits in (8, 16, 32, 64)])
-
-    return types.int64(types.int64, types.int64), generate
+    return switch(b, code, [partial(case, bits) for bits in _WORD_BITS])
 
 
-@intrinsic  # type: ignore[misc]
-def store_word(context: Any, address: Any, code: Any, word: Any) -> Any:
-    """An int64 as a stored word of a code, which holds it."""
+def _store_word(b: Builder, address: Value, code: Value, word: Value) -> None:
+    def case(bits: int) -> None:
+        store(b, word if bits == 64 else b.trunc(word, ir.IntType(bits)), address)
 
-    def generate(context: Any, b: Builder, signature: Any, arguments: Any) -> Value:
-        address, code, word = arguments
-
-        def case(bits: int) -> None:
-            store(b, word if bits == 64 else b.trunc(word, ir.IntType(bits)), address)
-
-        switch(b, code, [lambda bits=bits: case(bits) for bits in (8, 16, 32, 64)])
-        return context.get_dummy_value()
-
-    return types.void(types.int64, types.int64, types.int64), generate
+    switch(b, code, [partial(case, bits) for bits in _WORD_BITS])
 
 
-@intrinsic  # type: ignore[misc]
-def copy_bytes(context: Any, target: Any, source: Any, size: Any) -> Any:
-    """`size` bytes from one address to another; they do not overlap."""
-
-    def generate(context: Any, b: Builder, signature: Any, arguments: Any) -> Value:
-        target, source, size = arguments
-        pointer = BYTE.as_pointer()
-        f = intrinsic_function(
-            b, "llvm.memcpy.p0.p0.i64", ir.VoidType(), [pointer, pointer, LONG, ir.IntType(1)]
-        )
-        ends = [b.inttoptr(address, pointer) for address in (target, source)]
-        b.call(f, [*ends, size, ir.Constant(ir.IntType(1), 0)])
-        return context.get_dummy_value()
-
-    return types.void(types.int64, types.int64, types.int64), generate
+def _copy_bytes(b: Builder, target: Value, source: Value, size: Value) -> None:
+    pointer, flag = BYTE.as_pointer(), ir.IntType(1)
+    kinds = [pointer, pointer, LONG, flag]
+    f = intrinsic_function(b, "llvm.memcpy.p0.p0.i64", ir.VoidType(), kinds)
+    ends = [b.inttoptr(address, pointer) for address in (target, source)]
+    b.call(f, [*ends, size, ir.Constant(flag, 0)])
 
 
-@intrinsic  # type: ignore[misc]
-def clear_bytes(context: Any, target: Any, size: Any) -> Any:
-    """`size` zero bytes."""
+def _clear_bytes(b: Builder, target: Value, size: Value) -> None:
+    pointer, flag = BYTE.as_pointer(), ir.IntType(1)
+    kinds = [pointer, BYTE, LONG, flag]
+    f = intrinsic_function(b, "llvm.memset.p0.i64", ir.VoidType(), kinds)
+    zero, no = ir.Constant(BYTE, 0), ir.Constant(flag, 0)
+    b.call(f, [b.inttoptr(target, pointer), zero, size, no])
 
-    def generate(context: Any, b: Builder, signature: Any, arguments: Any) -> Value:
-        target, size = arguments
-        pointer = BYTE.as_pointer()
-        f = intrinsic_function(
-            b, "llvm.memset.p0.i64", ir.VoidType(), [pointer, BYTE, LONG, ir.IntType(1)]
-        )
-        zero, no = ir.Constant(BYTE, 0), ir.Constant(ir.IntType(1), 0)
-        b.call(f, [b.inttoptr(target, pointer), zero, size, no])
-        return context.get_dummy_value()
 
-    return types.void(types.int64, types.int64), generate
+_WORD_BITS = (8, 16, 32, 64)  # of a stored word of each code
+# call(address, a, b, c): the kernel at an address (`fxp.kernels.jit.address_of`)
+call = emitted(_call, 4)
+# load_word(address, code), store_word(address, code, word): a stored word, as int64
+load_word = emitted(_load_word, 2, gives=True)
+store_word = emitted(_store_word, 3)
+# copy_bytes(target, source, size), which do not overlap; clear_bytes(target, size)
+copy_bytes = emitted(_copy_bytes, 3)
+clear_bytes = emitted(_clear_bytes, 2)

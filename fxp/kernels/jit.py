@@ -12,19 +12,24 @@ whatever order the terms come, and constants may be reduced modulo that width be
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Callable
 from functools import cache
+from pathlib import Path
 from typing import Any, TypeVar, cast
 
 import numba
 from numba import types
+from numba.core.ccallback import CFunc
 
 Function = TypeVar("Function", bound=Callable[..., Any])
 
 
 def kernel(function: Function) -> Function:
     """Compile on first use, per combination of dtypes, and keep the code on disk."""
-    return cast(Function, numba.njit(cache=True, nogil=True)(function))
+    compiled = numba.njit(cache=True, nogil=True)(function)
+    _stamp(compiled)
+    return cast(Function, compiled)
 
 
 @cache
@@ -34,9 +39,34 @@ def address_of(function: Callable[[int, int, int], None]) -> int:
     Called by address, big kernels are compiled once, each for itself, and only those that are used.
     """
     signature = types.void(types.int64, types.int64, types.int64)
-    compiled = numba.cfunc(signature, cache=True)(function)
+    compiled = CFunc(function, (signature.args, signature.return_type), {}, {"nogil": True})
+    compiled.enable_caching()
+    _stamp(compiled)
+    compiled.compile()
     _kept.append(compiled)
-    return int(compiled.address)
+    assert compiled.address is not None
+    return compiled.address
 
 
 _kept: list[Any] = []  # code lives as long as the object that owns it
+
+
+def _stamp(compiled: Any) -> None:
+    """Let code on the disk be as old as the newest source that can be in it.
+
+    numba compares the file of the function alone, but kernels call others and have code emitted by
+    others. Without a writable place for it there is no such file, and nothing to stamp.
+    """
+    file = getattr(compiled._cache, "_cache_file", None)
+    if file is not None:
+        file._source_stamp = _sources()
+
+
+@cache
+def _sources() -> str:
+    """A hash of all that takes part in the generation of kernels."""
+    folder = Path(__file__).parent
+    found = hashlib.sha256()
+    for path in sorted((*folder.glob("*.py"), folder.parent / "elementary.py")):
+        found.update(path.read_bytes())
+    return found.hexdigest()

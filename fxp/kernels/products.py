@@ -20,12 +20,12 @@ int64 (`Field`) and an array of constants (`Constant`), int32 (constants, column
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import dataclass
 from enum import IntEnum
+from functools import partial
 from typing import Any
 
 from llvmlite import ir
-from numba import types
-from numba.extending import intrinsic
 
 from fxp.kernels.vector import (
     BYTE,
@@ -38,6 +38,7 @@ from fxp.kernels.vector import (
     below,
     clamp,
     either,
+    emitted,
     field,
     intrinsic_function,
     load,
@@ -97,7 +98,12 @@ class Constant(IntEnum):
     SECOND_AWAY = 11  # the second cast's own offset
 
 
-Multiply = Callable[[Builder, Value, Value, Value], Value]  # acc + x * w
+@dataclass(frozen=True)
+class Form:
+    """How sums are formed, `multiply(b, acc, x, w)`; `packs`: AVX-512 packs words into bytes."""
+
+    multiply: Callable[[Builder, Value, Value, Value], Value]
+    packs: bool
 
 
 def _dot_bytes(b: Builder, acc: Value, x: Value, w: Value) -> Value:
@@ -140,13 +146,13 @@ class _Panel:
         self,
         b: Builder,
         table: Value,
-        multiply: Multiply,
+        form: Form,
         first: Value,
         vectors: int,
         *,
         full: bool,
     ):
-        self.b, self.table, self.multiply = b, table, multiply
+        self.b, self.table, self.form = b, table, form
         self.first, self.vectors = first, vectors
         self.columns = self.field(Field.COLUMNS)
         last = b.sub(self.columns, b.add(first, long(LANES * (vectors - 1))))
@@ -166,8 +172,9 @@ class _Panel:
         sums = self.sums(taps, row, rows)
 
         def first() -> None:
-            done = self.finished(sums, Constant.OUT_OFFSET, Field.OUT_EVEN, Constant.OUT_OFFSET)
-            self.write(done, row, (Field.OUT, Field.OUT_CODE, Field.OUT_ITEM))
+            first, even = Constant.OUT_OFFSET, Field.OUT_EVEN
+            done = self.rounded(sums, first, even, Constant.OUT_OFFSET)
+            self.write(done, first, row, (Field.OUT, Field.OUT_CODE, Field.OUT_ITEM))
 
         def both() -> None:  # apart: where it is not wanted no sum outlives the first cast
             first()
@@ -175,10 +182,9 @@ class _Panel:
                 self.b.add(x, self.constant(Constant.SECOND_OFFSET, j % self.vectors))
                 for j, x in enumerate(sums)
             ]
-            done = self.finished(
-                more, Constant.SECOND_OFFSET, Field.SECOND_EVEN, Constant.SECOND_AWAY
-            )
-            self.write(done, row, (Field.SECOND, Field.SECOND_CODE, Field.SECOND_ITEM))
+            first_, even = Constant.SECOND_OFFSET, Field.SECOND_EVEN
+            done = self.rounded(more, first_, even, Constant.SECOND_AWAY)
+            self.write(done, first_, row, (Field.SECOND, Field.SECOND_CODE, Field.SECOND_ITEM))
 
         either(self.b, self.field(Field.SECOND), both, first)
 
@@ -187,20 +193,22 @@ class _Panel:
         stride = self.field(Field.ROW)
         skip = b.mul(row, stride)
         groups = self.field(Field.GROUPS)
-        flip = b.trunc(self.field(Field.FLIP), WORD)
+        flip = splat(b, b.trunc(self.field(Field.FLIP), WORD), LANES)
         weight = b.mul(self.first, b.mul(b.mul(groups, self.field(Field.TAPS)), long(4)))
         bias = [self.constant(Constant.BIAS, j) for j in range(n)]
 
         def tap(t: Value, state: list[Value]) -> list[Value]:
             x = b.add(load(b, offset(b, taps, t, 8), LONG), skip)
 
-            def group(i: Value, state: list[Value]) -> list[Value]:
+            def group(_: Value, state: list[Value]) -> list[Value]:
                 w = [load(b, b.add(state[0], long(64 * j)), _SUMS) for j in range(n)]
                 x, acc = state[1], []
                 for r in range(rows):
                     word = load(b, b.add(x, b.mul(stride, long(r))), WORD)
-                    each = splat(b, b.xor(word, flip), LANES)
-                    acc += [self.multiply(b, state[2 + r * n + j], each, w[j]) for j in range(n)]
+                    each = b.xor(splat(b, word, LANES), flip)
+                    acc += [
+                        self.form.multiply(b, state[2 + r * n + j], each, w[j]) for j in range(n)
+                    ]
                 return [b.add(state[0], long(64 * n)), b.add(x, long(4)), *acc]
 
             weight, *acc = state
@@ -210,14 +218,12 @@ class _Panel:
         start = [b.add(self.field(Field.WEIGHT), weight), *(bias * rows)]
         return repeat(b, self.field(Field.TAPS), start, tap)[1:]
 
-    def finished(
+    def rounded(
         self, sums: list[Value], first: Constant, even: Field, away: Constant
     ) -> list[Value]:
-        """`clamp(x >> shift)`; x has the rounding offset in it."""
+        """`x >> shift`; x has the rounding offset in it."""
         b, n = self.b, self.vectors
-        shift, low, high, odd = (
-            [self.constant(Constant(first + k), j) for j in range(n)] for k in (1, 2, 3, 4)
-        )
+        shift, odd = ([self.constant(Constant(first + k), j) for j in range(n)] for k in (1, 4))
 
         def to_even() -> list[Value]:
             gone = [self.constant(away, j) for j in range(n)]
@@ -229,23 +235,29 @@ class _Panel:
             return found
 
         ready = either(b, self.field(even), to_even, lambda: sums)
-        return [
-            clamp(b, b.ashr(x, shift[k % n]), low[k % n], high[k % n]) for k, x in enumerate(ready)
-        ]
+        return [b.ashr(x, shift[k % n]) for k, x in enumerate(ready)]
 
-    def write(self, results: list[Value], row: Value, where: tuple[Field, Field, Field]) -> None:
+    def write(
+        self,
+        results: list[Value],
+        first: Constant,
+        row: Value,
+        where: tuple[Field, Field, Field],
+    ) -> None:
+        """Clamp and store rows of results."""
         b, n = self.b, self.vectors
         base, code, item = (self.field(which) for which in where)
         line = b.mul(self.columns, item)
+        start = b.add(b.add(base, b.mul(row, line)), b.mul(self.first, item))
+        low, high = (self.constant(Constant(first + k), 0) for k in (2, 3))
 
         def put(element: Any, *, add: bool = False) -> None:
-            start = b.add(b.add(base, b.mul(row, line)), b.mul(self.first, item))
             size = element.width // 8
             for k, x in enumerate(results):
                 r, j = divmod(k, n)
                 address = b.add(b.add(start, b.mul(line, long(r))), long(LANES * j * size))
                 mask = self.mask if j == n - 1 else None
-                y = resize(b, x, element)
+                y = resize(b, clamp(b, x, low, high), element)
                 if add:
                     places = splat(b, self.field(Field.PLACES), LANES)
                     before = load_words(b, long(I64), address, LONG, LANES, mask)
@@ -255,14 +267,36 @@ class _Panel:
                 else:
                     store_words(b, long(_CODE[size]), y, address, mask)
 
-        words = [lambda e=e: put(e) for e in (BYTE, HALF, WORD)]
-        switch(b, code, [*words, lambda: put(LONG, add=True)])
+        def put_bytes() -> None:
+            floor, ceiling = (
+                splat(b, b.trunc(b.extract_element(v, ir.Constant(WORD, 0)), BYTE), 4 * LANES)
+                for v in (low, high)
+            )
+            for r in range(len(results) // n):
+                packed = _pack_bytes(b, results[r * n : r * n + n])
+                store(b, clamp(b, packed, floor, ceiling), b.add(start, b.mul(line, long(r))))
+
+        bytes_ = put_bytes if self.form.packs and self.mask is None else lambda: put(BYTE)
+        wider = [partial(put, HALF), partial(put, WORD)]
+        switch(b, code, [bytes_, *wider, lambda: put(LONG, add=True)])
+
+
+def _pack_bytes(b: Builder, vectors: list[Value]) -> Value:
+    """Four vectors of 32-bit lanes as one of bytes, saturated: narrower bounds may follow."""
+    halves, bytes_ = vector(HALF, 2 * LANES), vector(BYTE, 4 * LANES)
+    to_halves = intrinsic_function(b, "llvm.x86.avx512.packssdw.512", halves, [_SUMS] * 2)
+    to_bytes = intrinsic_function(b, "llvm.x86.avx512.packsswb.512", bytes_, [halves] * 2)
+    pairs = [b.call(to_halves, vectors[k : k + 2]) for k in (0, 2)]
+    mixed = b.bitcast(b.call(to_bytes, pairs), _SUMS)
+    # packing works within 16 bytes: group k of four words is at 4 * (k % 4) + k // 4
+    order = ir.Constant(_SUMS, [4 * (k % 4) + k // 4 for k in range(LANES)])
+    return b.bitcast(b.shuffle_vector(mixed, ir.Constant(_SUMS, ir.Undefined), order), bytes_)
 
 
 _CODE = {1: 0, 2: 1, 4: 2, 8: 3}  # bytes of a word to a code
 
 
-def _emit(b: Builder, table: Value, taps: Value, rows: Value, multiply: Multiply) -> None:
+def _emit(b: Builder, table: Value, taps: Value, rows: Value, form: Form) -> None:
     columns = field(b, table, Field.COLUMNS)
     width = LANES * PANEL
     whole = b.sdiv(columns, long(width))
@@ -283,32 +317,29 @@ def _emit(b: Builder, table: Value, taps: Value, rows: Value, multiply: Multiply
         repeat(b, b.srem(rows, long(TILE_ROWS)), [], single)
 
     def across(i: Value, state: list[Value]) -> list[Value]:
-        down(_Panel(b, table, multiply, b.mul(i, long(width)), PANEL, full=True))
+        down(_Panel(b, table, form, b.mul(i, long(width)), PANEL, full=True))
         return state
 
     def narrow(vectors: int) -> Callable[[], None]:
         first = b.mul(whole, long(width))
-        return lambda: down(_Panel(b, table, multiply, first, vectors, full=False))
+        return lambda: down(_Panel(b, table, form, first, vectors, full=False))
 
     repeat(b, whole, [], across)
     vectors = b.sdiv(b.add(left, long(LANES - 1)), long(LANES))
     switch(b, vectors, [lambda: None, *(narrow(n) for n in range(1, PANEL + 1))])
 
 
-def _product(multiply: Multiply) -> Any:
-    @intrinsic  # type: ignore[misc]
-    def run(context: Any, table: Any, taps: Any, rows: Any) -> Any:
-        def generate(context: Any, b: Builder, signature: Any, arguments: Any) -> Value:
-            _emit(b, *arguments, multiply)
-            return context.get_dummy_value()
+def _emit_for(form: Form) -> Callable[[Builder, Value, Value, Value], None]:
+    def product(b: Builder, table: Value, taps: Value, rows: Value) -> None:
+        _emit(b, table, taps, rows, form)
 
-        return types.void(types.int64, types.int64, types.int64), generate
-
-    return run
+    return product
 
 
-_bytes, _halves = _product(_dot_bytes), _product(_dot_halves)
-_added, _plain = _product(_add_halves), _product(_plain_halves)
+_bytes = emitted(_emit_for(Form(_dot_bytes, packs=True)), 3)
+_halves = emitted(_emit_for(Form(_dot_halves, packs=True)), 3)
+_added = emitted(_emit_for(Form(_add_halves, packs=False)), 3)
+_plain = emitted(_emit_for(Form(_plain_halves, packs=False)), 3)
 
 
 def dot8(table: int, taps: int, rows: int) -> None:

@@ -19,13 +19,9 @@ per channel: shape (constants, C).
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from enum import IntEnum
 from typing import Any
-
-from llvmlite import ir
-from numba import types
-from numba.extending import intrinsic
 
 from fxp.kernels.vector import (
     HALF,
@@ -37,6 +33,7 @@ from fxp.kernels.vector import (
     below,
     clamp,
     either,
+    emitted,
     field,
     load,
     load_words,
@@ -48,7 +45,6 @@ from fxp.kernels.vector import (
     switch,
     until_zero,
 )
-
 
 EDGE_BYTES = 24
 VECTORS = 2  # of a full block: loop overhead and mispredicted branches are shared
@@ -79,7 +75,7 @@ class Field(IntEnum):
     DILATION = 19
     AFFINE = 20  # flag
     CAST_AFFINE = 21
-    ADD = 22  # flag
+    ADD = 22  # 0 none, 1 as they are, 2 aligned by factors
     OTHER = 23
     OTHER_CODE = 24
     OTHER_ITEM = 25
@@ -219,7 +215,8 @@ class _Block:
                 for word, (_, shift, low, high, _) in zip(x, columns, strict=True)
             ]
 
-        return switch(b, self.field(flag), [lambda: x, lambda: clamped(x), even, wrapped])
+        cases = [lambda: x, lambda: clamped(x), even, wrapped]
+        return _each(switch(b, self.field(flag), cases))
 
     def _source(self, frame: Value, joint: Value, first: Value) -> list[Value]:
         """`start + sum_e factor[e] * source[e]`."""
@@ -247,7 +244,7 @@ class _Block:
 
             return until_zero(b, [edge, *start], body)[1:]
 
-        return either(b, self.field(Field.EDGES), edges, single)
+        return _each(either(b, self.field(Field.EDGES), edges, single))
 
     def _window(self, x: list[Value], slot: Value, phase: Value, joint: Value) -> list[Value]:
         """The running sum of its phase, with x in and the oldest word of the FIFO out."""
@@ -262,7 +259,7 @@ class _Block:
             self._keep(now, *total)
             return now
 
-        return either(b, self.field(Field.WINDOW), run, lambda: x)
+        return _each(either(b, self.field(Field.WINDOW), run, lambda: x))
 
     def _affine(self, x: list[Value]) -> list[Value]:
         b = self.b
@@ -272,17 +269,22 @@ class _Block:
             product = [b.mul(a, k) for a, k in zip(x, scale, strict=True)]
             return self._plus(product, Constant.BIAS)
 
-        return either(b, self.field(Field.AFFINE), scaled, lambda: x)
+        return _each(either(b, self.field(Field.AFFINE), scaled, lambda: x))
 
     def _added(self, x: list[Value], frame: Value, joint: Value) -> list[Value]:
         b, k = self.b, self.constants
 
-        def both() -> list[Value]:
-            other = self._words(Field.OTHER, Field.OTHER_CODE, Field.OTHER_ITEM, frame, joint)
-            terms = zip(x, k[Constant.LEFT], other, k[Constant.RIGHT], strict=True)
+        def other() -> list[Value]:
+            return _each(self._words(Field.OTHER, Field.OTHER_CODE, Field.OTHER_ITEM, frame, joint))
+
+        def plain() -> list[Value]:
+            return [b.add(a, c) for a, c in zip(x, other(), strict=True)]
+
+        def aligned() -> list[Value]:
+            terms = zip(x, k[Constant.LEFT], other(), k[Constant.RIGHT], strict=True)
             return [b.add(b.mul(a, left), b.mul(c, right)) for a, left, c, right in terms]
 
-        return either(b, self.field(Field.ADD), both, lambda: x)
+        return _each(switch(b, self.field(Field.ADD), [lambda: x, plain, aligned]))
 
     def joint(self, frame: Value, slot: Value, phase: Value, joint: Value, edge: Value) -> None:
         """The whole chain, for the channels of this block at one joint of one frame."""
@@ -314,6 +316,11 @@ class _Block:
             return state
 
         repeat(self.b, self.field(Field.JOINTS), [], joint)
+
+
+def _each(values: Any) -> list[Value]:
+    """What `switch` gives here, as what it is: one value for each vector."""
+    return list(values)
 
 
 _CODE = {2: 1, 4: 2, 8: 3}  # bytes of a lane to the code of a word stored like it
@@ -357,19 +364,14 @@ def _emit(b: Builder, table: Value, count: Value, seen: Value, element: Any) -> 
     repeat(b, count, [b.srem(seen, depth), b.srem(seen, dilation)], frame)
 
 
-def _pass(element: Any) -> Any:
-    @intrinsic  # type: ignore[misc]
-    def run(context: Any, table: Any, count: Any, seen: Any) -> Any:
-        def generate(context: Any, b: Builder, signature: Any, arguments: Any) -> Value:
-            _emit(b, *arguments, element)
-            return context.get_dummy_value()
+def _emit_in(element: Any) -> Callable[[Builder, Value, Value, Value], None]:
+    def rows(b: Builder, table: Value, count: Value, seen: Value) -> None:
+        _emit(b, table, count, seen, element)
 
-        return types.void(types.int64, types.int64, types.int64), generate
-
-    return run
+    return rows
 
 
-_pass16, _pass32, _pass64 = _pass(HALF), _pass(WORD), _pass(LONG)
+_pass16, _pass32, _pass64 = (emitted(_emit_in(element), 3) for element in (HALF, WORD, LONG))
 
 
 def pass16(table: int, count: int, seen: int) -> None:

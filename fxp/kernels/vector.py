@@ -11,10 +11,14 @@ storage types.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from functools import partial
+from inspect import Parameter, Signature
 from typing import Any, TypeAlias
 
 import numpy as np
 from llvmlite import ir
+from numba import types
+from numba.extending import intrinsic
 
 Builder: TypeAlias = Any  # llvmlite ships no types
 Value: TypeAlias = Any
@@ -24,6 +28,27 @@ BYTE, HALF, WORD, LONG = (ir.IntType(bits) for bits in (8, 16, 32, 64))
 STORAGE = (np.int8, np.int16, np.int32, np.int64)  # dtype of each code
 I8, I16, I32, I64 = range(4)
 _ELEMENTS = (BYTE, HALF, WORD, LONG)
+
+
+def emitted(emit: Callable[..., Value], arity: int, *, gives: bool = False) -> Any:
+    """What compiled code calls to have `emit(b, *arguments)` generated in its place.
+
+    Takes `arity` int64, and gives one if `gives`.
+    """
+
+    def typed(_context: Any, *_: Any) -> Any:
+        def generate(context: Any, b: Builder, _signature: Any, arguments: Any) -> Value:
+            result = emit(b, *arguments)
+            return result if gives else context.get_dummy_value()
+
+        result = types.int64 if gives else types.void
+        return result(*[types.int64] * arity), generate
+
+    names = ["context", *(f"argument{i}" for i in range(arity))]  # numba wants to know how many
+    parameters = [Parameter(name, Parameter.POSITIONAL_OR_KEYWORD) for name in names]
+    typed.__signature__ = Signature(parameters)  # type: ignore[attr-defined]
+    typed.__name__, typed.__qualname__ = emit.__name__, emit.__qualname__
+    return intrinsic(typed)
 
 
 def code_of(dtype: Any) -> int:
@@ -103,7 +128,7 @@ def load_words(
         words = load(b, address, kind) if mask is None else _masked_load(b, address, kind, mask)
         return resize(b, words, element)
 
-    return switch(b, code, [lambda c=c: case(c) for c in _reachable(element)])
+    return switch(b, code, [partial(case, c) for c in _reachable(element)])
 
 
 def store_words(b: Builder, code: Value, x: Value, address: Value, mask: Value | None) -> None:
@@ -116,7 +141,7 @@ def store_words(b: Builder, code: Value, x: Value, address: Value, mask: Value |
         else:
             _masked_store(b, words, address, mask)
 
-    switch(b, code, [lambda c=c: case(c) for c in _reachable(x.type.element)])
+    switch(b, code, [partial(case, c) for c in _reachable(x.type.element)])
 
 
 def _reachable(element: Any) -> range:

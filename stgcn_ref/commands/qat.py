@@ -19,11 +19,16 @@ from fxp.spec import QuantSpec, Repair
 from fxp.store import save_graph
 from fxp.tables import print_table
 from stgcn_ref.commands.export import origin
-from stgcn_ref.commands.options import DataSettings, NetworkFile, kind_of
+from stgcn_ref.commands.options import (
+    DataSettings,
+    NetworkFile,
+    NetworkFileSettings,
+    kind_of,
+)
 from stgcn_ref.commands.progress import watching
 from stgcn_ref.commands.settings import Count, Integer, Participants
 from stgcn_ref.datasets.clips import Dataset, spread
-from stgcn_ref.networks import Opened, open_network
+from stgcn_ref.networks import Opened
 from stgcn_ref.qat.recipe import QatRecipe
 from stgcn_ref.recordings import read_sides
 
@@ -31,10 +36,10 @@ if TYPE_CHECKING:  # torch takes seconds to load
     from stgcn_ref.qat.session import Outcome
 
 
-class QatSettings(DataSettings):
+class QatSettings(DataSettings, NetworkFileSettings):
     """Options of `qat`."""
 
-    network: NetworkFile = Field(description="A trained float network.")
+    network: NetworkFile = Field(description="A trained or published float network.")
     out: Path = Field(description="Model file of the integer network.")
     quant: QuantSpec = Field(description="Widths and calibration.")
     train: Participants | None = Field(
@@ -57,7 +62,7 @@ def qat(given: QatSettings) -> None:
     the float network on the recordings of --valid.
     """
     check_target(given.out)
-    opened = open_network(given.network)
+    opened = given.opened()
     if isinstance(opened.net, Graph):
         raise InputError(f"{given.network}: an integer network already")
     train_set, valid_set = _sides(given, opened)
@@ -87,7 +92,8 @@ def qat(given: QatSettings) -> None:
     typer.echo(f"trained on {kind_of(train_set)}, scored on {len(valid_set.clips)} recordings")
     plain = given.quant.model_copy(update={"calibrator": "mse", "repair": Repair()})
     stages = {"calibrated": lower(net, calibrate(net, plain))}
-    if given.quant != plain or given.recipe.search_sweeps:
+    searched = given.recipe.search_sweeps or given.recipe.search_streams
+    if given.quant != plain or searched:
         stages["repaired"] = lower(found.beginning.prepared.net, found.beginning.prepared.formats)
     stages["trained"] = found.graph
     rows = [_row(outcome) for outcome in compare(net, stages, valid_set)]

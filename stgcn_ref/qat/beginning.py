@@ -13,7 +13,7 @@ from fxp.calibrate import Formats
 from fxp.floatnet import FloatNet
 from fxp.ptq.prepare import Prepared, prepare
 from fxp.ptq.quantise import about, chosen
-from fxp.ptq.search import search_formats
+from fxp.ptq.search import search_formats, search_streams
 from fxp.qformat import Cast, Overflow, QFormat, Rounding
 from fxp.spec import QuantSpec
 from stgcn_ref.datasets.clips import Clip, Dataset, WordArray, spread
@@ -23,6 +23,8 @@ from stgcn_ref.qat.teacher import taught
 
 # Many short pieces: what a search finds depends strongly on its frames.
 SEARCH_PIECES = 48
+# Whole recordings: what is searched by labels is how often they change.
+STREAM_CLIPS = 16
 
 
 @dataclass(frozen=True)
@@ -81,6 +83,12 @@ def begin(
         wanted = taught(net, pieces)
         start = prepared.net, prepared.formats
         formats = search_formats(*start, pieces, wanted, recipe.search_sweeps).formats
+        prepared = replace(prepared, formats=formats)
+    if recipe.search_streams:
+        unseen = spread(others(train_set.clips, calibration), STREAM_CLIPS)
+        judge = label_judge(net, quant.input_bits, unseen)
+        start = prepared.net, prepared.formats
+        formats = search_streams(*start, judge, recipe.search_streams).formats
         prepared = replace(prepared, formats=formats)
     return Beginning(prepared, choice)
 

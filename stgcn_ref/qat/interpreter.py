@@ -3,7 +3,8 @@
 `evaluate` walks the nodes of a graph. Values are real numbers on their grids (`Words`), channels
 last, `(N, T, V, C)`. Constants come from the graph, or from *masters*: trained float64 tensors by
 the keys of `FloatNet`, rounded on the way in exactly as `fxp.lower` rounds them. So a graph lowered
-from the masters in the same formats computes the same words.
+from the masters in the same formats computes the same words. Real binary points may be
+given beside them: they change no word, and get the gradient of the graph's `frac_bits`.
 
 Sums are exact in any order (`stgcn_ref.qat.words`), and so are matrix products, of which no
 Winograd or Strassen variant may be used: a convolution over time is one product per tap.
@@ -50,8 +51,20 @@ from stgcn_ref.qat.words import Words, exact_dtype, scales, wider
 Masters = Mapping[str, Tensor]
 
 
+@dataclass(frozen=True, eq=False)
+class _Given:
+    """Constants in place of the graph's own, and real binary points behind its `frac_bits`."""
+
+    masters: Masters
+    points: Masters
+
+
 def evaluate(
-    graph: Graph, words: Tensor, masters: Masters | None = None, lengths: Tensor | None = None
+    graph: Graph,
+    words: Tensor,
+    masters: Masters | None = None,
+    lengths: Tensor | None = None,
+    points: Masters | None = None,
 ) -> dict[str, Words]:
     """Every value of the graph for a batch of clips of one length.
 
@@ -61,6 +74,8 @@ def evaluate(
         masters: float64 constants in place of the graph's own, by `<node>.<field>`.
         lengths: int64 `(N,)`, where each clip ends; what follows is padding, and a temporal
             convolution reads zeros there (graphs without strides).
+        points: float64 by name of a cast `(1,)` or key of a master, one entry, or one per index of
+            its first axis; only their gradient counts (`stgcn_ref.qat.casts`).
 
     Returns:
         Name to value; a label is a value of whole numbers without gradient.
@@ -68,7 +83,7 @@ def evaluate(
     Raises:
         GraphError: a sum that floats cannot carry, see `stgcn_ref.qat.words.exact_dtype`.
     """
-    given = masters or {}
+    given = _Given(masters or {}, points or {})
     values: dict[str, Words] = {}
     for node in graph.nodes:
         x = [values[name] for name in operands(node)]
@@ -81,22 +96,22 @@ def evaluate(
     return values
 
 
-def _node(node: Node, x: list[Words], masters: Masters) -> Words:
+def _node(node: Node, x: list[Words], given: _Given) -> Words:
     match node:
         case Input():
             raise AssertionError("an Input has no operands")
         case Conv():
-            return _conv(node, x[0], masters)
+            return _conv(node, x[0], given)
         case GraphProduct():
-            return _graph_product(node, x[0], masters)
+            return _graph_product(node, x[0], given)
         case TemporalSum():
             reach = node.window * x[0].reach
             y = _carried(node, x[0], reach, x[0].frac_bits)
             return Words(window_sum(y, node.window, node.dilation), reach, x[0].frac_bits)
         case TemporalConv():
-            return _temporal_conv(node, x[0], masters)
+            return _temporal_conv(node, x[0], given)
         case Affine():
-            return _affine(node, x[0], masters)
+            return _affine(node, x[0], given)
         case Add():
             return _add(node, x[0], x[1])
         case Flatten():
@@ -110,7 +125,7 @@ def _node(node: Node, x: list[Words], masters: Masters) -> Words:
         case Softmax():
             return softmax(node, x[0])
         case Requantise():
-            return _requantise(node, x[0])
+            return _requantise(node, x[0], given)
         case Argmax():
             channels = x[0].x.shape[-1]
             return Words(x[0].x.detach().argmax(dim=-1, keepdim=True).double(), channels, (0,))
@@ -132,12 +147,12 @@ class _Constants:
 
 
 def _weighted(
-    node: Conv | TemporalConv | Affine, key: str, own: Weights, x: Words, masters: Masters
+    node: Conv | TemporalConv | Affine, key: str, own: Weights, x: Words, given: _Given
 ) -> _Constants:
     """A node's constants; rows (first axis) are output channels."""
-    weight, magnitudes = _weight(own, masters.get(f"{node.name}.{key}"))
+    weight, magnitudes = _weight(own, f"{node.name}.{key}", given)
     frac_bits = tuple(x.frac_bits[0] + f for f in own.frac_bits)
-    bias, offsets = _bias(node.bias, frac_bits, masters.get(f"{node.name}.bias"))
+    bias, offsets = _bias(node.bias, frac_bits, given.masters.get(f"{node.name}.bias"))
     if isinstance(node, Affine):  # position by position
         furthest = (magnitudes * x.reach + offsets).max()
     else:
@@ -145,13 +160,14 @@ def _weighted(
     return _Constants(weight, bias, int(furthest), frac_bits)
 
 
-def _weight(own: Weights, master: Tensor | None) -> tuple[Tensor, Tensor]:
+def _weight(own: Weights, key: str, given: _Given) -> tuple[Tensor, Tensor]:
     """Real weights and the absolute values of their words."""
+    master = given.masters.get(key)
     scale = _first_axis(own.frac_bits, own.raw.ndim)
     if master is None:
         raw = torch.from_numpy(own.raw).double()
         return raw / scale, raw.abs()
-    weight = constant(master, own.frac_bits, own.word_bits)
+    weight = constant(master, own.frac_bits, own.word_bits, given.points.get(key))
     return weight, (weight.detach() * scale).abs()
 
 
@@ -166,29 +182,30 @@ def _bias(
     return bias, (bias.detach() * scale).abs()
 
 
-def _conv(node: Conv, x: Words, masters: Masters) -> Words:
-    k = _weighted(node, "weight", node.weight, x, masters)
+def _conv(node: Conv, x: Words, given: _Given) -> Words:
+    k = _weighted(node, "weight", node.weight, x, given)
     dtype = exact_dtype(node.name, k.furthest, k.frac_bits)
     y = F.linear(x.x.to(dtype), k.weight.to(dtype), k.bias.to(dtype))
     return Words(y, k.furthest, k.frac_bits)
 
 
-def _graph_product(node: GraphProduct, x: Words, masters: Masters) -> Words:
+def _graph_product(node: GraphProduct, x: Words, given: _Given) -> Words:
     own = node.adjacency
-    matrix, magnitudes = _weight(own, masters.get(f"{node.name}.adjacency"))
+    key = f"{node.name}.adjacency"
+    matrix, magnitudes = _weight(own, key, given)
     finest = max(own.frac_bits)
     lift = _first_axis([finest - f for f in own.frac_bits], 3)
     reach = int((magnitudes * lift).sum(dim=(0, 1)).max()) * x.reach
     frac_bits = (x.frac_bits[0] + finest,)
     dtype = exact_dtype(node.name, reach, frac_bits)
-    master = masters.get(f"{node.name}.adjacency")
+    master = given.masters.get(key)
     edges = torch.from_numpy(own.raw != 0) if master is None else master != 0
     y = aggregate(x.x.to(dtype), matrix.to(dtype), edges)
     return Words(y, reach, frac_bits)
 
 
-def _temporal_conv(node: TemporalConv, x: Words, masters: Masters) -> Words:
-    k = _weighted(node, "weight", node.weight, x, masters)
+def _temporal_conv(node: TemporalConv, x: Words, given: _Given) -> Words:
+    k = _weighted(node, "weight", node.weight, x, given)
     dtype = exact_dtype(node.name, k.furthest, k.frac_bits)
     taps, frames = k.weight.shape[2], x.x.shape[1]
     before = (taps - 1) * node.dilation - node.lookahead
@@ -208,8 +225,8 @@ def _ended(x: Words, lengths: Tensor) -> Words:
     return replace(x, x=x.x * inside[:, :, None, None])
 
 
-def _affine(node: Affine, x: Words, masters: Masters) -> Words:
-    k = _weighted(node, "scale", node.scale, x, masters)
+def _affine(node: Affine, x: Words, given: _Given) -> Words:
+    k = _weighted(node, "scale", node.scale, x, given)
     dtype = exact_dtype(node.name, k.furthest, k.frac_bits)
     scale, bias = (part.to(dtype).T for part in (k.weight, k.bias))  # (V or 1, C)
     return Words(torch.addcmul(bias, scale, x.x.to(dtype)), k.furthest, k.frac_bits)
@@ -230,14 +247,14 @@ def _joint_mean(node: JointMean, x: Words) -> Words:
     return Words(y * (node.multiplier * 2.0**-node.shift), reach, frac_bits)
 
 
-def _requantise(node: Requantise, x: Words) -> Words:
+def _requantise(node: Requantise, x: Words, given: _Given) -> Words:
     ends = [cast_range(-x.reach, x.reach, frac, node.cast, node.relu) for frac in set(x.frac_bits)]
     reach = max(abs(end) for interval in ends for end in interval)
     to = node.cast.to
     # while it is rounded, the word may be as far out as the format's own ends
     limit = max(-to.raw_min, to.raw_max)
     dtype = wider(x.x.dtype, exact_dtype(node.name, limit, (to.frac_bits,)))
-    y = cast(x.x.to(dtype), node.cast, node.relu)
+    y = cast(x.x.to(dtype), node.cast, node.relu, given.points.get(node.name))
     return Words(y, reach, (to.frac_bits,))
 
 

@@ -11,12 +11,14 @@ from torch.nn import functional as F  # noqa: N812
 
 from fxp.cast import FloatArray
 from fxp.floatnet import FloatNet
-from fxp.ir import Graph, Input
+from fxp.ir import Graph, Input, Softmax
+from fxp.ptq.search import LOGITS
 from stgcn_ref.datasets.clips import Dataset
 from stgcn_ref.frame_task import FrameTask, frame_task
 from stgcn_ref.loss import Mass, segment_loss
 from stgcn_ref.models.build import FrameNet
 from stgcn_ref.models.ending import ending
+from stgcn_ref.models.msgcn import MSGCN
 from stgcn_ref.qat.interpreter import evaluate
 from stgcn_ref.qat.recipe import QatRecipe
 from stgcn_ref.qat.teacher import taught, teacher_of
@@ -25,30 +27,35 @@ from stgcn_ref.segments import IGNORE, Batch
 
 @dataclass(frozen=True, eq=False)
 class Lesson:
-    """The float network, the lowered one, the data and the recipe.
+    """The float network, the data and the recipe.
 
     `wanted` are the float network's logits (T, K) of the validation recordings.
     """
 
     teacher: FrameNet
-    graph: Graph
     task: FrameTask
     recipe: QatRecipe
     wanted: Sequence[FloatArray]
 
 
-def lesson_of(
-    net: FloatNet,
-    graph: Graph,
-    train_set: Dataset,
-    valid_set: Dataset,
-    recipe: QatRecipe,
-) -> Lesson:
+@dataclass(frozen=True, eq=False)
+class Learner:
+    """An integer network while it is trained: its graph, and what stands behind its numbers.
+
+    `masters` and `points` as `stgcn_ref.qat.interpreter.evaluate` takes them; the `frac_bits` of
+    the graph are the rounded points.
+    """
+
+    graph: Graph
+    masters: Mapping[str, Tensor]
+    points: Mapping[str, Tensor]
+
+
+def lesson_of(net: FloatNet, train_set: Dataset, valid_set: Dataset, recipe: QatRecipe) -> Lesson:
     """The lesson; how much context segments have follows from the network and the recipe.
 
     Args:
         net: the float network that teaches.
-        graph: what learns, with the numbers that it starts from.
         train_set, valid_set, recipe: as `stgcn_ref.qat.train.train_quantised` takes them.
 
     Raises:
@@ -57,36 +64,51 @@ def lesson_of(
     teacher = teacher_of(net)
     sees = teacher.receptive_field, teacher.latency_frames
     task = frame_task(train_set, valid_set, recipe, *sees)
-    return Lesson(teacher, graph, task, recipe, taught(net, [clip.x for clip in valid_set.clips]))
+    return Lesson(teacher, task, recipe, taught(net, [clip.x for clip in valid_set.clips]))
 
 
-def batch_loss(
-    lesson: Lesson, masters: Mapping[str, Tensor], batch: Batch, over: Mass, counted: int
-) -> Tensor:
-    """A batch's part of a step's loss, that of the last stage where there are several.
+def batch_loss(lesson: Lesson, learner: Learner, batch: Batch, over: Mass, counted: int) -> Tensor:
+    """A batch's part of a step's loss; stages before the last count as the recipe weighs them.
 
     Args:
-        lesson, masters: what to learn, and the numbers that learn it.
+        lesson, learner: what to learn, and what learns it.
         batch: segments.
         over, counted: mass and number of the counted frames of all batches of the step.
     """
-    front, recipe = lesson.graph.nodes[0], lesson.recipe
+    recipe, graph = lesson.recipe, learner.graph
+    front = graph.nodes[0]
     assert isinstance(front, Input)
     # augmentation leaves fractions, but a sensor gives words
     words = torch.from_numpy(batch.x).round_().clamp_(front.fmt.raw_min, front.fmt.raw_max)
     target, lengths = torch.from_numpy(batch.target), torch.from_numpy(batch.lengths)
-    values = evaluate(lesson.graph, words, masters, lengths)
-    logits = values["logits"].x[:, :, 0].transpose(1, 2).float()  # (N, K, T)
-    loss = logits.new_zeros(())
-    if recipe.distillation < 1:
-        own = segment_loss(logits, target, recipe, lesson.task.class_weight, over)
-        loss = loss + (1 - recipe.distillation) * own
-    if recipe.distillation > 0:
-        with torch.no_grad(), ending(lesson.teacher, lengths, words.shape[1]):
-            taught = lesson.teacher(words.permute(0, 3, 1, 2))
-        apart = divergence(logits, taught, target != IGNORE, recipe.temperature)
-        loss = loss + recipe.distillation * apart / max(counted, 1)
+    values = evaluate(graph, words, learner.masters, lengths, learner.points)
+    names = stage_logits(graph) if recipe.earlier_stages else [LOGITS]
+    stages = [values[name].x[:, :, 0].transpose(1, 2).float() for name in names]  # (N, K, T)
+    taught = [None] * len(stages) if recipe.distillation == 0 else _taught(lesson, words, lengths)
+    loss = stages[0].new_zeros(())
+    weights = [*[recipe.earlier_stages] * (len(stages) - 1), 1.0]
+    for weight, logits, wanted in zip(weights, stages, taught[-len(stages) :], strict=True):
+        if recipe.distillation < 1:
+            own = segment_loss(logits, target, recipe, lesson.task.class_weight, over)
+            loss = loss + weight * (1 - recipe.distillation) * own
+        if wanted is not None:
+            apart = divergence(logits, wanted, target != IGNORE, recipe.temperature)
+            loss = loss + weight * recipe.distillation * apart / max(counted, 1)
     return loss
+
+
+def stage_logits(graph: Graph) -> list[str]:
+    """The values that are logits, stage by stage: what a softmax reads, and the network's own."""
+    return [*(node.x for node in graph.nodes if isinstance(node, Softmax)), LOGITS]
+
+
+@torch.no_grad()
+def _taught(lesson: Lesson, words: Tensor, lengths: Tensor) -> list[Tensor | None]:
+    """The float network's logits of all its stages, (N, K, T) each."""
+    x, teacher = words.permute(0, 3, 1, 2), lesson.teacher
+    with ending(teacher, lengths, words.shape[1]):
+        stages = teacher(x, all_stages=True) if isinstance(teacher, MSGCN) else teacher(x)[None]
+    return list(stages)
 
 
 def divergence(logits: Tensor, taught: Tensor, counted: Tensor, temperature: float) -> Tensor:

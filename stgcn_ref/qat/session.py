@@ -25,8 +25,9 @@ from stgcn_ref.evaluate import predict
 from stgcn_ref.metrics import Scores, argmax_agreement
 from stgcn_ref.qat.beginning import Beginning, begin, restored
 from stgcn_ref.qat.recipe import QatRecipe
+from stgcn_ref.qat.run import Run
 from stgcn_ref.qat.teacher import teacher_of
-from stgcn_ref.qat.train import Run, check_overflow, train_quantised
+from stgcn_ref.qat.train import check_overflow, train_quantised
 from stgcn_ref.scoring import predict_integers, score_steps
 from stgcn_ref.training_code import QAT_CODE
 
@@ -130,11 +131,12 @@ def compare(net: FloatNet, graphs: Mapping[str, Graph], valid_set: Dataset) -> t
 
 def _about(recipe: QatRecipe, seed: int, run: Run) -> dict[str, Any]:
     """What the network's file says of its training."""
+    points = binary_points(run.formats_of(run.best))
     return {
         "recipe": recipe.model_dump(mode="json"),
         "seed": seed,
         "epoch": run.best_epoch,
-        "frac_bits": {key: list(value) for key, value in binary_points(run.formats).items()},
+        "frac_bits": {key: list(value) for key, value in points.items()},
     }
 
 

@@ -8,18 +8,14 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict, dataclass, field, replace
 from typing import Any, assert_never
 
 import numpy as np
 import torch
-from torch import Tensor
 
 from fxp.calibrate import Formats
-from fxp.cast import FloatArray
 from fxp.errors import InputError
 from fxp.floatnet import FloatNet
-from fxp.ir import Graph
 from fxp.lower import lower
 from fxp.ptq.narrow import narrowed
 from fxp.ptq.search import divergence_of
@@ -29,80 +25,13 @@ from stgcn_ref.datasets.clips import Dataset
 from stgcn_ref.judge import label_loss
 from stgcn_ref.loss import mass
 from stgcn_ref.metrics import Scores
-from stgcn_ref.optimiser import learning_rate
 from stgcn_ref.qat.accumulators import bring_within
 from stgcn_ref.qat.lesson import Lesson, batch_loss, lesson_of
 from stgcn_ref.qat.recipe import QatRecipe
-from stgcn_ref.qat.words import scales
+from stgcn_ref.qat.run import Run, start
 from stgcn_ref.scoring import check_fit, predict_integers, score_steps
 from stgcn_ref.segments import IGNORE, Batch
 from stgcn_ref.train import Epoch, one_thread
-
-Masters = dict[str, Tensor]
-LEAST_SIZE = 1e-3  # of a tensor whose numbers are about zero: it must be able to move
-
-
-@dataclass
-class Run:
-    """A training between two epochs: what the next one depends on, and the best yet.
-
-    `masters` are the trained numbers, float64, by the keys of `net`; `average` is their moving mean
-    and `best` that of the best validated epoch, -1 being the network before training. Random
-    numbers are drawn anew from (seed, epoch).
-    """
-
-    net: FloatNet
-    formats: Formats
-    masters: Masters
-    optimiser: torch.optim.AdamW
-    average: Masters
-    steps: int = 0
-    done: int = 0
-    best: Masters = field(default_factory=dict)
-    best_epoch: int = -1
-    best_scores: Scores | None = None
-    best_merit: float = -math.inf
-    history: list[Epoch] = field(default_factory=list)
-
-    def state(self) -> dict[str, Any]:
-        """Plain tensors, numbers and lists; `restore` takes them back."""
-        return {
-            "masters": _copied(self.masters),
-            "optimiser": self.optimiser.state_dict(),
-            "average": self.average,
-            "steps": self.steps,
-            "done": self.done,
-            "best": self.best,
-            "best_epoch": self.best_epoch,
-            "best_scores": asdict(self.best_scores) if self.best_scores else None,
-            "best_merit": self.best_merit,
-            "history": [asdict(epoch) for epoch in self.history],
-        }
-
-    def restore(self, state: Mapping[str, Any]) -> None:
-        """Continue from what `state` gave."""
-        with torch.no_grad():
-            for key, value in self.masters.items():
-                value.copy_(state["masters"][key])
-        self.optimiser.load_state_dict(state["optimiser"])
-        self.average, self.best = state["average"], state["best"]
-        self.steps, self.done = state["steps"], state["done"]
-        self.best_epoch, scores = state["best_epoch"], state["best_scores"]
-        self.best_scores = Scores(**scores) if scores else None
-        self.best_merit = state["best_merit"]
-        self.history = [
-            Epoch(e["number"], e["loss"], Scores(**e["scores"]) if e["scores"] else None)
-            for e in state["history"]
-        ]
-
-    def floats(self, masters: Masters) -> FloatNet:
-        """The float network of these masters."""
-        params = {key: value.detach().numpy().copy() for key, value in masters.items()}
-        return replace(self.net, params=params)
-
-    def kept(self, name: str = "") -> Graph:
-        """The integer network of the best validated epoch."""
-        return lower(self.floats(self.best), self.formats, name)
 
 
 def train_quantised(
@@ -147,12 +76,10 @@ def train_quantised(
     check_fit(net.arch, train_set)
     check_fit(net.arch, valid_set)
     with one_thread():
-        start = net
+        lesson = lesson_of(teacher or net, train_set, valid_set, recipe)
         if recipe.accumulators:
-            start, formats = narrowed(net, formats, recipe.accumulators)
-        graph = lower(start, formats)
-        lesson = lesson_of(teacher or net, graph, train_set, valid_set, recipe)
-        run = _start(net, start.params, formats, recipe)
+            net, formats = narrowed(net, formats, recipe.accumulators)
+        run = start(net, formats, lower(net, formats), recipe)
         if state is not None:
             run.restore(state)
         elif recipe.select_from == 0:
@@ -178,22 +105,6 @@ def check_overflow(quant: QuantSpec) -> None:
         )
 
 
-def _start(
-    net: FloatNet, params: Mapping[str, FloatArray], formats: Formats, recipe: QatRecipe
-) -> Run:
-    masters = {key: torch.from_numpy(value.copy()) for key, value in params.items()}
-    groups = []
-    for key, value in masters.items():
-        if bool((value == 1.0).all()):
-            continue
-        size = max(float(value.square().mean().sqrt()), LEAST_SIZE)
-        decay = recipe.weight_decay if key.endswith(".weight") else 0.0
-        groups.append({"params": [value.requires_grad_()], "size": size, "weight_decay": decay})
-    optimiser = torch.optim.AdamW(groups)
-    _into_range(masters, formats)
-    return Run(net, formats, masters, optimiser, _copied(masters))
-
-
 def _epoch(
     run: Run,
     lesson: Lesson,
@@ -205,9 +116,7 @@ def _epoch(
     count, steps = lesson.task.steps(np.random.default_rng([seed, run.done]))
     total = 0.0
     for number, step in enumerate(steps):
-        rate = learning_rate(recipe, (run.done + number / count) / recipe.epochs)
-        for group in run.optimiser.param_groups:
-            group["lr"] = rate * group["size"]
+        run.set_rates(recipe, (run.done + number / count) / recipe.epochs)
         total += _step(run, lesson, recipe, step)
         if on_step is not None:
             on_step(number + 1, count)
@@ -222,17 +131,19 @@ def _step(run: Run, lesson: Lesson, recipe: QatRecipe, step: Sequence[Batch]) ->
     run.optimiser.zero_grad()
     total = 0.0
     for batch in step:
-        loss = batch_loss(lesson, run.masters, batch, over, counted)
+        loss = batch_loss(lesson, run.learner(), batch, over, counted)
         if not math.isfinite(loss.item()):
             raise InputError(f"training: loss is {loss.item()} in epoch {run.done}: lower `lr`")
         loss.backward()  # type: ignore[no-untyped-call]
         total += loss.item()
-    trained = [value for value in run.masters.values() if value.requires_grad]
+    masters = run.now.masters
+    trained = [value for value in masters.values() if value.requires_grad]
     torch.nn.utils.clip_grad_norm_(trained, recipe.gradient_limit)
     run.optimiser.step()
-    _into_range(run.masters, run.formats)
-    bring_within(run.masters, lesson.graph, run.formats, recipe.accumulators)
-    _average(run, recipe.ema)
+    run.bound(recipe)
+    run.place()
+    bring_within(masters, run.graph, run.formats, recipe.accumulators)
+    run.follow(recipe.ema)
     return total
 
 
@@ -248,9 +159,9 @@ def _judge(run: Run, lesson: Lesson, loss: float) -> None:
 
 def _keep_best(run: Run, lesson: Lesson) -> Scores:
     """Score the integer network of the averaged masters, and keep them if they are the best yet."""
-    valid_set, average = lesson.task.valid_set, _copied(run.average)
-    bring_within(average, lesson.graph, run.formats, lesson.recipe.accumulators)
-    graph = lower(run.floats(average), run.formats)
+    valid_set, average = lesson.task.valid_set, run.average.copied()
+    bring_within(average.masters, run.graph, run.formats, lesson.recipe.accumulators)
+    graph = run.lowered(average)
     labels = predict_integers(graph, valid_set)
     scores = score_steps(valid_set, labels)
     match lesson.recipe.select_by:
@@ -270,26 +181,3 @@ def _keep_best(run: Run, lesson: Lesson) -> Scores:
 
 def _exhausted(run: Run, recipe: QatRecipe) -> bool:
     return run.best_scores is not None and run.done - 1 - run.best_epoch >= recipe.patience
-
-
-@torch.no_grad()
-def _into_range(masters: Masters, formats: Formats) -> None:
-    """Bring weights to the ends of their formats, where they would get no gradient beyond."""
-    for key, (word_bits, frac_bits) in formats.weights.items():
-        ends = (-(1 << (word_bits - 1)), (1 << (word_bits - 1)) - 1)
-        shape = (-1, *[1] * (masters[key].ndim - 1))
-        low, high = (end / scales(frac_bits).view(shape) for end in ends)
-        masters[key].clamp_(low, high)
-
-
-@torch.no_grad()
-def _average(run: Run, decay: float) -> None:
-    """Move the averaged masters towards the trained ones; faster in the beginning."""
-    run.steps += 1
-    keep = min(decay, run.steps / (run.steps + 10))
-    for key, value in run.masters.items():
-        run.average[key].lerp_(value.detach(), 1 - keep)
-
-
-def _copied(masters: Mapping[str, Tensor]) -> Masters:
-    return {key: value.detach().clone() for key, value in masters.items()}
