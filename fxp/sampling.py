@@ -11,11 +11,11 @@ The draw follows from the clip alone (or a given seed): the same call looks at t
 from __future__ import annotations
 
 import math
+import operator
 import zlib
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from functools import lru_cache, partial
-from operator import add
 
 import numpy as np
 
@@ -24,7 +24,7 @@ from fxp.engine import evaluate
 from fxp.errors import EngineError, InputError
 from fxp.fused.steps import Words
 from fxp.ir import Input, IntArray, Node, Requantise, complete_frames
-from fxp.plan import Plan
+from fxp.plan import Plan, Taps
 from fxp.qformat import Cast, Overflow
 from fxp.single_word import defined_word, operands_of
 from fxp.state import State, frames_of
@@ -149,7 +149,7 @@ def check_run(
             _count(watch, node, plan, values[node.x])
         if name in found:
             ours = found[name].transpose(0, 2, 1)
-            error = _error(name, ours, values[name], partial(add, first[name]))
+            error = _error(name, ours, values[name], partial(operator.add, first[name]))
             wrong |= {} if error is None else {name: error}
         for done in stage.done:
             del values[done]
@@ -218,16 +218,20 @@ def _error(
 
 def _wrong_state(plan: Plan, expected: State, found: State) -> dict[str, EngineError]:
     """The first word that differs of each value of which the state keeps frames or sums."""
-    kept = [
-        (plan.stages[name].reads[0], found.rings[name], x) for name, x in expected.rings.items()
-    ]
-    kept += [(plan.delayed[at][0], found.delays[at], x) for at, x in expected.delays.items()]
-    kept += [(name, found.accumulators[name], x) for name, x in expected.accumulators.items()]
+    kept = [(plan.stages[name].reads[0], name, "rings") for name in expected.rings]
+    kept += [(plan.delayed[line][0], line, "delays") for line in expected.delays]
+    kept += [(name, name, "accumulators") for name in expected.accumulators]
     wrong: dict[str, EngineError] = {}
-    for name, ours, theirs in kept:
-        newest = max(frames_of(plan, expected, name) - 1, 0)
-        error = _error(name, ours, theirs, partial(_frame_in, newest, len(ours)))
-        if error is not None:
+    for name, key, part in kept:
+        ours, theirs = getattr(found, part)[key], getattr(expected, part)[key]
+        read, slots = frames_of(plan, expected, name), len(ours)
+        frames = partial(_frame_in, max(read - 1, 0), slots)
+        operation = plan.stages[key].operation if part == "rings" else None
+        if isinstance(operation, Taps):  # there is room for frames that no tap reads any more
+            live = range(max(0, read - operation.depth), read)
+            at = [frame % slots for frame in live]
+            ours, theirs, frames = ours[at], theirs[at], partial(operator.getitem, live)
+        if (error := _error(name, ours, theirs, frames)) is not None:
             wrong.setdefault(name, error)
     return wrong
 
