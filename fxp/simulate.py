@@ -97,10 +97,12 @@ def run(
     if draw is None:
         return _run(plan, state, words, names, threads, more=more), state
     parts: dict[str, list[IntArray]] = {name: [] for name in names}
+    frames = min(plan.chunk_frames, len(words))
+    program = program_for(plan, state, frames) if _fused(plan, names) else None
     for piece in draw.pieces(plan.chunk_frames):
         some, goes_on = words[piece.start : piece.stop], more or piece.stop < len(words)
         copy = copy_state(state) if piece.checked else None
-        found = _run(plan, state, some, names, threads, more=goes_on)
+        found = _run(plan, state, some, names, threads, program, more=goes_on)
         if copy is not None:
             check_run(plan, copy, some, found, state, draw, watch)
         for name in names:
@@ -109,9 +111,19 @@ def run(
 
 
 def _run(
-    plan: Plan, state: State, words: IntArray, names: Sequence[str], threads: int, *, more: bool
+    plan: Plan,
+    state: State,
+    words: IntArray,
+    names: Sequence[str],
+    threads: int,
+    program: Program | None = None,
+    *,
+    more: bool,
 ) -> dict[str, IntArray]:
-    """The next frames of a clip, shared among threads where that is worth it."""
+    """The next frames of a clip, shared among threads where that is worth it.
+
+    `program` is one for the state and a chunk of these frames, where that is at hand.
+    """
     before = {name: frames_of(plan, state, name) for name in names}
     after = {name: _frames_after(plan, state, len(words), name, more) for name in names}
     results = {
@@ -145,7 +157,8 @@ def _run(
             name: (first, results[name][first - before[name] : last - before[name]])
             for name, (first, last) in place.items()
         }
-        _through(plan, own, part, wanted, flush=share is shares[-1] and not more)
+        bound = program if own is state else None
+        _through(plan, own, part, wanted, bound, flush=share is shares[-1] and not more)
         return own
 
     if len(shares) == 1:
@@ -162,13 +175,15 @@ def _through(
     state: State,
     words: IntArray,
     wanted: Mapping[str, tuple[int, IntArray]],
+    program: Program | None,
     *,
     flush: bool,
 ) -> None:
     """Run frames in chunks, and put values' frames from a first one on where they are wanted."""
     names = list(wanted)
     frames = min(plan.chunk_frames, len(words))
-    program = program_for(plan, state, frames) if _fused(plan, names) else None
+    if program is None and _fused(plan, names):
+        program = program_for(plan, state, frames)
     done = 0
     if program is not None and program.compiled:  # but for what waits for the end, in one call
         done = max(0, len(words) - frames) if flush and plan.waits_for_end else len(words)

@@ -58,7 +58,7 @@ def test_right_words_raise_nothing(case: tuple[Graph, IntArray], seed: int, fuse
     plan = compile_graph(graph, tiers=None if fused else GENERIC)
     plan = replace(plan, chunk_frames=int(rng.integers(1, 6)))
     expected = evaluate(graph, clip)
-    found, _ = run(plan, clip, verify=1.0, seed=seed, threads=int(rng.integers(1, 3)))
+    found, _ = run(plan, clip, verify=1.0, seed=seed)
     cut = int(rng.integers(1, len(clip) + 1))
     names = [graph.nodes[0].name]
     first, state = run(plan, clip[:cut], None, names, more=True, verify=1.0)
@@ -75,6 +75,15 @@ def test_right_words_raise_nothing(case: tuple[Graph, IntArray], seed: int, fuse
 def test_every_family_raises_nothing(variant: str) -> None:
     plan, clip = network(variant, 40)
     run(plan, clip, verify=1.0)
+
+
+def test_threads_may_share_what_is_verified() -> None:
+    plan, clip = network("msgcn", 200)
+    plan = replace(plan, chunk_frames=7)
+    expected, _ = run(plan, clip)
+    for share in (0.2, 1.0):
+        found, _ = run(plan, clip, verify=share, threads=2)
+        assert all(np.array_equal(found[name], expected[name]) for name in expected)
 
 
 # ---------------------------------------------------------------- planted faults
