@@ -94,42 +94,54 @@ def run(
     draw = Draw(words, 0 if state is None else state.frames, verify, seed) if verify else None
     state = initial_state(plan) if state is None else _going_on(plan, state)
     check_length(plan.graph, state.frames + len(words), plan.longest_clip)
+    before = {name: frames_of(plan, state, name) for name in names}
+    results = _blank(plan, state, len(words), names, more)
     if draw is None:
-        return _run(plan, state, words, names, threads, more=more), state
-    parts: dict[str, list[IntArray]] = {name: [] for name in names}
+        _run(plan, state, words, results, threads, more=more)
+        return results, state
     frames = min(plan.chunk_frames, len(words))
     program = program_for(plan, state, frames) if _fused(plan, names) else None
     for piece in draw.pieces(plan.chunk_frames):
         some, goes_on = words[piece.start : piece.stop], more or piece.stop < len(words)
         copy = copy_state(state) if piece.checked else None
-        found = _run(plan, state, some, names, threads, program, more=goes_on)
+        found = {}
+        for name in names:
+            last = _frames_after(plan, state, len(some), name, goes_on) - before[name]
+            found[name] = results[name][frames_of(plan, state, name) - before[name] : last]
+        _run(plan, state, some, found, threads, program, more=goes_on)
         if copy is not None:
             check_run(plan, copy, some, found, state, draw, watch)
-        for name in names:
-            parts[name].append(found[name])
-    return {name: np.concatenate(pieces) for name, pieces in parts.items()}, state
+    return results, state
+
+
+def _blank(
+    plan: Plan, state: State, frames: int, names: Sequence[str], more: bool
+) -> dict[str, IntArray]:
+    """Room for the frames of values that so many more frames of the input complete."""
+    found = {}
+    for name in names:
+        count = _frames_after(plan, state, frames, name, more) - frames_of(plan, state, name)
+        found[name] = np.empty((count, *_shape(plan.stages[name])), np.int64)
+    return found
 
 
 def _run(
     plan: Plan,
     state: State,
     words: IntArray,
-    names: Sequence[str],
+    results: Mapping[str, IntArray],
     threads: int,
     program: Program | None = None,
     *,
     more: bool,
-) -> dict[str, IntArray]:
-    """The next frames of a clip, shared among threads where that is worth it.
+) -> None:
+    """Fill `results` from the next frames of a clip, shared among threads where that is worth it.
 
     `program` is one for the state and a chunk of these frames, where that is at hand.
     """
+    names = list(results)
     before = {name: frames_of(plan, state, name) for name in names}
-    after = {name: _frames_after(plan, state, len(words), name, more) for name in names}
-    results = {
-        name: np.empty((after[name] - before[name], *_shape(plan.stages[name])), np.int64)
-        for name in names
-    }
+    after = {name: before[name] + len(results[name]) for name in names}
     shares: Sequence[Stretch] = [
         Stretch(state.frames, state.frames, last := state.frames + len(words), last)
     ]
@@ -167,7 +179,6 @@ def _run(
         with ThreadPoolExecutor(threads) as pool:
             ends = list(pool.map(work, shares, places))
         take_over(state, ends[-1])
-    return results
 
 
 def _through(
