@@ -12,6 +12,7 @@ from fxp.clip_files import read_clip
 from fxp.console import run as run_app
 from fxp.diff_command import diff_command
 from fxp.errors import InputError
+from fxp.explain_command import explain_command
 from fxp.golden import file_sha256, write_bundle
 from fxp.interop.command import export, portability
 from fxp.ir import Node, lookaheads, operands
@@ -31,6 +32,7 @@ app = typer.Typer(add_completion=False, no_args_is_help=True, help=__doc__)
 app.command("profile")(profile_command)
 app.command("diff")(diff_command)
 app.command("certify")(certify_command)
+app.command("explain")(explain_command)
 app.command()(export)
 app.command()(portability)
 

@@ -18,3 +18,29 @@ class FormatError(InputError):
 
 class GraphError(InputError):
     """A graph that breaks a rule of the IR (the message names the node)."""
+
+
+class EngineError(InputError):
+    """An engine computed a word that the definition does not give: not the input is at fault.
+
+    Commands end on it as on wrong input: with one line, and no result.
+
+    Attributes:
+        node: whose value it is.
+        frame: which frame of that value, counted from the beginning of the clip.
+        channel: which channel.
+        joint: which joint.
+        found: the engine's word.
+        expected: the right one.
+    """
+
+    def __init__(
+        self, node: str, frame: int, channel: int, joint: int, found: int, expected: int
+    ) -> None:
+        """Name a word, and say what it is and should be."""
+        super().__init__(
+            f"node `{node}`: frame {frame}, channel {channel}, joint {joint}: the engine has "
+            f"{found}, the definition {expected}"
+        )
+        self.node, self.frame, self.channel, self.joint = node, frame, channel, joint
+        self.found, self.expected = found, expected

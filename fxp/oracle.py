@@ -68,35 +68,43 @@ def evaluate(graph: Graph, clip: npt.ArrayLike) -> dict[str, npt.NDArray[np.int6
 
 def _evaluate_node(node: Node, x: list[Clip], about: list[Value]) -> Clip:
     """The clip a node makes of the clips `x` it reads, which `about` describes."""
+    if isinstance(node, ClipMean):
+        return [frame_of(node, x, about, 0)]
+    stride = node.stride if isinstance(node, TemporalConv) else 1
+    return [frame_of(node, x, about, t) for t in range(0, len(x[0]), stride)]
+
+
+def frame_of(node: Node, x: list[Clip], about: list[Value], t: int) -> Frame:
+    """The frame a node makes at frame t of the clips `x` it reads; a `ClipMean` makes one."""
     match node:
         case Input():
             raise AssertionError("describe() lets an Input stand in front only")
         case Conv():
-            return [_conv(node, frame) for frame in x[0]]
+            return _conv(node, x[0][t])
         case GraphProduct():
-            return [_graph_product(node, frame) for frame in x[0]]
+            return _graph_product(node, x[0][t])
         case TemporalSum():
-            return [_temporal_sum(node, x[0], t) for t in range(len(x[0]))]
+            return _temporal_sum(node, x[0], t)
         case TemporalConv():
-            return [_temporal_conv(node, x[0], t) for t in range(0, len(x[0]), node.stride)]
+            return _temporal_conv(node, x[0], t)
         case Affine():
-            return [_affine(node, frame) for frame in x[0]]
+            return _affine(node, x[0][t])
         case Add():
-            return [_add(a, b, about[0], about[1]) for a, b in zip(x[0], x[1], strict=True)]
+            return _add(x[0][t], x[1][t], about[0], about[1])
         case Flatten():
-            return [_flatten(frame) for frame in x[0]]
+            return _flatten(x[0][t])
         case JointMean():
-            return [[[node.multiplier * sum(row)] for row in frame] for frame in x[0]]
+            return [[node.multiplier * sum(row)] for row in x[0][t]]
         case ClipMean():
-            return [_clip_mean(node, x[0])]
+            return _clip_mean(node, x[0])
         case LayerNorm():
-            return [_layer_norm(node, frame) for frame in x[0]]
+            return _layer_norm(node, x[0][t])
         case Softmax():
-            return [_softmax(node, frame) for frame in x[0]]
+            return _softmax(node, x[0][t])
         case Requantise():
-            return [_requantise(node, frame, about[0]) for frame in x[0]]
+            return _requantise(node, x[0][t], about[0])
         case Argmax():
-            return [_argmax(frame, about[0]) for frame in x[0]]
+            return _argmax(x[0][t], about[0])
         case _:
             assert_never(node)
 

@@ -29,6 +29,7 @@ from fxp.fused.split import Stretch, stretches
 from fxp.fused.steps import Words
 from fxp.ir import Argmax, IntArray, complete_frames
 from fxp.plan import Plan, Stage, compile_graph
+from fxp.sampling import Counters, Draw, check_run
 from fxp.state import State, copy_state, frames_of, initial_state, restore, snapshot, take_over
 from fxp.validate import check_clip, check_length
 
@@ -55,6 +56,9 @@ def run(
     *,
     more: bool = False,
     threads: int = 1,
+    verify: float = 0.0,
+    seed: int | None = None,
+    watch: Counters | None = None,
 ) -> tuple[dict[str, IntArray], State]:
     """Simulate the next frames of a clip, in chunks: memory beyond the results is bounded.
 
@@ -67,6 +71,10 @@ def run(
             alone: without it their last frames are flushed, and the clip is over.
         threads: share the frames among so many threads, where the clip is long enough for what the
             network remembers and where no taps are wanted (`fxp.fused.split`).
+        verify: share of the frames, 0..1, that are computed again and compared with the definition,
+            in short runs of frames drawn by the clip's content (`fxp.sampling`).
+        seed: draws in place of the content.
+        watch: counts, at those frames, the words that casts could not hold.
 
     Returns:
         Value name to raw words, int64 `(T', C, V)`, and the state. T' is T, or `ceil(T / period)`
@@ -74,19 +82,66 @@ def run(
         completed by this call.
 
     Raises:
-        InputError: `x` is no possible input, a tap is no value, the clip is over already, or it
-            gets longer than a `ClipMean` allows. The state is then untouched.
+        InputError: `x` is no possible input, a tap is no value, the clip is over already, it
+            gets longer than a `ClipMean` allows, `verify` is no share, or 0 with a `watch`. The
+            state is then untouched.
+        EngineError: a word at a verified frame is wrong. The state is then worth nothing.
     """
     words = check_clip(plan.graph, x)
     names = _wanted(plan, taps)
+    if verify == 0 and watch is not None:
+        raise InputError("`watch` counts at verified frames: `verify` must be above 0")
+    draw = Draw(words, 0 if state is None else state.frames, verify, seed) if verify else None
     state = initial_state(plan) if state is None else _going_on(plan, state)
     check_length(plan.graph, state.frames + len(words), plan.longest_clip)
     before = {name: frames_of(plan, state, name) for name in names}
-    after = {name: _frames_after(plan, state, len(words), name, more) for name in names}
-    results = {
-        name: np.empty((after[name] - before[name], *_shape(plan.stages[name])), np.int64)
-        for name in names
-    }
+    results = _blank(plan, state, len(words), names, more)
+    if draw is None:
+        _run(plan, state, words, results, threads, more=more)
+        return results, state
+    frames = min(plan.chunk_frames, len(words))
+    program = program_for(plan, state, frames) if _fused(plan, names) else None
+    for piece in draw.pieces(plan.chunk_frames):
+        some, goes_on = words[piece.start : piece.stop], more or piece.stop < len(words)
+        copy = copy_state(state) if piece.checked else None
+        found = {}
+        for name in names:
+            last = _frames_after(plan, state, len(some), name, goes_on) - before[name]
+            found[name] = results[name][frames_of(plan, state, name) - before[name] : last]
+        _run(plan, state, some, found, threads, program, more=goes_on)
+        if copy is not None:
+            check_run(plan, copy, some, found, state, draw, watch)
+    return results, state
+
+
+def _blank(
+    plan: Plan, state: State, frames: int, names: Sequence[str], more: bool
+) -> dict[str, IntArray]:
+    """Room for the frames of values that so many more frames of the input complete."""
+    found = {}
+    for name in names:
+        count = _frames_after(plan, state, frames, name, more) - frames_of(plan, state, name)
+        found[name] = np.empty((count, *_shape(plan.stages[name])), np.int64)
+    return found
+
+
+def _run(
+    plan: Plan,
+    state: State,
+    words: IntArray,
+    results: Mapping[str, IntArray],
+    threads: int,
+    program: Program | None = None,
+    *,
+    more: bool,
+) -> None:
+    """Fill `results` from the next frames of a clip, shared among threads where that is worth it.
+
+    `program` is one for the state and a chunk of these frames, where that is at hand.
+    """
+    names = list(results)
+    before = {name: frames_of(plan, state, name) for name in names}
+    after = {name: before[name] + len(results[name]) for name in names}
     shares: Sequence[Stretch] = [
         Stretch(state.frames, state.frames, last := state.frames + len(words), last)
     ]
@@ -114,7 +169,8 @@ def run(
             name: (first, results[name][first - before[name] : last - before[name]])
             for name, (first, last) in place.items()
         }
-        _through(plan, own, part, wanted, flush=share is shares[-1] and not more)
+        bound = program if own is state else None
+        _through(plan, own, part, wanted, bound, flush=share is shares[-1] and not more)
         return own
 
     if len(shares) == 1:
@@ -123,7 +179,6 @@ def run(
         with ThreadPoolExecutor(threads) as pool:
             ends = list(pool.map(work, shares, places))
         take_over(state, ends[-1])
-    return results, state
 
 
 def _through(
@@ -131,13 +186,15 @@ def _through(
     state: State,
     words: IntArray,
     wanted: Mapping[str, tuple[int, IntArray]],
+    program: Program | None,
     *,
     flush: bool,
 ) -> None:
     """Run frames in chunks, and put values' frames from a first one on where they are wanted."""
     names = list(wanted)
     frames = min(plan.chunk_frames, len(words))
-    program = program_for(plan, state, frames) if _fused(plan, names) else None
+    if program is None and _fused(plan, names):
+        program = program_for(plan, state, frames)
     done = 0
     if program is not None and program.compiled:  # but for what waits for the end, in one call
         done = max(0, len(words) - frames) if flush and plan.waits_for_end else len(words)

@@ -12,7 +12,7 @@ from fxp.fused.steps import RowsStep, Words
 from fxp.ir import Add, Affine, GraphProduct, IntArray, JointMean, TemporalSum
 from fxp.kernels.tables import CastKind, RowsConstant
 from fxp.kernels.vector import VECTOR_BYTES
-from fxp.ranges import Signal
+from fxp.ranges import Signal, signed_bits
 
 _LANES_BITS = (16, 32, 64)
 _MOST_CONSTANT_BYTES = 1 << 15
@@ -69,7 +69,8 @@ def rows_step(
     """
     y = signals[chain.results[0]]
     kinds, casts = _casts(chain)
-    bits = _lanes_bits(chain, casts, signals)
+    needs = _needs(chain, casts, signals)
+    bits = next((bits for bits in _LANES_BITS if needs[0] <= bits), None)
     if bits is None:
         return None
     bits = _LANES_BITS[-1] if chain.source in wide else bits
@@ -93,6 +94,7 @@ def rows_step(
         y.channels * repeats,
         None if chain.edges is None else _edges(chain.edges, signals[chain.source], y),
         constants,
+        needs,
     )
 
 
@@ -114,30 +116,28 @@ def _casts(chain: Chain) -> tuple[tuple[int, int, int, int], list[VectorCast]]:
     return (a, b, c, d), casts
 
 
-def _lanes_bits(
+def _needs(
     chain: Chain, casts: Sequence[VectorCast], signals: Mapping[str, Signal]
-) -> int | None:
-    """The narrowest lanes that hold every value on the way, rounding offsets included."""
+) -> tuple[int, str]:
+    """The bits that hold every value on the way, rounding offsets included, and whose they are.
+
+    They are more than any shift.
+    """
     names = [chain.source, *chain.nodes, *([chain.other] if chain.other else [])]
-    lo = min(min(signals[name].lo) for name in names)
-    hi = max(max(signals[name].hi) for name in names)
-    for cast, x in zip(casts, _cast_operands(chain, signals), strict=True):
+    needs = [(signals[name].width_bits, name) for name in names]
+    for cast, name in zip(casts, _cast_operands(chain), strict=True):
         if cast.kind != CastKind.NONE:
-            below, above = extremes(cast, x)
-            lo, hi = min(lo, below), max(hi, above)
-    shift = max(max(cast.shift) for cast in casts)
-    for bits in _LANES_BITS:
-        if -(1 << (bits - 1)) <= lo and hi < 1 << (bits - 1) and shift < bits:
-            return bits
-    return None
+            bits = signed_bits(*extremes(cast, signals[name]))
+            needs.append((max(bits, max(cast.shift) + 1), name))
+    return max(needs, key=lambda need: need[0])
 
 
-def _cast_operands(chain: Chain, signals: Mapping[str, Signal]) -> list[Signal]:
+def _cast_operands(chain: Chain) -> list[str]:
     """The accumulators that the four casts read."""
-    first = signals[chain.edges.name if chain.edges else chain.source]
+    first = chain.edges.name if chain.edges else chain.source
     middle = [node for node in (chain.fifo, chain.affine) if node is not None]
-    second = signals[middle[-1].name] if middle else first
-    last = signals[chain.add.name] if chain.add else (second if middle else first)
+    second = middle[-1].name if middle else first
+    last = chain.add.name if chain.add else (second if middle else first)
     return [first, second, last, last]
 
 

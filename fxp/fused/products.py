@@ -29,14 +29,18 @@ def product_tier(
     allowed: frozenset[Tier],
 ) -> Tier | None:
     """The first tier that holds operands, weights and sums with rounding; None if none does."""
-    top = max([max(y.hi), *(extremes(cast, y)[1] for cast in casts)])
     shifts = [shift for cast in casts for shift in cast.shift]
-    if not fits_int32(min(y.lo), top) or any(shift > 31 for shift in shifts):
+    if not fits_int32(*reach(y, casts)) or any(shift > 31 for shift in shifts):
         return None
     kind = multiplied(node, x, allowed)
     if kind is None:
         return None
     return Tier.INT8 if kind == np.int8 else _halves(allowed)
+
+
+def reach(y: Signal, casts: Sequence[VectorCast]) -> tuple[int, int]:
+    """The lowest and the highest sum, with the bias and what casts add to round."""
+    return min(y.lo), max([max(y.hi), *(extremes(cast, y)[1] for cast in casts)])
 
 
 def multiplied(

@@ -76,7 +76,8 @@ class RowsStep:
 
     `edges` are (V, 2), joints and the first edge into each, and (E, 3): words before the source
     row, factor, whether others into the same joint follow. `fifo` is the `TemporalSum` in it,
-    `other` the second operand of an `Add`; `kinds` what its four casts do.
+    `other` the second operand of an `Add`; `kinds` what its four casts do,
+    `needs` how many bits the values on the way need and which of them needs the most.
     """
 
     nodes: tuple[str, ...]
@@ -93,6 +94,7 @@ class RowsStep:
     channels: int
     edges: tuple[IntArray, IntArray] | None
     constants: Words
+    needs: tuple[int, str]
 
 
 @dataclass(frozen=True)
