@@ -1,0 +1,76 @@
+"""Two threads: one clip shared by both, and two clips side by side, beside torch on two."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from functools import partial
+
+import torch
+
+from benchmarks.bench_simulate import conv_macs
+from benchmarks.performance_results import Section
+from benchmarks.performance_widths import torch_work
+from benchmarks.performance_work import (
+    FRAMES,
+    LONG,
+    Size,
+    Timings,
+    Work,
+    compare,
+    lowered,
+    noise,
+    published,
+)
+from fxp.ir import IntArray
+from fxp.simulate import Plan, compile_graph, run
+
+BITS = 8
+ONE, SHARED, PAIR = "one thread", "one clip, two threads", "two clips, two threads"
+
+
+def threads(size: Size) -> Section:
+    """8 bits on one thread and two."""
+    timings, net = Timings(), published()
+    graph = lowered(net, BITS)
+    plan, checks = compile_graph(graph), []
+    with ThreadPoolExecutor(2) as pool:
+        for wanted in (FRAMES, LONG):
+            frames = size.frames(wanted)
+            pair = [noise(graph, frames, seed) for seed in (1, 2)]
+            expected, found = run(plan, pair[0])[0], run(plan, pair[0], threads=2)[0]
+            checks.append(compare(f"one clip of {frames} frames on two threads", found, expected))
+            work: dict[str, Work] = {
+                ONE: partial(run, plan, pair[0]),
+                SHARED: partial(run, plan, pair[0], threads=2),
+                PAIR: partial(_side_by_side, pool, plan, pair),
+            }
+            for name, call in torch_work(net, frames).items():
+                work[f"{name}, two threads"] = partial(_on_two, call)
+            timings.by_turns(
+                f"{wanted} frames",
+                work,
+                size.repeats if wanted == FRAMES else min(size.repeats, 7),
+                frames={name: frames * (2 if name == PAIR else 1) for name in work},
+                macs=conv_macs(graph),
+            )
+    return timings.section(checks)
+
+
+def _side_by_side(pool: ThreadPoolExecutor, plan: Plan, clips: list[IntArray]) -> None:
+    list(pool.map(partial(run, plan), clips))
+
+
+def _on_two(call: Work) -> None:
+    with _torch_threads(2):
+        call()
+
+
+@contextmanager
+def _torch_threads(count: int) -> Iterator[None]:
+    torch.set_num_threads(count)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(1)
