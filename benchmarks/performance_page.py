@@ -77,15 +77,16 @@ def page(
     configurations: list[Mapping[str, str | float]] | None,
 ) -> str:
     """The text of the page."""
-    holes = {
+    holes: dict[str, list[str]] = {
         "machine": tables.machine(results),
         "aims": tables.aim_table(results),
-        **{name: _filled(results, name, make) for name, make in SECTIONS.items()},
         "peers": ["Not measured."] if peers is None else tables.peers(peers),
         "configurations": (
             ["Not measured."] if configurations is None else _configurations(configurations)
         ),
     }
+    for name, make in SECTIONS.items():
+        holes[name] = _filled(results, name, make)
     text = TEMPLATE.read_text(encoding="utf-8")
     assert set(HOLE.findall(text)) == set(holes)
     return HOLE.sub(lambda hole: "\n".join(holes[hole[1]]), text)

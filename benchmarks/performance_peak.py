@@ -82,17 +82,17 @@ _halves = emitted(_named(partial(_emit, WORD, _by_halves), "peak_halves"), 3)
 _floats = emitted(_named(partial(_emit, FLOAT, _fused), "peak_floats"), 3)
 
 
-@numba.njit(nogil=True)  # type: ignore[misc]
+@numba.njit(nogil=True)
 def _run_bytes(operands: int, sums: int, rounds: int) -> None:
     _bytes(operands, sums, rounds)
 
 
-@numba.njit(nogil=True)  # type: ignore[misc]
+@numba.njit(nogil=True)
 def _run_halves(operands: int, sums: int, rounds: int) -> None:
     _halves(operands, sums, rounds)
 
 
-@numba.njit(nogil=True)  # type: ignore[misc]
+@numba.njit(nogil=True)
 def _run_floats(operands: int, sums: int, rounds: int) -> None:
     _floats(operands, sums, rounds)
 

@@ -10,7 +10,7 @@ from functools import partial
 
 from benchmarks.bench_simulate import conv_macs
 from benchmarks.performance_results import Section
-from benchmarks.performance_widths import torch_work
+from benchmarks.performance_widths import best_forms, on_a_clip
 from benchmarks.performance_work import (
     FRAMES,
     Size,
@@ -66,7 +66,7 @@ def _measured(size: Size, group: str, tiers: dict[str, frozenset[Tier]]) -> Sect
         work[name] = partial(run, plan, clip)
     timings.by_turns(
         group,
-        {**work, **torch_work(net, frames)},
+        {**work, **on_a_clip(net, best_forms(net), frames)},
         size.repeats,
         frames=frames,
         macs=conv_macs(graph),

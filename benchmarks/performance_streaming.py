@@ -8,6 +8,7 @@ from functools import partial
 
 import numpy as np
 import torch
+from torch import Tensor
 
 from benchmarks.bench_simulate import conv_macs
 from benchmarks.performance_results import Row, Section
@@ -21,7 +22,7 @@ from benchmarks.performance_work import (
     say,
 )
 from benchmarks.torch_folded import fold
-from benchmarks.torch_forms import Streaming, mkl, onednn
+from benchmarks.torch_forms import Streaming, StreamState, mkl, onednn
 from fxp.ir import IntArray
 from fxp.simulate import compile_graph, run
 from fxp.stream import Stream
@@ -52,8 +53,7 @@ def streaming(size: Size) -> Section:
         torch.set_num_threads(1)
         form = Streaming(fold(net.arch, net.params), make)
         x = list(torch.randn(frames, net.arch.in_channels, clip.shape[2]))
-        state = form.initial_state()
-        pushes[f"torch eager, {name}"] = lambda i, f=form, x=x, s=state: f.step(x[i], s)
+        pushes[f"torch eager, {name}"] = partial(_step, form, form.initial_state(), x)
     timings = Timings()
     _timed(timings, pushes, frames, conv_macs(graph))
     return timings.section(checks)
@@ -65,6 +65,10 @@ def _stacked(frames: Sequence[dict[str, IntArray]]) -> dict[str, IntArray]:
 
 def _push(stream: Stream, clip: Sequence[IntArray], i: int) -> None:
     stream.push(clip[i])
+
+
+def _step(form: Streaming, state: StreamState, clip: Sequence[Tensor], i: int) -> None:
+    form.step(clip[i], state)
 
 
 def _timed(timings: Timings, pushes: dict[str, Push], frames: int, macs: int) -> None:

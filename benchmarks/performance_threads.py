@@ -11,7 +11,7 @@ import torch
 
 from benchmarks.bench_simulate import conv_macs
 from benchmarks.performance_results import Section
-from benchmarks.performance_widths import torch_work
+from benchmarks.performance_widths import best_forms, on_a_clip
 from benchmarks.performance_work import (
     FRAMES,
     LONG,
@@ -34,7 +34,7 @@ def threads(size: Size) -> Section:
     """8 bits on one thread and two."""
     timings, net = Timings(), published()
     graph = lowered(net, BITS)
-    plan, checks = compile_graph(graph), []
+    plan, checks, floats = compile_graph(graph), [], best_forms(net)
     with ThreadPoolExecutor(2) as pool:
         for wanted in (FRAMES, LONG):
             frames = size.frames(wanted)
@@ -46,7 +46,7 @@ def threads(size: Size) -> Section:
                 SHARED: partial(run, plan, pair[0], threads=2),
                 PAIR: partial(_side_by_side, pool, plan, pair),
             }
-            for name, call in torch_work(net, frames).items():
+            for name, call in on_a_clip(net, floats, frames).items():
                 work[f"{name}, two threads"] = partial(_on_two, call)
             timings.by_turns(
                 f"{wanted} frames",

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from functools import partial
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -35,6 +36,8 @@ PEAK_ROUNDS = 10_000_000
 NAMES = {"eager, MKL": "torch eager, MKL", "eager, oneDNN": "torch eager, oneDNN"}
 COMPILED = "torch.compile"
 
+Form = Callable[[Tensor], Tensor]  # a clip (T, C, V) -> logits
+
 
 def words(size: Size) -> Section:
     """The fast engine against the node-by-node one, and both against the definition."""
@@ -53,7 +56,8 @@ def words(size: Size) -> Section:
             checks.append(compare(f"{bits} bits, tiers {name}, {frames} frames", found, expected))
         start = clip[: 1 if size.quick else ORACLE_FRAMES]
         say(f"  words: {bits} bits, the definition")
-        defined = {name: value for name, value in evaluate(graph, start).items() if name in found}
+        every = evaluate(graph, start)
+        defined = {name: every[name].astype(np.int64) for name in graph.outputs}
         found, _ = run(compile_graph(graph), start)
         checks.append(compare(f"{bits} bits, `fxp.oracle`, frames: {len(start)}", found, defined))
     return timings.section(checks)
@@ -77,13 +81,14 @@ def widths(size: Size) -> Section:
     peak: dict[str, Work] = {
         f"peak {name}": partial(kernel, rounds) for name, kernel in peaks().items()
     }
+    found = best_forms(net, compiled=not size.quick)
     for wanted in (FRAMES, LONG):
         frames = size.frames(wanted)
         clips = {bits: noise(graph, frames) for bits, graph in graphs.items()}
         work: dict[str, Work] = {
             f"{bits} bits": partial(run, plans[bits], clips[bits]) for bits in WIDTHS
         }
-        floats = torch_work(net, frames, compiled=not size.quick)
+        floats = on_a_clip(net, found, frames)
         timings.by_turns(
             f"{wanted} frames",
             {**work, **floats, **peak},
@@ -91,15 +96,19 @@ def widths(size: Size) -> Section:
             frames=dict.fromkeys((*work, *floats), frames),
             macs=dict.fromkeys((*work, *floats), macs)
             | {f"peak {name}": rounds * SUMS * MACS[name] for name in peaks()},
+            warm=wanted == LONG,
         )
     return timings.section()
 
 
-def torch_work(net: FloatNet, frames: int, *, compiled: bool = False) -> dict[str, Work]:
-    """The best float forms on one thread, each as a call that goes through a clip."""
+def best_forms(net: FloatNet, *, compiled: bool = False) -> dict[str, Form]:
+    """The best float forms on one thread, by the names of rows."""
+    found = forms(net.arch, net.params)
+    names = {**NAMES, **({"compiled": COMPILED} if compiled else {})}
+    return {title: found[name] for name, title in names.items()}
+
+
+def on_a_clip(net: FloatNet, found: Mapping[str, Form], frames: int) -> dict[str, Work]:
+    """Calls that go through a random clip."""
     x = torch.randn(frames, net.arch.in_channels, net.params["input_norm.scale"].shape[1])
-    found: Mapping[str, Callable[[Tensor], Tensor]] = forms(net.arch, net.params)
-    work: dict[str, Work] = {title: partial(found[name], x) for name, title in NAMES.items()}
-    if compiled:
-        work[COMPILED] = partial(found["compiled"], x)
-    return work
+    return {name: partial(form, x) for name, form in found.items()}

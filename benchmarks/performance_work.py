@@ -69,7 +69,7 @@ class Timings:
             if not warm:
                 call()
         for turn in range(repeats):
-            order = list(work) if turn % 2 == 0 else list(reversed(work))
+            order = list(work) if turn % 2 == 0 else list(work)[::-1]
             for name in order:
                 cpu, start = time.process_time(), time.perf_counter()
                 work[name]()
