@@ -5,10 +5,26 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
+from benchmarks.performance_names import (
+    AVX2,
+    EAGER,
+    FIRST,
+    FRAME,
+    FREE,
+    INT8,
+    LONG,
+    NETWORKS,
+    OWN,
+    PLANNED,
+    SHARED,
+    SHORT,
+    TORCH_CLIPS,
+    WARM,
+    on_two,
+)
 from benchmarks.performance_results import Results, Row, Section, SectionName
 
-EAGER = ("torch eager, MKL", "torch eager, oneDNN")
-ON_TWO = tuple(f"{name}, two threads" for name in EAGER)
+ON_TWO = tuple(on_two(name) for name in EAGER)
 Unit = Literal["x", "%", "s"]
 
 
@@ -65,18 +81,23 @@ def _of(results: Results, name: SectionName) -> Section | None:
 
 
 def _widths(results: Results) -> list[Aim]:
-    section, group = _of(results, "widths"), "512 frames"
+    section, group = _of(results, "widths"), SHORT
     found = [
         Aim(
-            f"{bits} bits, one thread, beside torch eager",
+            f"{bits} bits{others}, one thread, beside torch eager",
             faster(section, group, f"{bits} bits", EAGER),
             bound,
             "x",
             best,
         )
-        for bits, bound, best in ((8, 6.5, 8.0), (12, 3.5, None), (16, 1.8, None), (24, 1.0, None))
+        for bits, others, bound, best in (
+            (8, "", 6.5, 8.0),
+            (12, ", for 9 to 13", 3.5, None),
+            (16, "", 1.8, None),
+            (24, "", 1.0, None),
+        )
     ]
-    peak = share_of_peak(section, group, "8 bits", "peak int8, vpdpbusd")
+    peak = share_of_peak(section, group, OWN, INT8)
     found.insert(1, Aim("8 bits, of the peak of `vpdpbusd`", peak, 80.0, "%", 88.0))
     return found
 
@@ -84,11 +105,10 @@ def _widths(results: Results) -> list[Aim]:
 def _others(results: Results) -> list[Aim]:
     avx2, threads = _of(results, "avx2"), _of(results, "threads")
     networks = _of(results, "networks")
-    free, own = "torch with all this processor has", "as an AVX2 processor"
     found = [
         Aim(
             "8 bits without AVX-512, torch eager with it",
-            faster(avx2, free, own, EAGER),
+            faster(avx2, FREE, AVX2, EAGER),
             2.0,
             "x",
         )
@@ -96,31 +116,25 @@ def _others(results: Results) -> list[Aim]:
     found += [
         Aim(
             f"8 bits, two threads on one clip of {group}, torch eager on two",
-            faster(threads, group, "one clip, two threads", ON_TWO),
+            faster(threads, group, SHARED, ON_TWO),
             8.0,
             "x",
         )
-        for group in ("512 frames", "4096 frames")
+        for group in (SHORT, LONG)
     ]
-    for group in ("MS-GCN, 512 frames", "ST-GCN, 300 frames"):
-        forms = tuple(r.name for r in networks.of_group(group)) if networks else ()
-        torch = tuple(name for name in forms if name.startswith("torch"))
-        what = f"8 bits, {group.partition(',')[0]}, beside torch's best form"
-        found.append(Aim(what, faster(networks, group, "8 bits", torch), 4.0, "x"))
+    for group in NETWORKS:
+        what = f"8 bits, {group}, beside torch's best form"
+        found.append(Aim(what, faster(networks, group, OWN, TORCH_CLIPS), 4.0, "x"))
     return found
 
 
 def _times(results: Results) -> list[Aim]:
     streaming, startup = _of(results, "streaming"), _of(results, "startup")
-    group = "one frame at a time"
-    row = streaming.find(group, "8 bits") if streaming else None
-    steps = [
-        startup.find("compiled code on the disk", name) if startup else None
-        for name in ("compile_graph", "first run")
-    ]
+    row = streaming.find(FRAME, OWN) if streaming else None
+    steps = [startup.find(WARM, name) if startup else None for name in (PLANNED, FIRST)]
     seconds = [row.median_s for row in steps if row]
     return [
-        Aim("8 bits, one frame, torch eager", faster(streaming, group, "8 bits", EAGER), 8.0, "x"),
+        Aim("8 bits, one frame, torch eager", faster(streaming, FRAME, OWN, EAGER), 8.0, "x"),
         Aim("8 bits, one frame, p99 over the median", _tail(row), 2.0, "x", at_most=True),
         Aim(
             "`compile_graph` and first `run` of a new process",

@@ -11,6 +11,7 @@ from pathlib import Path
 from llvmlite import binding
 
 from benchmarks.peers import processor
+from benchmarks.performance_names import FREE, HELD
 from benchmarks.performance_results import Machine, SectionName
 from fxp.fused.tiers import machine_tiers
 
@@ -24,7 +25,6 @@ TORCH_AVX2 = {  # torch's own switches
     "ONEDNN_MAX_CPU_ISA": "AVX2",
     "MKL_ENABLE_INSTRUCTIONS": "AVX2",
 }
-FREE, HELD = "torch with all this processor has", "torch held to AVX2 too"
 
 
 def environments(name: SectionName, cache: str) -> dict[str, dict[str, str]]:

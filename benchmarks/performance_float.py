@@ -16,6 +16,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F  # noqa: N812
 
+from benchmarks.performance_names import AS_TRAINED, ONEDNN, UNFOLDED
 from benchmarks.torch_folded import Layer, fold
 from benchmarks.torch_forms import CHUNK, MakeProduct, Product, gather, mkl, onednn
 from fxp.cast import FloatArray
@@ -44,9 +45,9 @@ def clip_forms(net: FloatNet) -> dict[str, Callable[[Tensor], Tensor]]:
     """Functions from clips (T, C, V) to the last logits, (T, classes) or (1, classes), by name."""
     torch.set_num_threads(1)
     return {
-        "torch, as trained": partial(_as_trained, rebuild(net)),
-        "torch eager, taps side by side, MKL": ClipNet(net, mkl, _unfolded),
-        "torch eager, oneDNN": ClipNet(net, onednn, _convolved),
+        AS_TRAINED: partial(_as_trained, rebuild(net)),
+        UNFOLDED: ClipNet(net, mkl, _unfolded),
+        ONEDNN: ClipNet(net, onednn, _convolved),
     }
 
 

@@ -8,9 +8,12 @@ import torch
 
 from benchmarks.bench_simulate import random_net
 from benchmarks.performance_float import clip_forms
+from benchmarks.performance_names import LONGER, MSGCN, OWN, STGCN
 from benchmarks.performance_results import Section
 from benchmarks.performance_work import (
     EXAMPLES,
+    FRAMES,
+    LONG_FRAMES,
     Size,
     Timings,
     Work,
@@ -25,8 +28,6 @@ from fxp.spec import ArchSpec, load_spec
 from fxp.validate import describe
 
 BITS = 8
-MSGCN, STGCN = "MS-GCN, 512 frames", "ST-GCN, 300 frames"
-OWN = "8 bits"
 
 
 def networks(size: Size) -> Section:
@@ -35,20 +36,23 @@ def networks(size: Size) -> Section:
     ntu = stgcn.model_copy(update={"skeleton": "ntu", "persons": 1, "classes": 60})
     msgcn = load_spec(ArchSpec, EXAMPLES / "hugadb_msgcn.yaml")
     section, checks = Timings(), []
-    for group, arch, wanted in ((MSGCN, msgcn, 512), (STGCN, ntu, 300)):
+    for group, arch, wanted in (
+        (MSGCN, msgcn, FRAMES),
+        (LONGER, msgcn, LONG_FRAMES),
+        (STGCN, ntu, 300),
+    ):
         frames, net = size.frames(wanted), random_net(arch, seed=0)
         graph = lowered(net, BITS)
         plan, clip = compile_graph(graph), noise(graph, frames)
         slow = compile_graph(graph, tiers=frozenset({Tier.GENERIC}))
         words = run(plan, clip)[0]
-        checks.append(
-            compare(f"{group.partition(',')[0]}, {frames} frames", words, run(slow, clip)[0])
-        )
+        checks.append(compare(f"{group.split(',')[0]}, {frames} frames", words, run(slow, clip)[0]))
         x = torch.randn(frames, *clip.shape[1:])
         work: dict[str, Work] = {OWN: partial(run, plan, clip)}
         for name, form in clip_forms(net).items():
             work[name] = partial(form, x)
-        section.by_turns(group, work, size.repeats, frames=frames, macs=macs_per_frame(graph))
+        repeats = min(size.repeats, 7 if group == LONGER else 11)
+        section.by_turns(group, work, repeats, frames=frames, macs=macs_per_frame(graph))
     return section.section(checks)
 
 

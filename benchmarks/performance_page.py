@@ -20,14 +20,15 @@ import typer
 from benchmarks import performance_tables as tables
 from benchmarks.peers import Results as PeerResults
 from benchmarks.peers import read_results as read_peers
-from benchmarks.performance_aims import EAGER, ON_TWO
+from benchmarks.performance_aims import ON_TWO
+from benchmarks.performance_names import COMPILED, EAGER, TORCH_CLIPS
 from benchmarks.performance_results import Results, Section, SectionName, read_results
 from fxp.console import run as run_app
 from fxp.errors import InputError
 from fxp.files import check_target, replacing
 
 TEMPLATE = Path(__file__).with_name("performance_template.md")
-BESIDE = (("x eager", EAGER), ("x compile", ("torch.compile",)))
+BESIDE = (("x eager", EAGER), ("x compile", (COMPILED,)))
 HOLE = re.compile(r"^\{\{(\w+)\}\}$", re.MULTILINE)
 
 app = typer.Typer(add_completion=False)
@@ -102,7 +103,7 @@ def _filled(results: Results, name: SectionName, make: Callable[[Section], list[
 def _widths(section: Section) -> list[str]:
     lines = []
     for group in section.groups():
-        lines += [f"{_many(group)}:", "", *tables.speeds(section, group, BESIDE), ""]
+        lines += [f"{group}:", "", *tables.speeds(section, group, BESIDE), ""]
         lines += [*tables.peaks(section, group), ""]
     return lines[:-1]
 
@@ -110,13 +111,12 @@ def _widths(section: Section) -> list[str]:
 def _groups(section: Section, beside: tuple[tuple[str, tuple[str, ...]], ...]) -> list[str]:
     lines = []
     for group in section.groups():
-        lines += [f"{_many(group)}:", "", *tables.speeds(section, group, beside), ""]
+        lines += [f"{group}:", "", *tables.speeds(section, group, beside), ""]
     return lines[:-1]
 
 
 def _networks(section: Section) -> list[str]:
-    torch = {row.name: None for row in section.rows if row.name.startswith("torch")}
-    return _groups(section, (("x torch's best", tuple(torch)),))
+    return _groups(section, (("x torch's best", TORCH_CLIPS),))
 
 
 def _scaling(section: Section) -> list[str]:
@@ -134,10 +134,6 @@ def _cell(value: str | float) -> str:
     if isinstance(value, str):
         return value
     return f"{value:,.0f}" if abs(value) >= 100 else f"{value:.3g}"
-
-
-def _many(group: str) -> str:
-    return group.replace("4096", "4,096")
 
 
 SECTIONS: Mapping[SectionName, Callable[[Section], list[str]]] = {

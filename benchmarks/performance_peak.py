@@ -13,6 +13,7 @@ import numba
 import numpy as np
 from llvmlite import ir
 
+from benchmarks.performance_names import FLOAT32, INT8, INT16
 from fxp.fused.tiers import Tier, machine_tiers
 from fxp.ir import IntArray
 from fxp.kernels.vector import (
@@ -32,7 +33,6 @@ from fxp.kernels.vector import (
 SUMS = 20
 LANES = 16
 FLOAT = ir.FloatType()
-INT8, INT16, FLOAT32 = "int8, vpdpbusd", "int16, vpdpwssd", "float32, FMA"
 MACS = {INT8: 4 * LANES, INT16: 2 * LANES, FLOAT32: LANES}  # of one instruction
 
 

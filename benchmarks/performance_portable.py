@@ -9,6 +9,7 @@ from __future__ import annotations
 from functools import partial
 
 from benchmarks.bench_simulate import conv_macs
+from benchmarks.performance_names import AVX2, MADD, PLAIN, SHORT
 from benchmarks.performance_results import Section
 from benchmarks.performance_widths import best_forms, on_a_clip
 from benchmarks.performance_work import (
@@ -25,8 +26,6 @@ from fxp.fused.tiers import Tier, machine_tiers
 from fxp.simulate import compile_graph, run
 
 BITS = 8
-MADD, PLAIN = "tier madd16 alone", "tier plain16 alone"
-AVX2 = "as an AVX2 processor"
 
 
 def portable(size: Size) -> Section:
@@ -37,7 +36,7 @@ def portable(size: Size) -> Section:
         for name, tier in alone.items()
         if tier in machine_tiers()
     }
-    return _measured(size, f"{FRAMES} frames", tiers)
+    return _measured(size, SHORT, tiers)
 
 
 def avx2(size: Size, group: str) -> Section:

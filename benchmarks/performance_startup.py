@@ -8,10 +8,9 @@ import subprocess
 import sys
 import tempfile
 
+from benchmarks.performance_names import COLD, WARM
 from benchmarks.performance_results import Row, Section
 from benchmarks.performance_work import Size, say
-
-COLD, WARM = "nothing compiled before", "compiled code on the disk"
 
 
 def startup(size: Size) -> Section:

@@ -11,6 +11,7 @@ import torch
 from torch import Tensor
 
 from benchmarks.bench_simulate import conv_macs
+from benchmarks.performance_names import FRAME, MKL, ONEDNN
 from benchmarks.performance_results import Row, Section
 from benchmarks.performance_work import (
     Size,
@@ -30,7 +31,6 @@ from fxp.stream import Stream
 WIDTHS = (8, 12, 16, 24)
 FRAMES, BLOCK, WARM = 3000, 300, 30  # the first frames of a block find others' data in the cache
 COMPARED = 100
-GROUP = "one frame at a time"
 
 Push = Callable[[int], object]
 
@@ -49,11 +49,11 @@ def streaming(size: Size) -> Section:
         found = [{k: v.copy() for k, v in stream.push(frame).items()} for frame in clip[:COMPARED]]
         checks.append(compare(f"{bits} bits, stream and whole clip", _stacked(found), expected))
         pushes[f"{bits} bits"] = partial(_push, Stream(plan), list(clip))
-    for name, make in (("MKL", mkl), ("oneDNN", onednn)):
+    for name, make in ((MKL, mkl), (ONEDNN, onednn)):
         torch.set_num_threads(1)
         form = Streaming(fold(net.arch, net.params), make)
         x = list(torch.randn(frames, net.arch.in_channels, clip.shape[2]))
-        pushes[f"torch eager, {name}"] = partial(_step, form, form.initial_state(), x)
+        pushes[name] = partial(_step, form, form.initial_state(), x)
     timings = Timings()
     _timed(timings, pushes, frames, conv_macs(graph))
     return timings.section(checks)
@@ -74,7 +74,7 @@ def _step(form: Streaming, state: StreamState, clip: Sequence[Tensor], i: int) -
 def _timed(timings: Timings, pushes: dict[str, Push], frames: int, macs: int) -> None:
     times: dict[str, list[float]] = {name: [] for name in pushes}
     for start in range(0, frames, BLOCK):
-        say(f"  {GROUP}: from frame {start}")
+        say(f"  {FRAME}: from frame {start}")
         for name, push in pushes.items():
             cpu, wall = time.process_time(), time.perf_counter()
             for i in range(start, start + BLOCK):
@@ -86,4 +86,4 @@ def _timed(timings: Timings, pushes: dict[str, Push], frames: int, macs: int) ->
             del times[name][len(times[name]) - BLOCK : len(times[name]) - BLOCK + WARM]
     for name, seconds in times.items():
         rounded = tuple(round(s, 8) for s in seconds)
-        timings.rows.append(Row(group=GROUP, name=name, times_s=rounded, frames=1, macs=macs))
+        timings.rows.append(Row(group=FRAME, name=name, times_s=rounded, frames=1, macs=macs))

@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 
 from benchmarks.peers import Results as PeerResults
-from benchmarks.performance_aims import EAGER, Aim, aims, faster
+from benchmarks.performance_aims import Aim, aims, faster
+from benchmarks.performance_names import EAGER
 from benchmarks.performance_results import Results, Row, Section
 
 SHARED = 0.9  # below it something else had the processor

@@ -10,11 +10,12 @@ from functools import partial
 import torch
 
 from benchmarks.bench_simulate import conv_macs
+from benchmarks.performance_names import LONG, ONE, PAIR, SHARED, SHORT, on_two
 from benchmarks.performance_results import Section
 from benchmarks.performance_widths import best_forms, on_a_clip
 from benchmarks.performance_work import (
     FRAMES,
-    LONG,
+    LONG_FRAMES,
     Size,
     Timings,
     Work,
@@ -27,7 +28,6 @@ from fxp.ir import IntArray
 from fxp.simulate import Plan, compile_graph, run
 
 BITS = 8
-ONE, SHARED, PAIR = "one thread", "one clip, two threads", "two clips, two threads"
 
 
 def threads(size: Size) -> Section:
@@ -36,7 +36,7 @@ def threads(size: Size) -> Section:
     graph = lowered(net, BITS)
     plan, checks, floats = compile_graph(graph), [], best_forms(net)
     with ThreadPoolExecutor(2) as pool:
-        for wanted in (FRAMES, LONG):
+        for group, wanted in ((SHORT, FRAMES), (LONG, LONG_FRAMES)):
             frames = size.frames(wanted)
             pair = [noise(graph, frames, seed) for seed in (1, 2)]
             expected, found = run(plan, pair[0])[0], run(plan, pair[0], threads=2)[0]
@@ -47,11 +47,11 @@ def threads(size: Size) -> Section:
                 PAIR: partial(_side_by_side, pool, plan, pair),
             }
             for name, call in on_a_clip(net, floats, frames).items():
-                work[f"{name}, two threads"] = partial(_on_two, call)
+                work[on_two(name)] = partial(_on_two, call)
             timings.by_turns(
-                f"{wanted} frames",
+                group,
                 work,
-                size.repeats if wanted == FRAMES else min(size.repeats, 7),
+                size.repeats if group == SHORT else min(size.repeats, 7),
                 frames={name: frames * (2 if name == PAIR else 1) for name in work},
                 macs=conv_macs(graph),
             )

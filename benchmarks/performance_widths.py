@@ -10,11 +10,12 @@ import torch
 from torch import Tensor
 
 from benchmarks.bench_simulate import conv_macs
+from benchmarks.performance_names import COMPILED, LONG, MKL, ONEDNN, SHORT
 from benchmarks.performance_peak import MACS, SUMS, peaks
 from benchmarks.performance_results import Section
 from benchmarks.performance_work import (
     FRAMES,
-    LONG,
+    LONG_FRAMES,
     Size,
     Timings,
     Work,
@@ -33,8 +34,6 @@ from fxp.simulate import compile_graph, run
 WIDTHS = (8, 12, 16, 24)
 ORACLE_FRAMES = 2
 PEAK_ROUNDS = 10_000_000
-NAMES = {"eager, MKL": "torch eager, MKL", "eager, oneDNN": "torch eager, oneDNN"}
-COMPILED = "torch.compile"
 
 Form = Callable[[Tensor], Tensor]  # a clip (T, C, V) -> logits
 
@@ -78,11 +77,9 @@ def widths(size: Size) -> Section:
     macs = conv_macs(graphs[8])
     plans = {bits: compile_graph(graph) for bits, graph in graphs.items()}
     rounds = PEAK_ROUNDS // 100 if size.quick else PEAK_ROUNDS
-    peak: dict[str, Work] = {
-        f"peak {name}": partial(kernel, rounds) for name, kernel in peaks().items()
-    }
+    peak: dict[str, Work] = {name: partial(kernel, rounds) for name, kernel in peaks().items()}
     found = best_forms(net, compiled=not size.quick)
-    for wanted in (FRAMES, LONG):
+    for group, wanted in ((SHORT, FRAMES), (LONG, LONG_FRAMES)):
         frames = size.frames(wanted)
         clips = {bits: noise(graph, frames) for bits, graph in graphs.items()}
         work: dict[str, Work] = {
@@ -90,13 +87,13 @@ def widths(size: Size) -> Section:
         }
         floats = on_a_clip(net, found, frames)
         timings.by_turns(
-            f"{wanted} frames",
+            group,
             {**work, **floats, **peak},
-            size.repeats if wanted == FRAMES else min(size.repeats, 9),
+            size.repeats if group == SHORT else min(size.repeats, 9),
             frames=dict.fromkeys((*work, *floats), frames),
             macs=dict.fromkeys((*work, *floats), macs)
-            | {f"peak {name}": rounds * SUMS * MACS[name] for name in peaks()},
-            warm=wanted == LONG,
+            | {name: rounds * SUMS * MACS[name] for name in peaks()},
+            warm=group == LONG,
         )
     return timings.section()
 
@@ -104,8 +101,8 @@ def widths(size: Size) -> Section:
 def best_forms(net: FloatNet, *, compiled: bool = False) -> dict[str, Form]:
     """The best float forms on one thread, by the names of rows."""
     found = forms(net.arch, net.params)
-    names = {**NAMES, **({"compiled": COMPILED} if compiled else {})}
-    return {title: found[name] for name, title in names.items()}
+    named = {MKL: found["eager, MKL"], ONEDNN: found["eager, oneDNN"]}
+    return {**named, COMPILED: found["compiled"]} if compiled else named
 
 
 def on_a_clip(net: FloatNet, found: Mapping[str, Form], frames: int) -> dict[str, Work]:

@@ -20,7 +20,7 @@ from fxp.spec import ArchSpec, QuantSpec, load_spec
 
 EXAMPLES = Path(__file__).parent.parent / "examples"
 PUBLISHED = EXAMPLES / "pkummd_rtstgcn.yaml"
-FRAMES, LONG = 512, 4096
+FRAMES, LONG_FRAMES = 512, 4096
 
 Work = Callable[[], object]
 

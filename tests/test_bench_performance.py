@@ -16,12 +16,12 @@ from benchmarks.bench_simulate import conv_macs, random_net
 from benchmarks.peers import Results as PeerResults
 from benchmarks.peers_measure import Row as PeerRow
 from benchmarks.performance_aims import Aim, aims, faster, share_of_peak
-from benchmarks.performance_environments import FREE, HELD, environments, machine
+from benchmarks.performance_environments import environments, machine
 from benchmarks.performance_float import clip_forms
+from benchmarks.performance_names import AVX2, FLOAT32, FREE, HELD, TORCH_CLIPS
 from benchmarks.performance_networks import macs_per_frame
 from benchmarks.performance_page import page, read_configurations
 from benchmarks.performance_peak import MACS, SUMS, peaks
-from benchmarks.performance_portable import AVX2
 from benchmarks.performance_results import (
     Check,
     Machine,
@@ -257,6 +257,7 @@ def test_an_older_processor_is_two_environments(tmp_path: Path) -> None:
 
 
 def test_peak_kernels_count_what_they_say() -> None:
+    assert FLOAT32 in peaks() and set(peaks()) <= set(MACS)
     for name, kernel in peaks().items():
         for rounds in (0, 1, 1001):
             sums = kernel(rounds)
@@ -315,6 +316,7 @@ def test_float_forms_equal_the_model(arch: ArchSpec) -> None:
             params[key] = rng.uniform(0.5, 1.0, value.shape)
     blank = random_net(arch, 0)
     forms = clip_forms(FloatNet(arch, params, blank.observations, blank.meta))
+    assert tuple(forms) == TORCH_CLIPS
     joints = params["input_norm.scale"].shape[1]
     x = torch.randn(83, arch.in_channels, joints, generator=torch.Generator().manual_seed(1))
     expected = forms["torch, as trained"](x)
