@@ -1,7 +1,7 @@
 """Write docs/performance.md from measurements.
 
-    python -m benchmarks.performance_page performance.json [--peers peers.json]
-        [--configurations configurations.json] --out docs/performance.md
+    python -m benchmarks.performance_page performance.json [peers.json] [configurations.txt]
+        --out docs/performance.md
 
 The text is `performance_template.md`, beside this file; every figure comes from the files. A
 section that they lack says so and how to measure it.
@@ -38,7 +38,9 @@ app = typer.Typer(add_completion=False)
 def main(
     results: Annotated[Path, typer.Argument(help="of `benchmarks.performance`")],
     peers: Annotated[Path | None, typer.Argument(help="of `benchmarks.peers`")] = None,
-    configurations: Annotated[Path | None, typer.Argument(help="many configurations")] = None,
+    configurations: Annotated[
+        Path | None, typer.Argument(help="many configurations: rows in JSON, or printed")
+    ] = None,
     out: Annotated[Path, typer.Option(help="the page")] = Path("docs/performance.md"),
 ) -> None:
     """Write the page."""
@@ -52,39 +54,52 @@ def main(
         temporary.write_text(text, encoding="utf-8")
 
 
-def read_configurations(path: Path) -> list[Mapping[str, str | float]]:
-    """Rows of flat values, the value of key `rows` of a JSON object, all with the same keys.
+def read_configurations(path: Path) -> list[str]:
+    """Lines of a table: of JSON rows, or of what a command printed, as it is.
+
+    JSON is an object whose `rows` are flat objects with the same keys; a name in `.txt` is text.
 
     Raises:
         InputError: the file cannot be read, or holds something else.
     """
     try:
-        rows = json.loads(path.read_text(encoding="utf-8"))["rows"]
-    except (OSError, UnicodeDecodeError, ValueError, TypeError, KeyError):
-        rows = None
-    if (
-        not isinstance(rows, list)
-        or not rows
-        or not all(isinstance(row, dict) and row.keys() == rows[0].keys() for row in rows)
-        or not all(isinstance(v, str | int | float) for row in rows for v in row.values())
-    ):
-        raise InputError(f"{path}: `rows`: a list of objects with the same keys is needed")
-    return rows
+        text = path.read_text(encoding="utf-8")
+        if path.suffix == ".txt":
+            return ["```", *text.rstrip().splitlines(), "```"]
+        rows = json.loads(text)["rows"]
+        keys = list(rows[0])
+        lines = [[_cell(row[key]) for key in keys] for row in rows if row.keys() == set(keys)]
+    except (OSError, UnicodeDecodeError, ValueError, TypeError, LookupError, AttributeError):
+        lines = []
+    if not lines or len(lines) < len(rows):
+        raise InputError(f"{path}: `rows`: a list of flat objects with the same keys is needed")
+    return tables.table(keys, lines)
+
+
+def _cell(value: object) -> str:
+    """A value of a row.
+
+    Raises:
+        TypeError: it is neither text nor number.
+    """
+    if isinstance(value, str):
+        return value
+    if not isinstance(value, int | float):
+        raise TypeError
+    return f"{value:,.0f}" if abs(value) >= 100 else f"{value:.3g}"
 
 
 def page(
     results: Results,
     peers: PeerResults | None,
-    configurations: list[Mapping[str, str | float]] | None,
+    configurations: list[str] | None,
 ) -> str:
     """The text of the page."""
     holes: dict[str, list[str]] = {
         "machine": tables.machine(results),
         "aims": tables.aim_table(results),
         "peers": ["Not measured."] if peers is None else tables.peers(peers),
-        "configurations": (
-            ["Not measured."] if configurations is None else _configurations(configurations)
-        ),
+        "configurations": configurations or ["Not measured."],
     }
     for name, make in SECTIONS.items():
         holes[name] = _filled(results, name, make)
@@ -124,16 +139,6 @@ def _scaling(section: Section) -> list[str]:
     for group in section.groups():
         lines += [f"By {group}:", "", *tables.growth(section, group), ""]
     return lines[:-1]
-
-
-def _configurations(rows: list[Mapping[str, str | float]]) -> list[str]:
-    return tables.table(list(rows[0]), [[_cell(v) for v in row.values()] for row in rows])
-
-
-def _cell(value: str | float) -> str:
-    if isinstance(value, str):
-        return value
-    return f"{value:,.0f}" if abs(value) >= 100 else f"{value:.3g}"
 
 
 SECTIONS: Mapping[SectionName, Callable[[Section], list[str]]] = {

@@ -146,7 +146,9 @@ def test_frames_of_several_clips_count_together() -> None:
     assert share_of_peak(section, "g", "pair", "another") is None
 
 
-def test_the_page_of_nothing_and_of_something() -> None:
+def test_the_page_of_nothing_and_of_something(tmp_path: Path) -> None:
+    path = tmp_path / "c.json"
+    path.write_text('{"rows": [{"engine": "this", "a minute": 12345.6, "x": 1.5}]}')
     nothing = page(synthetic(), None, None)
     assert nothing.count("\nNot measured.\n") == 11 and "{{" not in nothing
     wrong = Section(checks=(Check(what="all words", words=1234, differing=1),))
@@ -156,12 +158,15 @@ def test_the_page_of_nothing_and_of_something() -> None:
     text = page(
         synthetic(sections),
         PeerResults(processor="synthetic", rows=(peer, absent)),
-        [{"engine": "this", "a minute": 12345.6, "x": 1.5}],
+        read_configurations(path),
     )
     assert "| all words | 1,234 | 1 |" in text
     assert "| 8 bits | 50 | 11..50 | 0.1 | 5.00 | 2.50 |" in text
     assert "| int8, vpdpbusd | 0.1 | 0.1..0.1 | 50 | 5 | 10 | 20 |" in text
     assert "≥ 6.5x (further: 8x) | 5.00x | aim missed |" in text
+    path = path.with_suffix(".txt")
+    path.write_text("one\n two\n")
+    assert read_configurations(path) == ["```", "one", " two", "```"]
     assert "spent on this 50 % of the time" in text
     assert "| some | – | 3.000 | 2.000..4.000 | 1.000 | 3.00 |\n\n- other: not installed" in text
     assert "| engine | a minute | x |\n| --- | ---: | ---: |\n| this | 12,346 | 1.5 |" in text
@@ -176,13 +181,15 @@ def test_a_group_names_each_row_once() -> None:
         Section(rows=(row("g", "n", 1.0), row("g", "n", 1.0)))
 
 
-@pytest.mark.parametrize("text", ["", "[]", '{"rows": []}', '{"rows": [{"a": 1}, {"b": 1}]}'])
+@pytest.mark.parametrize(
+    "text", ["", "[]", '{"rows": []}', '{"rows": [{"a": 1}, {"b": 1}]}', '{"rows": [{"a": []}]}']
+)
 def test_another_file_is_refused(tmp_path: Path, text: str) -> None:
     path = tmp_path / "other.json"
     path.write_text(text, encoding="utf-8")
     with pytest.raises(InputError, match=r"other\.json: not a file of `benchmarks\.performance"):
         read_results(path)
-    with pytest.raises(InputError, match=r"other\.json: `rows`: a list of objects"):
+    with pytest.raises(InputError, match=r"other\.json: `rows`: a list of flat objects"):
         read_configurations(path)
     target = tmp_path / "page.md"
     arguments = ["performance_page", str(path), "--out", str(target)]
