@@ -42,7 +42,7 @@ def environments(name: SectionName, cache: str) -> dict[str, dict[str, str]]:
 def machine() -> Machine:
     """Where this runs, now."""
     return Machine(
-        processor=processor(),
+        processor=f"{processor()}{_model()}",
         cores=os.cpu_count() or 0,
         memory_bytes=os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES"),
         cache=_cache(),
@@ -55,6 +55,15 @@ def machine() -> Machine:
         },
         date=datetime.datetime.now(datetime.UTC).date().isoformat(),
     )
+
+
+def _model() -> str:
+    """Family and model, where the system gives them: a name may hide which processor it is."""
+    lines = Path("/proc/cpuinfo").read_text("utf-8") if Path("/proc/cpuinfo").exists() else ""
+    parted = (line.partition(":") for line in lines.splitlines())
+    found = {key.strip(): value.strip() for key, _, value in parted}
+    known = [f"{key} {found[key]}" for key in ("cpu family", "model") if key in found]
+    return f" ({', '.join(known)})" if known else ""
 
 
 def _version(name: str) -> str:
