@@ -15,16 +15,19 @@ from benchmarks.performance_names import (
     LONG,
     NETWORKS,
     OWN,
+    PAIR,
     PLANNED,
     SHARED,
     SHORT,
     TORCH_CLIPS,
     WARM,
     on_two,
+    side_by_side,
 )
 from benchmarks.performance_results import Results, Row, Section, SectionName
 
 ON_TWO = tuple(on_two(name) for name in EAGER)
+SIDE_BY_SIDE = tuple(side_by_side(name) for name in EAGER)
 Unit = Literal["x", "%", "s"]
 
 
@@ -122,6 +125,14 @@ def _others(results: Results) -> list[Aim]:
         )
         for group in (SHORT, LONG)
     ]
+    found.append(
+        Aim(
+            f"8 bits, two clips of {LONG} on two threads, torch eager alike",
+            faster(threads, LONG, PAIR, SIDE_BY_SIDE),
+            8.0,
+            "x",
+        )
+    )
     for group in NETWORKS:
         what = f"8 bits, {group}, beside torch's best form"
         found.append(Aim(what, faster(networks, group, OWN, TORCH_CLIPS), 4.0, "x"))

@@ -23,3 +23,8 @@ PLANNED, FIRST = "compile_graph", "first run"  # among the steps of a new proces
 def on_two(name: str) -> str:
     """The row of a torch form on two threads."""
     return f"{name}, two threads"
+
+
+def side_by_side(name: str) -> str:
+    """The row of a torch form that goes through two clips, each on a thread of its own."""
+    return f"{name}, two clips, two threads"

@@ -20,7 +20,7 @@ import typer
 from benchmarks import performance_tables as tables
 from benchmarks.peers import Results as PeerResults
 from benchmarks.peers import read_results as read_peers
-from benchmarks.performance_aims import ON_TWO
+from benchmarks.performance_aims import ON_TWO, SIDE_BY_SIDE
 from benchmarks.performance_names import COMPILED, EAGER, TORCH_CLIPS
 from benchmarks.performance_results import Results, Section, SectionName, read_results
 from fxp.console import run as run_app
@@ -29,6 +29,7 @@ from fxp.files import check_target, replacing
 
 TEMPLATE = Path(__file__).with_name("performance_template.md")
 BESIDE = (("x eager", EAGER), ("x compile", (COMPILED,)))
+ON_THREADS = (("x eager, one clip", ON_TWO), ("x eager, two clips", SIDE_BY_SIDE))
 HOLE = re.compile(r"^\{\{(\w+)\}\}$", re.MULTILINE)
 
 app = typer.Typer(add_completion=False)
@@ -146,7 +147,7 @@ SECTIONS: Mapping[SectionName, Callable[[Section], list[str]]] = {
     "widths": _widths,
     "portable": lambda section: _groups(section, (("x eager", EAGER),)),
     "avx2": lambda section: _groups(section, (("x eager", EAGER),)),
-    "threads": lambda section: _groups(section, (("x eager on two", ON_TWO),)),
+    "threads": lambda section: _groups(section, ON_THREADS),
     "streaming": tables.latencies,
     "scaling": _scaling,
     "networks": _networks,
