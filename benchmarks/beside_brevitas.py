@@ -89,11 +89,11 @@ def main(
     asked = [parse_widths(text) for text in widths]
     methods = chosen_methods(method)
     trained, participants = trained_networks(directory, network, seed)
-    people = _participants(test)
+    people = participants_of("--test", test)
     rows = read_rows(out)
     torch.set_num_threads(1)
     for one in trained:
-        train, scored = _recordings(one.net, data, participants, people)
+        train, scored = recordings(one.net, data, participants, people)
         own = [row for row in rows if (row.topology, row.test) == (one.key, test)]
         done = {(row.widths, row.method) for row in own}
         for row in measured(one, (train, scored), asked, methods, test, done):
@@ -178,14 +178,19 @@ def _named(row: Topology) -> tuple[str, int, str]:
     return str(row.params.get("model", row.params.get("plan"))), int(row.params["seed"]), row.key
 
 
-def _participants(text: str) -> tuple[int, ...]:
+def participants_of(option: str, text: str) -> tuple[int, ...]:
+    """The numbers of an option as `1,6`.
+
+    Raises:
+        InputError: it holds something else.
+    """
     try:
         return tuple(int(part) for part in text.split(","))
     except ValueError:
-        raise InputError(f"--test {text!r}: whole numbers with commas are needed") from None
+        raise InputError(f"{option} {text!r}: whole numbers with commas are needed") from None
 
 
-def _recordings(
+def recordings(
     net: FloatNet, data: Path, train: Sequence[int], test: Sequence[int]
 ) -> tuple[Dataset, Dataset]:
     """Training and test recordings, prepared as the network's were."""

@@ -174,9 +174,10 @@ def repair_label(repair: Repair) -> str:
         repair.rounding: repair.rounding != "nearest",
         "bias": repair.bias,
         "best": repair.choose,
+        "+".join(rounding.value.lower() for rounding in repair.cast_roundings): True,
         _widths_label(repair): bool(repair.accumulators),
     }
-    return "+".join(name for name, there in parts.items() if there) or "plain"
+    return "+".join(name for name, there in parts.items() if name and there) or "plain"
 
 
 def _widths_label(repair: Repair) -> str:

@@ -7,7 +7,7 @@ flat frame read `joint * C + channel`. Values take 32 bits where their certified
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any, TypeAlias, assert_never
@@ -46,7 +46,7 @@ from fxp.kernels.casting import Clamp, Recast, prepare_cast
 from fxp.ranges import Signal, analyse, certify
 from fxp.validate import longest_clip
 
-CHUNK_BYTES = 1 << 19  # of the largest stored value of a chunk: what is live stays near L2
+CHUNK_BYTES = 1 << 19  # of a chunk's largest value in memory: what is live stays near L2
 MAX_CHUNK_FRAMES = 1024
 _INT32 = np.iinfo(np.int32)
 
@@ -309,7 +309,7 @@ def compile_graph(
         latency,
         longest_clip(graph),
         waits,
-        _chunk_frames(signals.values()),
+        _chunk_frames(graph, signals),
         machine_tiers() if tiers is None else tiers,
     )
 
@@ -427,8 +427,7 @@ def _per_position(values: npt.NDArray[Any], y: Signal) -> IntArray:
     return _constant(full.T, y).reshape(-1)
 
 
-def _chunk_frames(signals: Iterable[Signal]) -> int:
-    largest = max(
-        s.channels * s.joints * np.dtype(narrowest(s)).itemsize for s in signals if s.stored
-    )
+def _chunk_frames(graph: Graph, signals: Mapping[str, Signal]) -> int:
+    kept = [s for name, s in signals.items() if s.stored or name in graph.outputs]
+    largest = max(s.channels * s.joints * np.dtype(narrowest(s)).itemsize for s in kept)
     return max(1, min(MAX_CHUNK_FRAMES, CHUNK_BYTES // largest))

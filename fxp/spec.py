@@ -178,7 +178,8 @@ class Repair(Spec):
     weights under widths in bits, one for all accumulators or one by layer or glob (the last that
     matches counts), and needs no recordings. With `choose` the calibrator, `rounding` and `bias`
     are the best of `fxp.ptq.choose.CANDIDATES`, whatever is given for them, as judged on recordings
-    that neither has seen.
+    that neither has seen. `cast_roundings` are roundings of casts that each of them is tried with,
+    too: none by default, as how casts round is built into the hardware.
     """
 
     equalise: bool = False
@@ -186,14 +187,22 @@ class Repair(Spec):
     rounding: WeightRounding = "nearest"
     bias: bool = False
     choose: bool = False
+    cast_roundings: tuple[Rounding, ...] = ()
     accumulators: AccumulatorBits = Field(default_factory=dict)
 
     @model_serializer(mode="wrap")
     def _without_unused(self, dump: SerializerFunctionWrapHandler) -> dict[str, Any]:
         """Later keys only where they are used: what was written before them stays as it was."""
         data: dict[str, Any] = dump(self)
-        unused = {key for key in ("choose", "accumulators") if not getattr(self, key)}
+        later = ("choose", "cast_roundings", "accumulators")
+        unused = {key for key in later if not getattr(self, key)}
         return {key: value for key, value in data.items() if key not in unused}
+
+    @model_validator(mode="after")
+    def _roundings_are_chosen(self) -> Self:
+        if self.cast_roundings and not self.choose:
+            raise ValueError("`cast_roundings` are tried where `choose` is true, and only there")
+        return self
 
     @property
     def measures(self) -> bool:

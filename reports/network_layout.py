@@ -34,9 +34,17 @@ from fxp.ir import (
 from fxp.outline import outline, parameter_shapes
 from fxp.plan import Plan, compile_graph
 from fxp.spec import ArchSpec
-from fxp.state import initial_state
+from fxp.state import initial_state, snapshot
 
 FIFO, ACCUMULATOR, DELAY = "FIFO", "accumulator", "delay line"
+# of what a snapshot calls them
+_KINDS = {
+    "fifo": FIFO,
+    "history": FIFO,
+    "accumulator": ACCUMULATOR,
+    "delay_a": DELAY,
+    "delay_b": DELAY,
+}
 
 
 @dataclass(frozen=True)
@@ -221,13 +229,11 @@ def _over_time(node: Node) -> tuple[int, int]:
 
 
 def _memories(plan: Plan) -> dict[str, tuple[Memory, ...]]:
-    """The arrays of the simulator's state, by the node that owns them."""
-    state = initial_state(plan)
+    """The memories of the simulator's state, by the node that owns them."""
     found: dict[str, tuple[Memory, ...]] = {}
-    parts = ((FIFO, state.rings), (ACCUMULATOR, state.accumulators), (DELAY, state.delays))
-    for kind, arrays in parts:
-        for key, array in arrays.items():
-            name = key.rsplit(".", 1)[0] if kind == DELAY else key
-            slots, joints, channels = array.shape
-            found[name] = (*found.get(name, ()), Memory(kind, slots, channels, joints))
+    for key, array in snapshot(plan, initial_state(plan)).items():
+        name, _, part = key.rpartition(".")
+        if part in _KINDS:
+            slots, channels, joints = array.shape
+            found[name] = (*found.get(name, ()), Memory(_KINDS[part], slots, channels, joints))
     return found

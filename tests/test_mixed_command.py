@@ -72,6 +72,10 @@ def test_everything_is_written(files: dict[str, Path], monkeypatch: Shell, capsy
     kept = {path.stem for path in (files["out"] / "trials").iterdir()}
     assert kept == set(trials) and f"{len(trials)} designs measured, 0 of them refused" in out
     best, uniform = trials[found["best"]], trials[found["best_uniform"]]
+    percents = [saving["percent"] for saving in found["savings"]]
+    assert f"on the selection recordings: {min(percents):.1f} to {max(percents):.1f} % less" in out
+    for name in ("divergence", "agreement", "frame accuracy", "F1@50"):
+        assert out.count(f"at equal {name} on participants 3: ") == 1
     assert best["divergence"] <= 0.05 and best["cost"] <= uniform["cost"] <= 1
     assert uniform["key"] in found["uniform"]
     for key in found["mixed_front"]:
@@ -95,7 +99,8 @@ def test_everything_is_written(files: dict[str, Path], monkeypatch: Shell, capsy
 def test_export_of_the_widths_is_the_network_that_was_kept(
     files: dict[str, Path], monkeypatch: Shell, capsys: Printed, tmp_path: Path
 ) -> None:
-    assert call(monkeypatch, capsys, *command(files))[0] == 0
+    code, out, _ = call(monkeypatch, capsys, *command(files))
+    assert code == 0 and "on participants" not in out
     spec = load_spec(QuantSpec, files["out"] / "best.yaml")
     assert spec.layers["input_norm"].activation_bits == 8 and spec.repair.bias
     given = [f"--quant={files['out'] / 'best.yaml'}", "--subjects=1,2", "--clips=2"]

@@ -118,6 +118,9 @@ def test_a_label_names_the_repair() -> None:
     spec = QuantSpec.model_validate({"weight_bits": 4, "repair": mended})
     assert quant_label(spec, base) == "w4a8 equalise+search2+gptq+bias"
     assert quant_label(base, spec) == "w8a8 plain"
+    tried = {"choose": True, "cast_roundings": ["RND", "RND_CONV"]}
+    spec = QuantSpec.model_validate({"repair": tried})
+    assert quant_label(spec, base) == "w8a8 best+rnd+rnd_conv"
 
 
 def test_random_sampling_is_seeded_and_without_repetition(tmp_path: Path) -> None:

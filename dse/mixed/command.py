@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
+from statistics import median
 from typing import Annotated, Any
 
 import typer
@@ -17,7 +18,7 @@ from dse.mixed.inputs import Inputs, about_inputs, read_inputs, words_of
 from dse.mixed.proxy import Guesses, agreement, guess
 from dse.mixed.recipe import MixRecipe
 from dse.mixed.results import BEST, results_of, write_results
-from dse.mixed.scores import score_designs
+from dse.mixed.scores import savings_on, score_designs
 from dse.mixed.widths import parts_of
 from dse.sweep import make_folder
 from fxp.errors import InputError
@@ -31,6 +32,7 @@ from hw_model.accelerator import load_accelerator
 from stgcn_ref.datasets.clips import select
 
 TRIALS, SCORES = "trials", "scores"
+AIM_PERCENT = 25  # what mixed widths should save; how often they do is told
 
 
 def mix(
@@ -90,6 +92,8 @@ def mix(
 
     write_mixed(out)
     _tell(bench, choice, correlation, out)
+    if scored is not None:
+        _tell_scored(choice, scored)
 
 
 def _about(network: Path, given: Inputs) -> dict[str, Any]:
@@ -176,6 +180,8 @@ def _tell(bench: Bench, choice: Choice, correlation: dict[str, float | None], ou
     for saving in savings(choice):
         at = saving.uniform.divergence
         typer.echo(f"at divergence {at:.3e}: {saving.percent:.1f} % less cost than uniform widths")
+    of_each = [saving.percent for saving in savings(choice)]
+    typer.echo(f"at equal divergence on the selection recordings: {_spread(of_each)}")
     if correlation:
         ranks = ", ".join(
             f"{name} {'-' if value is None else f'{value:.2f}'}"
@@ -186,6 +192,23 @@ def _tell(bench: Bench, choice: Choice, correlation: dict[str, float | None], ou
     typer.echo(f"{len(bench.trials)} designs measured, {refused} of them refused: {out}")
     if choice.best is None:
         typer.echo("no design is within the budget: no " + BEST)
+
+
+def _tell_scored(choice: Choice, scored: dict[str, Any]) -> None:
+    people = ", ".join(map(str, scored["participants"]))
+    for name, of_each in savings_on(choice, scored["designs"]).items():
+        typer.echo(f"at equal {name} on participants {people}: {_spread(of_each)}")
+
+
+def _spread(percents: Sequence[float]) -> str:
+    """How much is saved beside each uniform design, in a line."""
+    if not percents:
+        return "no uniform design to compare with"
+    reached = sum(percent >= AIM_PERCENT for percent in percents)
+    return (
+        f"{min(percents):.1f} to {max(percents):.1f} % less cost than uniform widths, median "
+        f"{median(percents):.1f} %, {reached} of {len(percents)} by {AIM_PERCENT} % or more"
+    )
 
 
 def _row(bench: Bench, name: str, trial: Trial | None) -> Sequence[object]:

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from fxp.ir import Requantise
 from fxp.kernels.casting import position
-from fxp.kernels.rows import CastKind
+from fxp.kernels.tables import CastKind
 from fxp.qformat import Overflow
 from fxp.ranges import Signal
 

@@ -10,7 +10,7 @@ import numpy as np
 from fxp.fused.casts import NO_CAST, VectorCast, extremes, per_channel
 from fxp.fused.steps import RowsStep, Words
 from fxp.ir import Add, Affine, GraphProduct, IntArray, JointMean, TemporalSum
-from fxp.kernels.rows import CastKind, Constant
+from fxp.kernels.tables import CastKind, RowsConstant
 from fxp.kernels.vector import VECTOR_BYTES
 from fxp.ranges import Signal
 
@@ -99,7 +99,7 @@ def rows_step(
 def fills_better_flat(joints: int, channels: int, lanes_bits: int) -> bool:
     """Whether all joints as one row fill vectors better, with constants that stay in cache."""
     lanes = 8 * VECTOR_BYTES // lanes_bits
-    size = len(Constant) * joints * channels * lanes_bits // 8
+    size = len(RowsConstant) * joints * channels * lanes_bits // 8
     return bool(joints > 1 and channels % lanes > 0 and size <= _MOST_CONSTANT_BYTES)
 
 
@@ -150,29 +150,32 @@ def _constants(
     bits: int,
 ) -> Words:
     """Per channel, repeated for every joint where a frame is one row; modulo the lanes' width."""
-    table = np.zeros((len(Constant), channels * repeats), object)
-    table[Constant.SCALE] = 1
+    table = np.zeros((len(RowsConstant), channels * repeats), object)
+    table[RowsConstant.SCALE] = 1
     low, high = -(1 << (bits - 1)), (1 << (bits - 1)) - 1
-    rows = (Constant.SOURCE_OFFSET, Constant.AFFINE_OFFSET, Constant.OUT_OFFSET)
-    for first, cast in zip((*rows, Constant.SECOND_OFFSET), casts, strict=True):
+    rows = (RowsConstant.SOURCE_OFFSET, RowsConstant.AFFINE_OFFSET, RowsConstant.OUT_OFFSET)
+    for first, cast in zip((*rows, RowsConstant.SECOND_OFFSET), casts, strict=True):
         for row, values in enumerate((cast.offset, cast.shift)):
             table[first + row] = per_channel(values, channels) * repeats
         table[first + 2], table[first + 3] = max(cast.low, low), min(cast.high, high)
         table[first + 4] = per_channel(cast.odd, channels) * repeats
     if chain.affine is not None:
         shape = (channels, repeats)
-        constants = (Constant.SCALE, chain.affine.scale.raw), (Constant.BIAS, chain.affine.bias)
+        constants = (
+            (RowsConstant.SCALE, chain.affine.scale.raw),
+            (RowsConstant.BIAS, chain.affine.bias),
+        )
         for which, array in constants:
             table[which] = np.broadcast_to(array, shape).T.reshape(-1)
     powers = np.array(
         [1 << left for left in per_channel(casts[1].left, channels)] * repeats, object
     )
-    table[Constant.SCALE] *= powers
-    table[Constant.BIAS] = table[Constant.BIAS] * powers + table[Constant.AFFINE_OFFSET]
+    table[RowsConstant.SCALE] *= powers
+    table[RowsConstant.BIAS] = table[RowsConstant.BIAS] * powers + table[RowsConstant.AFFINE_OFFSET]
     if chain.add is not None:
         y = signals[chain.add.name]
         assert chain.own is not None and chain.other is not None
-        for row, name in ((Constant.LEFT, chain.own), (Constant.RIGHT, chain.other)):
+        for row, name in ((RowsConstant.LEFT, chain.own), (RowsConstant.RIGHT, chain.other)):
             moved = zip(_fracs(y), _fracs(signals[name]), strict=True)
             table[row] = [1 << (to - frac) for to, frac in moved] * repeats
     whole = 1 << bits

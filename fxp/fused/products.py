@@ -10,8 +10,8 @@ from fxp.fused.casts import NO_CAST, VectorCast, extremes, per_channel
 from fxp.fused.steps import ProductStep, TapsStep, WideStep, Words
 from fxp.fused.tiers import Tier, fits_int32
 from fxp.ir import Conv, IntArray, TemporalConv
-from fxp.kernels.products import LANES, PANEL, Constant
-from fxp.kernels.rows import CastKind
+from fxp.kernels.products import LANES, PANEL
+from fxp.kernels.tables import CastKind, ProductConstant
 from fxp.ranges import Signal
 
 _BYTES, _HALVES = (np.iinfo(t) for t in (np.int8, np.int16))
@@ -163,23 +163,23 @@ def _packed(weight: IntArray, group: int, dtype: np.dtype[np.integer]) -> Words:
 
 
 def _constants(bias: IntArray, casts: Sequence[VectorCast], outputs: int) -> Words:
-    """The array of `fxp.kernels.products.Constant`, columns in full vectors."""
+    """The array of `fxp.kernels.tables.ProductConstant`, columns in full vectors."""
     columns = -(-outputs // LANES) * LANES
-    table = np.zeros((len(Constant), columns), np.int64)
+    table = np.zeros((len(ProductConstant), columns), np.int64)
     first = casts[0]
     start = np.array(per_channel(first.offset, outputs))
-    table[Constant.BIAS, :outputs] = bias + start
-    _put(table, Constant.OUT_OFFSET, first, outputs)
-    table[Constant.OUT_OFFSET, :outputs] = start
+    table[ProductConstant.BIAS, :outputs] = bias + start
+    _put(table, ProductConstant.OUT_OFFSET, first, outputs)
+    table[ProductConstant.OUT_OFFSET, :outputs] = start
     if len(casts) == 2:
-        _put(table, Constant.SECOND_OFFSET, casts[1], outputs)
+        _put(table, ProductConstant.SECOND_OFFSET, casts[1], outputs)
         own = np.array(per_channel(casts[1].offset, outputs))
-        table[Constant.SECOND_AWAY, :outputs] = own
-        table[Constant.SECOND_OFFSET, :outputs] = own - start
+        table[ProductConstant.SECOND_AWAY, :outputs] = own
+        table[ProductConstant.SECOND_OFFSET, :outputs] = own - start
     return table.astype(np.int32)  # the bias modulo 2**32
 
 
-def _put(table: IntArray, first: Constant, cast: VectorCast, outputs: int) -> None:
+def _put(table: IntArray, first: ProductConstant, cast: VectorCast, outputs: int) -> None:
     whole = cast.kind == CastKind.NONE
     table[first + 1, :outputs] = per_channel(cast.shift, outputs)
     table[first + 2] = _INT32.min if whole else max(cast.low, _INT32.min)

@@ -2,48 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, TypeAlias, assert_never
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
 
 from fxp.fused.arena import Lifetime, place, zeros
-from fxp.fused.chains import fills_better_flat
 from fxp.fused.fuse import reads_of, results_of
-from fxp.fused.steps import (
-    DelayStep,
-    PickStep,
-    ProductStep,
-    ReadStep,
-    RowsStep,
-    SingleStep,
-    Step,
-    TapsStep,
-    ViewStep,
-    WideStep,
-    Words,
-)
-from fxp.fused.tiers import Tier
+from fxp.fused.records import Records
+from fxp.fused.steps import SingleStep, Step, ViewStep, WideStep, Words
 from fxp.ir import IntArray
-from fxp.kernels.drive import HEAD, RECORD, Head, Op
-from fxp.kernels.jit import address_of
-from fxp.kernels.products import Field as Product
-from fxp.kernels.products import add16, dot8, dot16, plain16
-from fxp.kernels.rows import CastKind, Constant, pass16, pass32, pass64
-from fxp.kernels.rows import Field as Rows
-from fxp.kernels.vector import I64, code_of
-
-Kernel: TypeAlias = Callable[[int, int, int], None]
+from fxp.plan import Plan
 
 if TYPE_CHECKING:
-    from fxp.plan import Plan
     from fxp.state import State
-
-_FLIP_BYTES = 0x80808080
-_PASSES = {16: pass16, 32: pass32, 64: pass64}
-_PRODUCTS = {Tier.INT8: dot8, Tier.INT16: dot16, Tier.MADD16: add16, Tier.PLAIN16: plain16}
 
 
 @dataclass(frozen=True)
@@ -109,39 +83,34 @@ def bind(plan: Plan, state: State, frames: Mapping[str, int], part: Part | None 
 
 class _Binding:
     def __init__(self, plan: Plan, state: State, frames: Mapping[str, int], part: Part) -> None:
-        self.plan, self.state, self.frames, self.part = plan, state, frames, part
-        self.kept: list[Any] = []
-        self.records: list[IntArray] = []
-        self.parts: list[Run | SingleStep] = []
-        self.wide: set[str] = set()
-        self.values = self._buffers()
+        self.plan, self.frames, self.part = plan, frames, part
+        self.wide = {step.name for step in part.steps if isinstance(step, WideStep)}
+        self.arena, self.values = self._buffers()
+        self.records = Records(plan, state, self.values)
 
     def program(self) -> Program:
+        parts: list[Run | SingleStep] = []
         first = 0
         for step in self.part.steps:
-            if isinstance(step, SingleStep):
-                self._close(first)
-                first = len(self.records)
-                self.parts.append(step)
-            else:
-                self._step(step)
-        self._close(first)
-        records = np.array(self.records or np.zeros((0, RECORD)), np.int64).reshape(-1, RECORD)
-        return Program(self.plan, records, tuple(self.parts), self.values, self.kept)
+            if not isinstance(step, SingleStep):
+                self.records.add(step)
+            elif not self.records.add_alone(step):
+                parts += self._run_from(first)
+                parts.append(step)
+                first = len(self.records.rows)
+        parts += self._run_from(first)
+        kept = [self.arena, *self.records.kept]
+        return Program(self.plan, self.records.table(), tuple(parts), self.values, kept)
 
-    def _close(self, first: int) -> None:
-        if first < len(self.records):
-            self.parts.append(Run(first, len(self.records)))
+    def _run_from(self, first: int) -> list[Run]:
+        last = len(self.records.rows)
+        return [Run(first, last)] if first < last else []
 
-    # ------------------------------------------------------------ memory
-
-    def _buffers(self) -> dict[str, Words]:
-        """An array for every value in memory; those that are not there together share bytes."""
+    def _buffers(self) -> tuple[Words, dict[str, Words]]:
+        """Bytes for all, and an array for every value; those not alive together share bytes."""
         steps = self.part.steps
         owner = {name: name for name in self.part.given}
         for step in steps:
-            if isinstance(step, WideStep):  # its passes add up there
-                self.wide.add(step.name)
             for name in results_of(step):
                 owner[name] = owner[step.x] if isinstance(step, ViewStep) else name
         lives = {name: Lifetime(self._bytes(name), 0, 0) for name in self.part.given}
@@ -156,248 +125,19 @@ class _Binding:
             lives[own] = Lifetime(lives[own].size, lives[own].first, len(steps))
         offsets, total = place(lives)
         arena = zeros((total,), np.uint8)
-        self.kept.append(arena)
         found = {}
         for name, own in owner.items():
             joints, channels = self.plan.shape(name)
             start = offsets[own]
             raw = arena[start : start + self._bytes(own)].view(self._storage(own))
             found[name] = raw.reshape(-1, joints, channels)
-        return found
+        return arena, found
 
     def _storage(self, name: str) -> npt.DTypeLike:
+        # the passes of a wide product add up in 64 bits, however few its sums need
         return np.int64 if name in self.wide else self.plan.storage(name)
 
     def _bytes(self, name: str) -> int:
         joints, channels = self.plan.shape(name)
         item = np.dtype(self._storage(name)).itemsize
         return self.frames[name] * joints * channels * item
-
-    def _address(self, name: str) -> int:
-        return int(self.values[name].ctypes.data)
-
-    def _constant(self, array: Any, dtype: npt.DTypeLike = np.int64) -> int:
-        """The address of an array, which is kept."""
-        given = np.asarray(array)
-        kept = zeros(given.shape, dtype)
-        kept[...] = given
-        self.kept.append(kept)
-        return int(kept.ctypes.data)
-
-    def _shared(self, array: Words) -> int:
-        """The address of a constant of a step: programs of one plan share it."""
-        known = self.plan.shared.get(id(array))
-        if known is None:
-            fresh = zeros(array.shape, array.dtype)
-            fresh[...] = array
-            known = self.plan.shared.setdefault(id(array), fresh)  # two threads may come here
-        return int(known.ctypes.data)
-
-    def _scratch(self, items: int, dtype: npt.DTypeLike) -> int:
-        return self._constant(np.zeros(items), dtype)
-
-    # ------------------------------------------------------------ records
-
-    def _record(self, op: Op, x: str, out: str, kernel: Kernel | None = None) -> IntArray:
-        record = np.zeros(RECORD, np.int64)
-        record[Head.KERNEL] = 0 if kernel is None else address_of(kernel)
-        record[Head.OP] = op
-        for where, name in ((Head.X_PERIOD, x), (Head.OUT_PERIOD, out)):
-            timing = self.plan.timing_of(name)
-            record[where : where + 2] = timing.period, timing.lookahead
-        if x in self.values:
-            joints, channels = self.plan.shape(x)
-            record[Head.X] = self._address(x)
-            record[Head.FRAME] = joints * channels * self.values[x].itemsize
-        self.records.append(record)
-        return record
-
-    def _step(self, step: Step) -> None:
-        match step:
-            case ReadStep() | ViewStep():
-                pass
-            case RowsStep():
-                self._rows(step)
-            case ProductStep():
-                self._product(step)
-            case TapsStep():
-                self._taps(step)
-            case WideStep():
-                self._wide(step)
-            case DelayStep():
-                self._delay(step)
-            case PickStep():
-                self._pick(step)
-            case SingleStep():
-                raise AssertionError("a lone node has no record")
-            case _:
-                assert_never(step)
-
-    def _rows(self, step: RowsStep) -> None:
-        record = self._record(Op.ROWS, step.source, step.results[0], _PASSES[step.lanes_bits])
-        table = record[HEAD:]
-        source = self.values[step.source]
-        table[Rows.JOINTS], table[Rows.CHANNELS] = step.joints, step.channels
-        table[Rows.CONSTANTS] = self._shared(step.constants)
-        table[Rows.SOURCE : Rows.SOURCE_FRAME + 1] = (*_where(source), source[:1].nbytes)
-        table[Rows.DEPTH], table[Rows.DILATION] = step.depth, step.dilation
-        table[Rows.ORDER] = self._order(step.joints)
-        if step.edges is not None:
-            order, edges = step.edges
-            table[Rows.EDGES] = 1
-            table[Rows.ORDER] = self._constant(order)
-            table[Rows.EDGE_LIST] = self._constant(edges * [source.itemsize, 1, 1])
-        if step.fifo is not None:
-            table[Rows.WINDOW] = 1
-            fifo, total = self.state.rings[step.fifo], self.state.accumulators[step.fifo]
-            table[Rows.FIFO : Rows.FIFO_ITEM + 1] = _where(fifo)
-            table[Rows.TOTAL : Rows.TOTAL_ITEM + 1] = _where(total)
-        table[Rows.AFFINE] = step.affine
-        if step.other is not None:
-            factors = step.constants[[Constant.LEFT, Constant.RIGHT]]
-            table[Rows.ADD] = 1 if (factors == 1).all() else 2
-            table[Rows.OTHER : Rows.OTHER_ITEM + 1] = _where(self.values[step.other])
-        table[Rows.OUT : Rows.OUT_ITEM + 1] = _where(self.values[step.results[0]])
-        if len(step.results) == 2:
-            table[Rows.SECOND : Rows.SECOND_ITEM + 1] = _where(self.values[step.results[1]])
-        flags = (Rows.CAST_SOURCE, Rows.CAST_AFFINE, Rows.CAST_OUT, Rows.CAST_SECOND)
-        table[list(flags)] = step.kinds
-
-    def _order(self, joints: int) -> int:
-        """Joints one after the other, without edges."""
-        return self._constant(np.stack([np.arange(joints), np.zeros(joints)], axis=1))
-
-    def _operand(self, x: str, dtype: npt.DTypeLike) -> tuple[int, int]:
-        """(address, bytes of a word) of a value as a product reads it, widened where it must be."""
-        value = self.values[x]
-        if value.dtype == dtype:
-            return self._address(x), value.itemsize
-        item = np.dtype(dtype).itemsize
-        address = self._scratch(value.size, dtype)
-        record = self._record(Op.ROWS, x, x, _PASSES[8 * item])
-        self._copying(record, value, [(address, code_of(dtype), item)], item)
-        return address, item
-
-    def _copying(
-        self, record: IntArray, x: Words, outs: list[tuple[int, int, int]], item: int
-    ) -> Words:
-        """Let a pass copy flat frames into other storage; returns its constants to be changed."""
-        table = record[HEAD:]
-        _, joints, size = x.shape
-        if fills_better_flat(joints, size, 8 * item):
-            joints, size = 1, joints * size
-        constants = zeros((len(Constant), size), f"int{8 * item}")
-        self.kept.append(constants)
-        table[Rows.JOINTS], table[Rows.CHANNELS] = joints, size
-        table[Rows.CONSTANTS] = constants.ctypes.data
-        table[Rows.SOURCE : Rows.SOURCE_FRAME + 1] = (*_where(x), x[:1].nbytes)
-        table[Rows.DEPTH] = table[Rows.DILATION] = 1
-        table[Rows.ORDER] = self._order(joints)
-        table[Rows.OUT : Rows.OUT_ITEM + 1] = outs[0]
-        if len(outs) == 2:
-            table[Rows.SECOND : Rows.SECOND_ITEM + 1] = outs[1]
-        return constants
-
-    def _product(self, step: ProductStep) -> None:
-        address, item = self._operand(step.x, step.operand)
-        record = self._record(Op.PRODUCT, step.x, step.results[0], _PRODUCTS[step.tier])
-        joints, inputs = self.plan.shape(step.x)
-        self._product_table(record, step, inputs * item, 1)
-        record[Head.X], record[Head.JOINTS] = address, joints
-        record[Head.ADDRESSES] = self._scratch(1, np.int64)
-
-    def _product_table(self, record: IntArray, step: ProductStep, row: int, taps: int) -> None:
-        table = record[HEAD:]
-        outs = [self.values[name] for name in step.results]
-        table[Product.COLUMNS], table[Product.ROW] = outs[0].shape[2], row
-        table[Product.TAPS], table[Product.GROUPS] = taps, step.groups
-        table[Product.FLIP] = _FLIP_BYTES if step.tier is Tier.INT8 else 0
-        table[Product.WEIGHT] = self._shared(step.weight)
-        table[Product.CONSTANTS] = self._shared(step.constants)
-        table[Product.OUT : Product.OUT_ITEM + 1] = _where(outs[0])
-        table[Product.OUT_EVEN] = step.even[0]
-        if len(outs) == 2:
-            table[Product.SECOND : Product.SECOND_ITEM + 1] = _where(outs[1])
-            table[Product.SECOND_EVEN] = step.even[1]
-
-    def _taps(self, step: TapsStep) -> None:
-        product = step.product
-        address, item = self._operand(product.x, product.operand)
-        record = self._record(Op.TAPS, product.x, product.results[0], _PRODUCTS[product.tier])
-        joints, inputs = self.plan.shape(product.x)
-        self._product_table(record, product, inputs * item, step.taps)
-        outs = [self.values[name] for name in product.results]
-        ring = self.state.rings[product.name]
-        record[Head.X], record[Head.FRAME] = address, joints * inputs * item
-        record[Head.OUT], record[Head.JOINTS] = outs[0].ctypes.data, joints
-        record[Head.CHANNELS] = outs[0].shape[2]
-        record[Head.TAPS : Head.STRIDE + 1] = (
-            step.taps,
-            step.dilation,
-            step.lookahead,
-            step.stride,
-        )
-        record[Head.ADDRESSES] = self._scratch(step.taps, np.int64)
-        record[Head.RING], record[Head.SLOTS] = ring.ctypes.data, len(ring)
-        record[Head.SECOND] = outs[1].ctypes.data if len(outs) == 2 else 0
-
-    def _wide(self, step: WideStep) -> None:
-        digits = self._digits(step)
-        joints, inputs = self.plan.shape(step.x)
-        out = self.values[step.name]
-        bias = self._constant(step.bias)
-        for number, (digit, weight, places) in enumerate(step.passes):
-            record = self._record(Op.PRODUCT, step.x, step.name, _PRODUCTS[step.tier])
-            record[Head.X], record[Head.JOINTS] = digits[digit], joints
-            record[Head.OUT], record[Head.CHANNELS] = out.ctypes.data, out.shape[2]
-            record[Head.BIAS] = 0 if number else bias
-            record[Head.ADDRESSES] = self._scratch(1, np.int64)
-            table = record[HEAD:]
-            table[Product.COLUMNS], table[Product.ROW] = out.shape[2], 2 * inputs
-            table[Product.TAPS], table[Product.GROUPS] = 1, step.groups
-            table[Product.WEIGHT] = self._shared(weight)
-            table[Product.CONSTANTS] = self._shared(step.constants)
-            table[Product.OUT : Product.OUT_ITEM + 1] = out.ctypes.data, I64, out.itemsize
-            table[Product.PLACES] = places
-
-    def _digits(self, step: WideStep) -> list[int]:
-        """Addresses of the digits of an operand, lowest first."""
-        if step.digits == 1:
-            return [self._operand(step.x, np.int16)[0]]
-        x, found = self.values[step.x], []
-        low, mask = -(1 << (step.digit_bits - 1)), (1 << step.digit_bits) - 1
-        for digit in range(step.digits):
-            address = self._scratch(x.size, np.int16)
-            found.append(address)
-            record = self._record(Op.ROWS, step.x, step.x, pass64)
-            constants = self._copying(record, x, [(address, code_of(np.int16), 2)], 8)
-            # what is above a digit is rounded, so the balanced ones below it make up for it
-            shift = digit * step.digit_bits
-            constants[Constant.OUT_OFFSET] = sum(
-                1 << (k * step.digit_bits + step.digit_bits - 1) for k in range(digit)
-            )
-            constants[Constant.OUT_SHIFT] = shift
-            last = digit == step.digits - 1
-            constants[Constant.OUT_LOW] = np.iinfo(np.int16).min if last else low
-            constants[Constant.OUT_HIGH] = np.iinfo(np.int16).max if last else mask
-            record[HEAD + Rows.CAST_OUT] = CastKind.CLAMP if last else CastKind.WRAP
-        return found
-
-    def _delay(self, step: DelayStep) -> None:
-        record = self._record(Op.DELAY, step.x, step.add)
-        line = self.state.delays[step.name]
-        record[Head.OUT] = self._address(step.name)
-        record[Head.RING], record[Head.SLOTS] = line.ctypes.data, len(line)
-
-    def _pick(self, step: PickStep) -> None:
-        record = self._record(Op.PICK, step.x, step.name)
-        joints, channels = self.plan.shape(step.x)
-        record[Head.OUT], record[Head.JOINTS] = self._address(step.name), joints
-        record[Head.CHANNELS], record[Head.CODE] = channels, code_of(self.values[step.x].dtype)
-        record[Head.LEFT] = self._constant(step.left)
-        record[Head.OUT_CODE] = code_of(self.values[step.name].dtype)
-
-
-def _where(array: Words) -> tuple[int, int, int]:
-    """(address, code, bytes of a word)."""
-    return int(array.ctypes.data), code_of(array.dtype), array.itemsize

@@ -7,14 +7,13 @@ follows from the clip's alone (`fxp.ir.complete_frames`).
 
 from __future__ import annotations
 
-from enum import IntEnum
 from functools import partial
 
 from llvmlite import ir
 
 from fxp.ir import IntArray
 from fxp.kernels.jit import kernel
-from fxp.kernels.products import Field
+from fxp.kernels.tables import HEAD, RECORD, Head, Op, Product
 from fxp.kernels.vector import (
     BYTE,
     LONG,
@@ -26,53 +25,6 @@ from fxp.kernels.vector import (
     store,
     switch,
 )
-
-HEAD = 24  # entries before a kernel's table
-RECORD = 64
-
-
-class Op(IntEnum):
-    """What a record does."""
-
-    ROWS = 0
-    PRODUCT = 1
-    TAPS = 2
-    DELAY = 3
-    PICK = 4
-
-
-class Head(IntEnum):
-    """Entries of a record's head. `X` is what is read, `OUT` what is made."""
-
-    OP = 0
-    X_PERIOD = 1
-    X_LOOKAHEAD = 2
-    OUT_PERIOD = 3
-    OUT_LOOKAHEAD = 4
-    X = 5  # address
-    FRAME = 6  # bytes of a frame of X
-    OUT = 7  # address
-    JOINTS = 8
-    CHANNELS = 9
-    # products
-    TAPS = 10  # number
-    DILATION = 11
-    LOOKAHEAD = 12
-    STRIDE = 13
-    ADDRESSES = 14  # (taps,) int64: where each tap's rows begin
-    BIAS = 15  # (Cout,) int64 to start an int64 result with, or 0
-    # products and delays
-    RING = 16  # address
-    SLOTS = 17
-    # argmax
-    CODE = 18
-    LEFT = 19  # (C,) int64
-    OUT_CODE = 20
-    # temporal convolutions
-    SECOND = 21  # address of a second result, or 0
-    # passes and products
-    KERNEL = 22  # of the compiled kernel
-
 
 # Of what numba compiles, the enumerations' values: an array takes no member of one as an index
 (
@@ -102,7 +54,7 @@ class Head(IntEnum):
 ) = (int(entry) for entry in Head)
 _ROWS, _PRODUCT, _TAPS_OP, _DELAY, _PICK = (int(op) for op in Op)
 _OUT_ADDRESS, _OUT_ITEM, _SECOND_ADDRESS, _SECOND_ITEM = (
-    int(entry) for entry in (Field.OUT, Field.OUT_ITEM, Field.SECOND, Field.SECOND_ITEM)
+    int(entry) for entry in (Product.OUT, Product.OUT_ITEM, Product.SECOND, Product.SECOND_ITEM)
 )
 _INT64 = 3  # the code of a word of 64 bits
 

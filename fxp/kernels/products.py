@@ -14,19 +14,20 @@ instruction adds up in a lane of 32 bits:
   instruction of on any x86 processor (`vpdpwssd`, `vpmaddwd`).
 
 Sums are modulo 2**32, and the certified range says that the last one fits. A product is a table of
-int64 (`Field`) and an array of constants (`Constant`), int32 (constants, columns in full vectors).
+int64 (`Product`) and an array of constants (`ProductConstant`), int32 (constants, columns in full
+vectors).
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from enum import IntEnum
 from functools import partial
 from typing import Any
 
 from llvmlite import ir
 
+from fxp.kernels.tables import Product, ProductConstant
 from fxp.kernels.vector import (
     BYTE,
     HALF,
@@ -58,44 +59,6 @@ LANES = 16  # sums in a vector
 PANEL = 4  # vectors of a full panel
 TILE_ROWS = 5
 _SUMS = vector(WORD, LANES)
-
-
-class Field(IntEnum):
-    """Entries of a product's table: addresses, strides in bytes, codes of storage, sizes."""
-
-    COLUMNS = 0
-    ROW = 1  # bytes of a row of operands
-    TAPS = 2
-    GROUPS = 3  # of operands that are multiplied at a time, per tap
-    FLIP = 4  # what operands are changed by: 0, or the top bit of each byte
-    WEIGHT = 5  # panel by panel (taps * groups, columns, operands of a group)
-    CONSTANTS = 6
-    OUT = 7
-    OUT_CODE = 8
-    OUT_ITEM = 9
-    OUT_EVEN = 10  # flag: half to even
-    SECOND = 11  # address of the second result, or 0
-    SECOND_CODE = 12
-    SECOND_ITEM = 13
-    SECOND_EVEN = 14
-    PLACES = 15  # how far sums move left before they are added to an int64 `OUT`
-
-
-class Constant(IntEnum):
-    """Rows of a product's constants; the rounding offset of the first cast is in the bias."""
-
-    BIAS = 0
-    OUT_OFFSET = 1
-    OUT_SHIFT = 2
-    OUT_LOW = 3
-    OUT_HIGH = 4
-    OUT_ODD = 5
-    SECOND_OFFSET = 6  # less that of the first cast
-    SECOND_SHIFT = 7
-    SECOND_LOW = 8
-    SECOND_HIGH = 9
-    SECOND_ODD = 10
-    SECOND_AWAY = 11  # the second cast's own offset
 
 
 @dataclass(frozen=True)
@@ -154,48 +117,50 @@ class _Panel:
     ):
         self.b, self.table, self.form = b, table, form
         self.first, self.vectors = first, vectors
-        self.columns = self.field(Field.COLUMNS)
+        self.columns = self.field(Product.COLUMNS)
         last = b.sub(self.columns, b.add(first, long(LANES * (vectors - 1))))
         self.mask = None if full else below(b, last, LANES)
         self.padded = b.and_(b.add(self.columns, long(LANES - 1)), long(-LANES))
 
-    def field(self, which: Field) -> Value:
+    def field(self, which: Product) -> Value:
         return field(self.b, self.table, which)
 
-    def constant(self, row: Constant, j: int) -> Value:
+    def constant(self, row: ProductConstant, j: int) -> Value:
         b = self.b
         at = b.add(b.add(b.mul(long(row), self.padded), self.first), long(LANES * j))
-        return load(b, offset(b, self.field(Field.CONSTANTS), at, 4), _SUMS)
+        return load(b, offset(b, self.field(Product.CONSTANTS), at, 4), _SUMS)
 
     def tile(self, taps: Value, row: Value, rows: int) -> None:
         """The sums of `rows` rows from `row` on, and what is made of them."""
         sums = self.sums(taps, row, rows)
 
         def first() -> None:
-            first, even = Constant.OUT_OFFSET, Field.OUT_EVEN
-            done = self.rounded(sums, first, even, Constant.OUT_OFFSET)
-            self.write(done, first, row, (Field.OUT, Field.OUT_CODE, Field.OUT_ITEM))
+            first, even = ProductConstant.OUT_OFFSET, Product.OUT_EVEN
+            done = self.rounded(sums, first, even, ProductConstant.OUT_OFFSET)
+            self.write(done, first, row, (Product.OUT, Product.OUT_CODE, Product.OUT_ITEM))
 
         def both() -> None:  # apart: where it is not wanted no sum outlives the first cast
             first()
             more = [
-                self.b.add(x, self.constant(Constant.SECOND_OFFSET, j % self.vectors))
+                self.b.add(x, self.constant(ProductConstant.SECOND_OFFSET, j % self.vectors))
                 for j, x in enumerate(sums)
             ]
-            first_, even = Constant.SECOND_OFFSET, Field.SECOND_EVEN
-            done = self.rounded(more, first_, even, Constant.SECOND_AWAY)
-            self.write(done, first_, row, (Field.SECOND, Field.SECOND_CODE, Field.SECOND_ITEM))
+            first_, even = ProductConstant.SECOND_OFFSET, Product.SECOND_EVEN
+            done = self.rounded(more, first_, even, ProductConstant.SECOND_AWAY)
+            self.write(
+                done, first_, row, (Product.SECOND, Product.SECOND_CODE, Product.SECOND_ITEM)
+            )
 
-        either(self.b, self.field(Field.SECOND), both, first)
+        either(self.b, self.field(Product.SECOND), both, first)
 
     def sums(self, taps: Value, row: Value, rows: int) -> list[Value]:
         b, n = self.b, self.vectors
-        stride = self.field(Field.ROW)
+        stride = self.field(Product.ROW)
         skip = b.mul(row, stride)
-        groups = self.field(Field.GROUPS)
-        flip = splat(b, b.trunc(self.field(Field.FLIP), WORD), LANES)
-        weight = b.mul(self.first, b.mul(b.mul(groups, self.field(Field.TAPS)), long(4)))
-        bias = [self.constant(Constant.BIAS, j) for j in range(n)]
+        groups = self.field(Product.GROUPS)
+        flip = splat(b, b.trunc(self.field(Product.FLIP), WORD), LANES)
+        weight = b.mul(self.first, b.mul(b.mul(groups, self.field(Product.TAPS)), long(4)))
+        bias = [self.constant(ProductConstant.BIAS, j) for j in range(n)]
 
         def tap(t: Value, state: list[Value]) -> list[Value]:
             x = b.add(load(b, offset(b, taps, t, 8), LONG), skip)
@@ -215,15 +180,17 @@ class _Panel:
             weight, _, *acc = repeat(b, groups, [weight, x, *acc], group)
             return [weight, *acc]
 
-        start = [b.add(self.field(Field.WEIGHT), weight), *(bias * rows)]
-        return repeat(b, self.field(Field.TAPS), start, tap)[1:]
+        start = [b.add(self.field(Product.WEIGHT), weight), *(bias * rows)]
+        return repeat(b, self.field(Product.TAPS), start, tap)[1:]
 
     def rounded(
-        self, sums: list[Value], first: Constant, even: Field, away: Constant
+        self, sums: list[Value], first: ProductConstant, even: Product, away: ProductConstant
     ) -> list[Value]:
         """`x >> shift`; x has the rounding offset in it."""
         b, n = self.b, self.vectors
-        shift, odd = ([self.constant(Constant(first + k), j) for j in range(n)] for k in (1, 4))
+        shift, odd = (
+            [self.constant(ProductConstant(first + k), j) for j in range(n)] for k in (1, 4)
+        )
 
         def to_even() -> list[Value]:
             gone = [self.constant(away, j) for j in range(n)]
@@ -240,16 +207,16 @@ class _Panel:
     def write(
         self,
         results: list[Value],
-        first: Constant,
+        first: ProductConstant,
         row: Value,
-        where: tuple[Field, Field, Field],
+        where: tuple[Product, Product, Product],
     ) -> None:
         """Clamp and store rows of results."""
         b, n = self.b, self.vectors
         base, code, item = (self.field(which) for which in where)
         line = b.mul(self.columns, item)
         start = b.add(b.add(base, b.mul(row, line)), b.mul(self.first, item))
-        low, high = (self.constant(Constant(first + k), 0) for k in (2, 3))
+        low, high = (self.constant(ProductConstant(first + k), 0) for k in (2, 3))
 
         def put(element: Any, *, add: bool = False) -> None:
             size = element.width // 8
@@ -259,7 +226,7 @@ class _Panel:
                 mask = self.mask if j == n - 1 else None
                 y = resize(b, clamp(b, x, low, high), element)
                 if add:
-                    places = splat(b, self.field(Field.PLACES), LANES)
+                    places = splat(b, self.field(Product.PLACES), LANES)
                     before = load_words(b, long(I64), address, LONG, LANES, mask)
                     y = b.add(b.shl(y, places), before)
                 if mask is None:
@@ -297,7 +264,7 @@ _CODE = {1: 0, 2: 1, 4: 2, 8: 3}  # bytes of a word to a code
 
 
 def _emit(b: Builder, table: Value, taps: Value, rows: Value, form: Form) -> None:
-    columns = field(b, table, Field.COLUMNS)
+    columns = field(b, table, Product.COLUMNS)
     width = LANES * PANEL
     whole = b.sdiv(columns, long(width))
     left = b.srem(columns, long(width))

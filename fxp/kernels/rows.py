@@ -13,16 +13,16 @@ What stands in brackets may be absent; each step is what the kernels of `pointwi
 arithmetic modulo their width is exact. Rounding constants are added beforehand: to `start`, `bias`
 and `offset`. Casts that round half to even take them off again to see whether the word is odd.
 
-A pass is a table of int64 (`Field`) and an array of constants (`Constant`), lanes of the pass, one
-per channel: shape (constants, C).
+A pass is a table of int64 (`Rows`) and an array of constants (`RowsConstant`), lanes of the pass,
+one per channel: shape (constants, C).
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from enum import IntEnum
 from typing import Any
 
+from fxp.kernels.tables import Rows, RowsConstant
 from fxp.kernels.vector import (
     HALF,
     LONG,
@@ -50,90 +50,13 @@ EDGE_BYTES = 24
 VECTORS = 2  # of a full block: loop overhead and mispredicted branches are shared
 
 
-class Field(IntEnum):
-    """Entries of a pass's table: addresses, strides in bytes, codes of storage, flags, sizes."""
-
-    JOINTS = 0
-    CHANNELS = 1
-    CONSTANTS = 2  # address
-    SOURCE = 3
-    SOURCE_CODE = 4
-    SOURCE_ITEM = 5  # bytes of a word
-    SOURCE_FRAME = 6  # bytes of a frame
-    EDGES = 7  # flag: there is a list of them
-    ORDER = 8  # (V, 2) int64: joints in the order of the work, and where the edges into each begin
-    EDGE_LIST = 9  # (E, 3) int64: bytes from the start of a frame, factor, whether others follow
-    CAST_SOURCE = 10  # what each cast does: see `CastKind`
-    WINDOW = 11  # flag
-    FIFO = 12
-    FIFO_CODE = 13
-    FIFO_ITEM = 14
-    DEPTH = 15  # frames in the FIFO
-    TOTAL = 16
-    TOTAL_CODE = 17
-    TOTAL_ITEM = 18
-    DILATION = 19
-    AFFINE = 20  # flag
-    CAST_AFFINE = 21
-    ADD = 22  # 0 none, 1 as they are, 2 aligned by factors
-    OTHER = 23
-    OTHER_CODE = 24
-    OTHER_ITEM = 25
-    OUT = 26
-    OUT_CODE = 27
-    OUT_ITEM = 28
-    CAST_OUT = 29
-    SECOND = 30  # address of the second result, or 0
-    SECOND_CODE = 31
-    SECOND_ITEM = 32
-    CAST_SECOND = 33
-
-
-class CastKind(IntEnum):
-    """What a cast does to an accumulator with its rounding offset."""
-
-    NONE = 0
-    CLAMP = 1  # clamp(x >> shift, low, high)
-    EVEN = 2  # the same, after adding `odd` where x without the offset, shifted, is odd
-    WRAP = 3  # ((x >> shift) - low & high) + low; `high` is a mask
-
-
-class Constant(IntEnum):
-    """Rows of a pass's constants. Each cast has five, in this order."""
-
-    SOURCE_OFFSET = 0  # rounding offset of a cast, or 0
-    SOURCE_SHIFT = 1
-    SOURCE_LOW = 2
-    SOURCE_HIGH = 3
-    SOURCE_ODD = 4  # 1 where rounding is half to even, 0 elsewhere
-    AFFINE_OFFSET = 5
-    AFFINE_SHIFT = 6
-    AFFINE_LOW = 7
-    AFFINE_HIGH = 8
-    AFFINE_ODD = 9
-    OUT_OFFSET = 10
-    OUT_SHIFT = 11
-    OUT_LOW = 12
-    OUT_HIGH = 13
-    OUT_ODD = 14
-    SECOND_OFFSET = 15
-    SECOND_SHIFT = 16
-    SECOND_LOW = 17
-    SECOND_HIGH = 18
-    SECOND_ODD = 19
-    SCALE = 20
-    BIAS = 21
-    LEFT = 22
-    RIGHT = 23
-
-
 class _Block:
     """Emits the code for one block of channels: some vectors of them, or part of one."""
 
     def __init__(
         self,
         b: Builder,
-        fields: Mapping[Field, Value],
+        fields: Mapping[Rows, Value],
         element: Any,
         first: Value,
         vectors: int,
@@ -142,18 +65,18 @@ class _Block:
     ) -> None:
         self.b, self.fields, self.element = b, fields, element
         self.lanes = 8 * VECTOR_BYTES // element.width
-        self.channels = self.field(Field.CHANNELS)
+        self.channels = self.field(Rows.CHANNELS)
         self.first, self.vectors = first, vectors
         self.mask = None if whole else below(b, b.sub(self.channels, first), self.lanes)
-        self.constants = [self._constant(row) for row in Constant]
+        self.constants = [self._constant(row) for row in RowsConstant]
 
-    def field(self, which: Field) -> Value:
+    def field(self, which: Rows) -> Value:
         return self.fields[which]
 
-    def _constant(self, row: Constant) -> list[Value]:
+    def _constant(self, row: RowsConstant) -> list[Value]:
         b, size = self.b, self.element.width // 8
         at = b.add(b.mul(long(row), self.channels), self.first)
-        address = offset(b, self.field(Field.CONSTANTS), at, size)
+        address = offset(b, self.field(Rows.CONSTANTS), at, size)
         return self._load(long(_CODE[size]), address, long(size))
 
     def _load(self, code: Value, address: Value, item: Value) -> list[Value]:
@@ -167,12 +90,12 @@ class _Block:
             for j in range(self.vectors)
         ]
 
-    def _words(self, base: Field, code: Field, item: Field, frame: Value, joint: Value) -> Any:
+    def _words(self, base: Rows, code: Rows, item: Rows, frame: Value, joint: Value) -> Any:
         """This block's words of a joint, in an array (frames, V, C)."""
         return self._load(self.field(code), self._at(base, item, frame, joint), self.field(item))
 
     def _keep(
-        self, x: list[Value], base: Field, code: Field, item: Field, frame: Value, joint: Value
+        self, x: list[Value], base: Rows, code: Rows, item: Rows, frame: Value, joint: Value
     ) -> None:
         b = self.b
         address = self._at(base, item, frame, joint)
@@ -181,16 +104,16 @@ class _Block:
             to = b.add(address, b.mul(step, long(j)))
             store_words(b, self.field(code), word, to, self.mask)
 
-    def _at(self, base: Field, item: Field, frame: Value, joint: Value) -> Value:
+    def _at(self, base: Rows, item: Rows, frame: Value, joint: Value) -> Value:
         b = self.b
-        row = b.add(b.mul(frame, self.field(Field.JOINTS)), joint)
+        row = b.add(b.mul(frame, self.field(Rows.JOINTS)), joint)
         word = b.add(b.mul(row, self.channels), self.first)
         return b.add(self.field(base), b.mul(word, self.field(item)))
 
-    def _plus(self, x: list[Value], row: Constant) -> list[Value]:
+    def _plus(self, x: list[Value], row: RowsConstant) -> list[Value]:
         return [self.b.add(a, k) for a, k in zip(x, self.constants[row], strict=True)]
 
-    def _cast(self, flag: Field, first: Constant, x: list[Value]) -> list[Value]:
+    def _cast(self, flag: Rows, first: RowsConstant, x: list[Value]) -> list[Value]:
         """x as the flag asks for it (`CastKind`); it has the rounding offset in it."""
         b = self.b
         columns = list(zip(*self.constants[first : first + 5], strict=True))
@@ -220,17 +143,17 @@ class _Block:
 
     def _source(self, frame: Value, joint: Value, first: Value) -> list[Value]:
         """`start + sum_e factor[e] * source[e]`."""
-        b, item, code = self.b, self.field(Field.SOURCE_ITEM), self.field(Field.SOURCE_CODE)
-        start = self.constants[Constant.SOURCE_OFFSET]
-        base = b.add(self.field(Field.SOURCE), b.mul(frame, self.field(Field.SOURCE_FRAME)))
+        b, item, code = self.b, self.field(Rows.SOURCE_ITEM), self.field(Rows.SOURCE_CODE)
+        start = self.constants[RowsConstant.SOURCE_OFFSET]
+        base = b.add(self.field(Rows.SOURCE), b.mul(frame, self.field(Rows.SOURCE_FRAME)))
         base = b.add(base, b.mul(self.first, item))
 
         def single() -> list[Value]:
             address = b.add(base, b.mul(b.mul(joint, self.channels), item))
-            return self._plus(self._load(code, address, item), Constant.SOURCE_OFFSET)
+            return self._plus(self._load(code, address, item), RowsConstant.SOURCE_OFFSET)
 
         def edges() -> list[Value]:
-            edge = offset(b, self.field(Field.EDGE_LIST), first, EDGE_BYTES)
+            edge = offset(b, self.field(Rows.EDGE_LIST), first, EDGE_BYTES)
 
             def body(state: list[Value]) -> tuple[Value, list[Value]]:
                 edge, *sums = state
@@ -244,13 +167,13 @@ class _Block:
 
             return until_zero(b, [edge, *start], body)[1:]
 
-        return _each(either(b, self.field(Field.EDGES), edges, single))
+        return _each(either(b, self.field(Rows.EDGES), edges, single))
 
     def _window(self, x: list[Value], slot: Value, phase: Value, joint: Value) -> list[Value]:
         """The running sum of its phase, with x in and the oldest word of the FIFO out."""
         b = self.b
-        fifo = (Field.FIFO, Field.FIFO_CODE, Field.FIFO_ITEM, slot, joint)
-        total = (Field.TOTAL, Field.TOTAL_CODE, Field.TOTAL_ITEM, phase, joint)
+        fifo = (Rows.FIFO, Rows.FIFO_CODE, Rows.FIFO_ITEM, slot, joint)
+        total = (Rows.TOTAL, Rows.TOTAL_CODE, Rows.TOTAL_ITEM, phase, joint)
 
         def run() -> list[Value]:
             gone, before = self._words(*fifo), self._words(*total)
@@ -259,63 +182,65 @@ class _Block:
             self._keep(now, *total)
             return now
 
-        return _each(either(b, self.field(Field.WINDOW), run, lambda: x))
+        return _each(either(b, self.field(Rows.WINDOW), run, lambda: x))
 
     def _affine(self, x: list[Value]) -> list[Value]:
         b = self.b
 
         def scaled() -> list[Value]:
-            scale = self.constants[Constant.SCALE]
+            scale = self.constants[RowsConstant.SCALE]
             product = [b.mul(a, k) for a, k in zip(x, scale, strict=True)]
-            return self._plus(product, Constant.BIAS)
+            return self._plus(product, RowsConstant.BIAS)
 
-        return _each(either(b, self.field(Field.AFFINE), scaled, lambda: x))
+        return _each(either(b, self.field(Rows.AFFINE), scaled, lambda: x))
 
     def _added(self, x: list[Value], frame: Value, joint: Value) -> list[Value]:
         b, k = self.b, self.constants
 
         def other() -> list[Value]:
-            return _each(self._words(Field.OTHER, Field.OTHER_CODE, Field.OTHER_ITEM, frame, joint))
+            return _each(self._words(Rows.OTHER, Rows.OTHER_CODE, Rows.OTHER_ITEM, frame, joint))
 
         def plain() -> list[Value]:
             return [b.add(a, c) for a, c in zip(x, other(), strict=True)]
 
         def aligned() -> list[Value]:
-            terms = zip(x, k[Constant.LEFT], other(), k[Constant.RIGHT], strict=True)
+            terms = zip(x, k[RowsConstant.LEFT], other(), k[RowsConstant.RIGHT], strict=True)
             return [b.add(b.mul(a, left), b.mul(c, right)) for a, left, c, right in terms]
 
-        return _each(switch(b, self.field(Field.ADD), [lambda: x, plain, aligned]))
+        return _each(switch(b, self.field(Rows.ADD), [lambda: x, plain, aligned]))
 
     def joint(self, frame: Value, slot: Value, phase: Value, joint: Value, edge: Value) -> None:
         """The whole chain, for the channels of this block at one joint of one frame."""
         x = self._source(frame, joint, edge)
-        x = self._cast(Field.CAST_SOURCE, Constant.SOURCE_OFFSET, x)
+        x = self._cast(Rows.CAST_SOURCE, RowsConstant.SOURCE_OFFSET, x)
         x = self._affine(self._window(x, slot, phase, joint))
-        x = self._cast(Field.CAST_AFFINE, Constant.AFFINE_OFFSET, x)
+        x = self._cast(Rows.CAST_AFFINE, RowsConstant.AFFINE_OFFSET, x)
         x = self._added(x, frame, joint)
-        y = self._cast(Field.CAST_OUT, Constant.OUT_OFFSET, self._plus(x, Constant.OUT_OFFSET))
-        self._keep(y, Field.OUT, Field.OUT_CODE, Field.OUT_ITEM, frame, joint)
+        y = self._cast(
+            Rows.CAST_OUT, RowsConstant.OUT_OFFSET, self._plus(x, RowsConstant.OUT_OFFSET)
+        )
+        self._keep(y, Rows.OUT, Rows.OUT_CODE, Rows.OUT_ITEM, frame, joint)
 
         def second() -> None:
-            z = self._plus(x, Constant.SECOND_OFFSET)
-            z = self._cast(Field.CAST_SECOND, Constant.SECOND_OFFSET, z)
-            where = (Field.SECOND, Field.SECOND_CODE, Field.SECOND_ITEM, frame, joint)
+            z = self._plus(x, RowsConstant.SECOND_OFFSET)
+            z = self._cast(Rows.CAST_SECOND, RowsConstant.SECOND_OFFSET, z)
+            where = (Rows.SECOND, Rows.SECOND_CODE, Rows.SECOND_ITEM, frame, joint)
             self._keep(z, *where)
 
-        either(self.b, self.field(Field.SECOND), second, lambda: None)
+        either(self.b, self.field(Rows.SECOND), second, lambda: None)
 
     def joints(self, frame: Value, slot: Value, phase: Value) -> None:
         """This block's channels at all joints of a frame."""
         b = self.b
 
         def joint(place: Value, state: list[Value]) -> list[Value]:
-            entry = offset(b, self.field(Field.ORDER), place, 16)
+            entry = offset(b, self.field(Rows.ORDER), place, 16)
             self.joint(
                 frame, slot, phase, load(b, entry, LONG), load(b, b.add(entry, long(8)), LONG)
             )
             return state
 
-        repeat(self.b, self.field(Field.JOINTS), [], joint)
+        repeat(self.b, self.field(Rows.JOINTS), [], joint)
 
 
 def _each(values: Any) -> list[Value]:
@@ -334,9 +259,9 @@ def _around(b: Builder, index: Value, size: Value) -> Value:
 def _emit(b: Builder, table: Value, count: Value, seen: Value, element: Any) -> None:
     """Frame by frame, so that what a frame needs stays in the first cache; then block by block."""
     # read once: for all that the compiler knows, a store could change the table
-    fields = {which: field(b, table, which) for which in Field}
+    fields = {which: field(b, table, which) for which in Rows}
     channels, depth, dilation = (
-        fields[which] for which in (Field.CHANNELS, Field.DEPTH, Field.DILATION)
+        fields[which] for which in (Rows.CHANNELS, Rows.DEPTH, Rows.DILATION)
     )
     lanes = 8 * VECTOR_BYTES // element.width
     wide = long(lanes * VECTORS)

@@ -3,12 +3,14 @@
 No order of the methods holds for every width (docs/quantisation.md), and each of them fits the
 recordings it saw. So all candidates are tried, and the one that is best on *other* recordings is
 taken: by the divergence of the classes from the float network's, or by whatever judge is given.
+How casts round belongs to the hardware; it is tried otherwise only where `cast_roundings` say so.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import product
 from typing import Literal
 
 from fxp.calibrate import Formats
@@ -19,6 +21,7 @@ from fxp.lower import lower
 from fxp.ptq.prepare import Prepared, equalised, formats_of, repaired
 from fxp.ptq.reference import Words, real_values, reference
 from fxp.ptq.search import LOGITS, divergence_of
+from fxp.qformat import Rounding
 from fxp.ranges import certify
 from fxp.replay import Replay
 from fxp.spec import QuantSpec, WeightRounding
@@ -47,7 +50,9 @@ class Choice:
 
 
 def choose(net: FloatNet, quant: QuantSpec, clips: Sequence[IntArray], judge: Judge) -> Choice:
-    """The best of `CANDIDATES`; equalisation and search are done before as `quant.repair` says.
+    """The best of `CANDIDATES`, with casts as `quant` has them and as its repair names others.
+
+    Equalisation and search are done before as the repair says.
 
     Args:
         net: the float network with its observations.
@@ -61,15 +66,16 @@ def choose(net: FloatNet, quant: QuantSpec, clips: Sequence[IntArray], judge: Ju
     """
     clips = Replay(clips)  # candidates have much in common
     net, wide = equalised(net, quant, clips)
-    formats: dict[str, Formats] = {}
+    formats: dict[tuple[Rounding, str], Formats] = {}
     losses: dict[str, float] = {}
     refused: GraphError | FormatError | None = None
     best: tuple[QuantSpec, Prepared] | None = None
-    for calibrator, rounding, bias in CANDIDATES:
-        spec = _setting(quant, calibrator, rounding, bias)
-        if calibrator not in formats:
-            formats[calibrator] = formats_of(net, spec, wide, clips)
-        start = Prepared(net, formats[calibrator])
+    casts = dict.fromkeys((quant.rounding, *quant.repair.cast_roundings))
+    for cast, (calibrator, rounding, bias) in product(casts, CANDIDATES):
+        spec = _setting(quant, cast, calibrator, rounding, bias)
+        if (cast, calibrator) not in formats:
+            formats[cast, calibrator] = formats_of(net, spec, wide, clips)
+        start = Prepared(net, formats[cast, calibrator])
         try:
             prepared = repaired(start, spec.repair, wide, clips)
             loss = _judged(prepared, judge)
@@ -78,17 +84,21 @@ def choose(net: FloatNet, quant: QuantSpec, clips: Sequence[IntArray], judge: Ju
             continue
         if best is None or loss < min(losses.values()):
             best = spec, prepared
-        losses[_name(calibrator, rounding, bias)] = loss
+        name = _name(calibrator, rounding, bias)
+        losses[name if cast is quant.rounding else f"{name}+{cast.value.lower()}"] = loss
     if best is None:
         assert refused is not None
         raise refused
     return Choice(*best, losses)
 
 
-def _setting(quant: QuantSpec, calibrator: str, rounding: WeightRounding, bias: bool) -> QuantSpec:
-    repair = {"rounding": rounding, "bias": bias, "choose": False}
+def _setting(
+    quant: QuantSpec, cast: Rounding, calibrator: str, rounding: WeightRounding, bias: bool
+) -> QuantSpec:
+    repair = {"rounding": rounding, "bias": bias, "choose": False, "cast_roundings": ()}
     chosen = quant.repair.model_copy(update=repair)
-    return quant.model_copy(update={"calibrator": calibrator, "repair": chosen})
+    update = {"rounding": cast, "calibrator": calibrator, "repair": chosen}
+    return quant.model_copy(update=update)
 
 
 def _name(calibrator: str, rounding: WeightRounding, bias: bool) -> str:

@@ -67,6 +67,7 @@ def about(choice: Choice) -> dict[str, object]:
     """What a network's file says of a choice, as JSON data."""
     return {
         "calibrator": choice.quant.calibrator,
+        "rounding": choice.quant.rounding.value,
         "repair": choice.quant.repair.model_dump(mode="json"),
         "losses": dict(choice.losses),
     }
