@@ -6,7 +6,7 @@ The network is that of `bench_simulate`, for six body-worn sensors, with random 
 configuration gives each layer's weights one of some widths; making its graph from float weights and
 formats counts, and so do the labels handed to a score. Sets of configurations:
 
-    last    only the last layer differs
+    last    only the last layer differs, in width and binary point
     one     one layer at a time differs from a base
     tree    the last layers have all combinations of three widths
 
@@ -26,7 +26,7 @@ import time
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from itertools import product
-from typing import Annotated
+from typing import Annotated, NamedTuple
 
 import numpy as np
 import typer
@@ -48,8 +48,16 @@ CLIP_FRAMES = 1000
 SCALE = (1_000, 10_000, 100_000, 1_000_000)
 SCALE_COUNT = 9
 BRANCHES = 3
+COARSER = 4
 
-Widths = tuple[int, ...]  # of the weights, layer by layer
+
+class Widths(NamedTuple):
+    """Word bits of the weights layer by layer, and how much coarser those of the last are."""
+
+    layers: tuple[int, ...]
+    coarser: int = 0
+
+
 Labels = list[dict[str, np.ndarray]]
 
 app = typer.Typer(add_completion=False)
@@ -69,11 +77,14 @@ class Maker:
 
     def graph(self, widths: Widths) -> Graph:
         """The network with weights of these widths."""
-        own, base = dict(zip(LAYERS, widths, strict=True)), self.formats[self.bits]
+        own, base = dict(zip(LAYERS, widths.layers, strict=True)), self.formats[self.bits]
         weights = {
             key: self.formats[own.get(layer_of(key), self.bits)].weights[key]
             for key in base.weights
         }
+        for key, (word_bits, frac_bits) in weights.items():
+            if layer_of(key) == LAYERS[-1]:
+                weights[key] = word_bits, tuple(frac - widths.coarser for frac in frac_bits)
         return lower(self.net, Formats(base.input, base.casts, weights, base.quant))
 
 
@@ -103,20 +114,26 @@ def sets(bits: int, count: int) -> dict[str, list[Widths]]:
     """At most `count` different configurations of each set."""
     base, last = (bits,) * len(LAYERS), len(LAYERS) - 1
     lower_bits = range(bits - 1, 1, -1)
-    single = [(i, width) for width in lower_bits for i in range(len(LAYERS))]
     depth = max(1, int(math.log(count + 0.5, BRANCHES)))
-    widths = range(bits, bits - BRANCHES, -1)
-    tree = [base[:-depth] + leaf for leaf in product(widths, repeat=depth)]
-    return {
-        "last": [base, *(changed(base, last, width) for width in lower_bits)][:count],
-        "one": [base, *(changed(base, i, width) for i, width in single)][:count],
-        "tree": tree,
+    leaves = product(range(bits, bits - BRANCHES, -1), repeat=depth)
+    found = {
+        "last": [
+            Widths(changed(base, last, width), coarser)
+            for coarser in range(COARSER)
+            for width in (bits, *lower_bits)
+        ],
+        "one": [
+            Widths(base),
+            *(Widths(changed(base, i, width)) for width in lower_bits for i in range(len(LAYERS))),
+        ],
+        "tree": [Widths(base[:-depth] + leaf) for leaf in leaves],
     }
+    return {name: widths[:count] for name, widths in found.items()}
 
 
-def changed(widths: Widths, layer: int, width: int) -> Widths:
+def changed(layers: tuple[int, ...], layer: int, width: int) -> tuple[int, ...]:
     """The widths with another one in one layer."""
-    return (*widths[:layer], width, *widths[layer + 1 :])
+    return (*layers[:layer], width, *layers[layer + 1 :])
 
 
 def compare(
@@ -176,7 +193,7 @@ def scores(
     maker: Maker, widths: Sequence[Widths], clips: Sequence[Words], threads: int, memory: int
 ) -> list[int]:
     """Of every configuration, made when it is its turn."""
-    entries = ((tuple(own), lambda own=own: maker.graph(own)) for own in widths)
+    entries = ((own, lambda own=own: maker.graph(own)) for own in widths)
     found = evaluate_all(
         entries,
         clips,
