@@ -186,6 +186,14 @@ def test_threads_share_a_clip(variant: str, more: bool) -> None:
     assert all((before[key] == after[key]).all() for key in before)
 
 
+@settings(deadline=None, max_examples=60)
+@given(graphs_with_clips(max_frames=40), st.integers(2, 4))
+def test_threads_share_clips_of_any_graph(case: tuple[Graph, IntArray], threads: int) -> None:
+    graph, clip = case
+    plan = replace(compile_graph(graph), chunk_frames=3)
+    assert_equal(plan, clip, run(plan, clip, threads=threads)[0])
+
+
 def test_threads_have_shares_to_do() -> None:
     graph = lowered(VARIANTS["rtstgcn"], 8, 8)
     plan = compile_graph(graph)

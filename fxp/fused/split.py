@@ -82,7 +82,8 @@ def stretches(
     count = min(threads, max(1, (frames + run_up) // ((1 + LEAST_SHARE) * run_up or 1)))
     share = -(-(frames + (count - 1) * run_up) // count)  # run-ups are work as well
     after = [share + k * (share - run_up) for k in range(count - 1)]  # only the first has none
-    cuts = [seen, *((seen + at) // period * period for at in after)]
+    inner = {(seen + at) // period * period for at in after}
+    cuts = [seen, *sorted(at for at in inner if seen < at < seen + frames)]
     found = []
     for first, last in zip(cuts, [*cuts[1:], seen + frames], strict=True):
         start = first if first == seen else max(first - run_up, 0)
