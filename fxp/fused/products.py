@@ -10,7 +10,7 @@ from fxp.fused.casts import NO_CAST, VectorCast, extremes, per_channel
 from fxp.fused.steps import ProductStep, TapsStep, WideStep, Words
 from fxp.fused.tiers import Tier, fits_int32
 from fxp.ir import Conv, IntArray, TemporalConv
-from fxp.kernels.products import LANES, PANEL
+from fxp.kernels.products import LANES, NARROW_PANEL, WIDE_PANEL
 from fxp.kernels.tables import CastKind, ProductConstant
 from fxp.ranges import Signal
 
@@ -71,7 +71,7 @@ def product(
     group = _GROUP[operand]
     weight = _taps(node)
     taps, inputs, outputs = weight.shape
-    packed = _packed(weight, group, operand)
+    packed = _packed(weight, group, operand, tier)
     flipped = _SIGNED_BYTES_ADD * weight.sum(axis=(0, 1)) if tier is Tier.INT8 else 0
     constants = _constants(node.bias - flipped, list(casts.values()) or [NO_CAST], outputs)
     step = ProductStep(
@@ -108,7 +108,7 @@ def wide_product(node: Conv, x: Signal, allowed: frozenset[Tier]) -> WideStep | 
     if best is None:
         return None
     _, digits, parts, bits, places = best
-    w = [_packed(part, 2, np.dtype(np.int16)) for part in _balanced(weight, places, parts)]
+    w = [_packed(part, 2, np.dtype(np.int16), tier) for part in _balanced(weight, places, parts)]
     passes = tuple((i, w[j], i * bits + j * places) for i in range(digits) for j in range(parts))
     constants = _constants(np.zeros(weight.shape[2], np.int64), [NO_CAST], weight.shape[2])
     groups = -(-weight.shape[1] // 2)
@@ -154,14 +154,14 @@ def _taps(node: Conv | TemporalConv) -> IntArray:
     return node.weight.raw.transpose(2, 1, 0)
 
 
-def _packed(weight: IntArray, group: int, dtype: np.dtype[np.integer]) -> Words:
-    """Panels of 64 columns: (taps * groups, columns, group), zeros where there are no weights."""
+def _packed(weight: IntArray, group: int, dtype: np.dtype[np.integer], tier: Tier) -> Words:
+    """Panels as wide as a tile: (taps * groups, columns, group), zeros without weights."""
     taps, inputs, outputs = weight.shape
     groups, columns = -(-inputs // group), -(-outputs // LANES) * LANES
     full = np.zeros((taps, groups * group, columns), dtype)
     full[:, :inputs, :outputs] = weight
     lines = full.reshape(taps * groups, group, columns)
-    width = LANES * PANEL
+    width = LANES * (WIDE_PANEL if tier in (Tier.INT8, Tier.INT16) else NARROW_PANEL)
     panels = [lines[:, :, at : at + width] for at in range(0, columns, width)]
     return np.concatenate([panel.transpose(0, 2, 1).reshape(-1) for panel in panels])
 

@@ -3,15 +3,15 @@
     acc[r, n] = bias[n] + sum_t sum_i x_t[r, i] * weight[t, i, n]     taps t, one for a 1x1
     word      = clamp(acc >> shift) -> out                             up to two casts of it
 
-Rows are the joints of frames, columns the output channels, in panels of 64; a tile of 5 rows by 64
-columns fills 20 of 32 vector registers with sums. Two forms differ in how many products one
+Rows are the joints of frames, columns the output channels, in panels; with AVX-512 a tile of 5 rows
+by 64 columns fills 20 of 32 vector registers with sums. Forms differ in how many products one
 instruction adds up in a lane of 32 bits:
 
 - `dot8`: four of bytes, `vpdpbusd` (AVX-512 VNNI). It wants unsigned operands: signed ones have
   their top bit flipped on the way, which adds 128, and 128 times the sum of the weights is taken
   off the bias beforehand.
-- `dot16`: two of 16 bits. Written as products of the even and the odd lanes, which LLVM makes one
-  instruction of on any x86 processor (`vpdpwssd`, `vpmaddwd`).
+- `dot16`, `add16`, `plain16`: two of 16 bits, by `vpdpwssd`, by `vpmaddwd` and an addition, and by
+  whatever the processor has. The last two have tiles for 16 registers of 32 bytes.
 
 Sums are modulo 2**32, and the certified range says that the last one fits. A product is a table of
 int64 (`Product`) and an array of constants (`ProductConstant`), int32 (constants, columns in full
@@ -56,16 +56,20 @@ from fxp.kernels.vector import (
 )
 
 LANES = 16  # sums in a vector
-PANEL = 4  # vectors of a full panel
-TILE_ROWS = 5
 _SUMS = vector(WORD, LANES)
 
 
 @dataclass(frozen=True)
 class Form:
-    """How sums are formed, `multiply(b, acc, x, w)`; `packs`: AVX-512 packs words into bytes."""
+    """How sums are formed, `multiply(b, acc, x, w)`, in tiles of `rows` by `panel` vectors.
+
+    As many sums as registers hold beside what they are made of. `packs`: AVX-512 packs words into
+    bytes.
+    """
 
     multiply: Callable[[Builder, Value, Value, Value], Value]
+    rows: int
+    panel: int
     packs: bool
 
 
@@ -265,26 +269,26 @@ _CODE = {1: 0, 2: 1, 4: 2, 8: 3}  # bytes of a word to a code
 
 def _emit(b: Builder, table: Value, taps: Value, rows: Value, form: Form) -> None:
     columns = field(b, table, Product.COLUMNS)
-    width = LANES * PANEL
+    width, tile_rows = LANES * form.panel, form.rows
     whole = b.sdiv(columns, long(width))
     left = b.srem(columns, long(width))
 
     def down(panel: _Panel) -> None:
-        tiles = b.sdiv(rows, long(TILE_ROWS))
+        tiles = b.sdiv(rows, long(tile_rows))
 
         def tile(i: Value, state: list[Value]) -> list[Value]:
-            panel.tile(taps, b.mul(i, long(TILE_ROWS)), TILE_ROWS)
+            panel.tile(taps, b.mul(i, long(tile_rows)), tile_rows)
             return state
 
         def single(i: Value, state: list[Value]) -> list[Value]:
-            panel.tile(taps, b.add(b.mul(tiles, long(TILE_ROWS)), i), 1)
+            panel.tile(taps, b.add(b.mul(tiles, long(tile_rows)), i), 1)
             return state
 
         repeat(b, tiles, [], tile)
-        repeat(b, b.srem(rows, long(TILE_ROWS)), [], single)
+        repeat(b, b.srem(rows, long(tile_rows)), [], single)
 
     def across(i: Value, state: list[Value]) -> list[Value]:
-        down(_Panel(b, table, form, b.mul(i, long(width)), PANEL, full=True))
+        down(_Panel(b, table, form, b.mul(i, long(width)), form.panel, full=True))
         return state
 
     def narrow(vectors: int) -> Callable[[], None]:
@@ -293,7 +297,7 @@ def _emit(b: Builder, table: Value, taps: Value, rows: Value, form: Form) -> Non
 
     repeat(b, whole, [], across)
     vectors = b.sdiv(b.add(left, long(LANES - 1)), long(LANES))
-    switch(b, vectors, [lambda: None, *(narrow(n) for n in range(1, PANEL + 1))])
+    switch(b, vectors, [lambda: None, *(narrow(n) for n in range(1, form.panel + 1))])
 
 
 def _emit_for(form: Form) -> Callable[[Builder, Value, Value, Value], None]:
@@ -303,10 +307,12 @@ def _emit_for(form: Form) -> Callable[[Builder, Value, Value, Value], None]:
     return product
 
 
-_bytes = emitted(_emit_for(Form(_dot_bytes, packs=True)), 3)
-_halves = emitted(_emit_for(Form(_dot_halves, packs=True)), 3)
-_added = emitted(_emit_for(Form(_add_halves, packs=False)), 3)
-_plain = emitted(_emit_for(Form(_plain_halves, packs=False)), 3)
+WIDE_PANEL, NARROW_PANEL = 4, 2  # vectors of 64 bytes: of 32 such registers, of 16 of 32 bytes
+
+_bytes = emitted(_emit_for(Form(_dot_bytes, 5, WIDE_PANEL, packs=True)), 3)
+_halves = emitted(_emit_for(Form(_dot_halves, 5, WIDE_PANEL, packs=True)), 3)
+_added = emitted(_emit_for(Form(_add_halves, 2, NARROW_PANEL, packs=False)), 3)
+_plain = emitted(_emit_for(Form(_plain_halves, 2, NARROW_PANEL, packs=False)), 3)
 
 
 def dot8(table: int, taps: int, rows: int) -> None:
