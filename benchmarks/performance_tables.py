@@ -25,7 +25,7 @@ def machine(results: Results) -> list[str]:
     lines = [
         f"Processor `{here.processor}`, {here.cores} cores ({here.cache}), "
         f"{here.memory_bytes / 2**30:.0f} GiB, {here.system}; tiers: {', '.join(here.tiers)}.",
-        f"{versions}. {here.date}, {sum(results.seconds.values()) / 60:.0f} minutes.",
+        f"{versions}. {here.date}, {sum(results.seconds.values()):,.0f} s of work.",
     ]
     if results.quick:
         lines += ["", "**A `--quick` run: it shows that everything runs, its times are none.**"]
