@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 
 from benchmarks.peers import Results as PeerResults
-from benchmarks.performance_aims import Aim, aims, faster
+from benchmarks.performance_aims import Aim, aims, faster, peer_aim
 from benchmarks.performance_names import EAGER
 from benchmarks.performance_results import Results, Row, Section
 
@@ -180,7 +180,7 @@ def peers(results: PeerResults) -> list[str]:
     """The rows of `benchmarks.peers`."""
     timed = [row for row in results.rows if row.times_s]
     lines = table(
-        ("peer", "version", "median ms", "fastest..slowest", "simulator ms", "x slower"),
+        ("peer", "version", "median ms", "fastest..slowest", "simulator ms", "x slower", "aim"),
         (
             (
                 row.peer,
@@ -189,12 +189,19 @@ def peers(results: PeerResults) -> list[str]:
                 f"{1e3 * min(row.times_s):.3f}..{1e3 * max(row.times_s):.3f}",
                 f"{1e3 * row.toolkit_median_s:.3f}",
                 f"{row.slower:,.2f}",
+                _peer_verdict(row.slower, peer_aim(row.peer)),
             )
             for row in timed
         ),
     )
     absent = [f"- {row.peer}: {row.note}" for row in results.rows if not row.times_s]
     return lines + (["", *absent] if absent else [])
+
+
+def _peer_verdict(slower: float, bound: float | None) -> str:
+    if bound is None:
+        return "–"
+    return f"≥ {bound:,.0f}: {'reached' if slower >= bound else 'missed'}"
 
 
 def remark(section: Section) -> list[str]:

@@ -14,8 +14,9 @@ import torch
 from benchmarks import performance, performance_page
 from benchmarks.bench_simulate import conv_macs, random_net
 from benchmarks.peers import Results as PeerResults
+from benchmarks.peers_forms import PEERS
 from benchmarks.peers_measure import Row as PeerRow
-from benchmarks.performance_aims import Aim, aims, faster, share_of_peak
+from benchmarks.performance_aims import Aim, aims, faster, peer_aim, share_of_peak
 from benchmarks.performance_environments import environments, machine
 from benchmarks.performance_float import clip_forms
 from benchmarks.performance_names import AVX2, FLOAT32, FREE, HELD, TORCH_CLIPS
@@ -121,14 +122,19 @@ def test_a_ratio_is_against_the_faster_eager_form(own: float, ratio: float, verd
     found = verdicts(synthetic({"widths": one_thread(own)}))
     aim = found["8 bits, one thread, beside torch eager"]
     assert aim.figure == pytest.approx(ratio) and aim.verdict == verdict
-    share = found["8 bits, of the peak of `vpdpbusd`"].figure
+    share = found["8 bits, 512 frames, of the peak of `vpdpbusd`"].figure
     assert share == pytest.approx(100 / own)
 
 
 def test_aims_that_were_not_measured_say_so() -> None:
     assert {aim.verdict for aim in aims(synthetic())} == {"not measured"}
     some = aims(synthetic({"widths": one_thread(1.0)}))
-    assert sum(aim.verdict == "not measured" for aim in some) == len(some) - 2
+    measured = [aim.what for aim in some if aim.verdict != "not measured"]
+    assert measured == [
+        "8 bits, one thread, beside torch eager",
+        "8 bits, one thread, beside torch eager, MKL alone",
+        "8 bits, 512 frames, of the peak of `vpdpbusd`",
+    ]
 
 
 @pytest.mark.parametrize(("tail", "verdict"), [(1.9, "reached"), (2.0, "aim missed")])
@@ -168,7 +174,9 @@ def test_the_page_of_nothing_and_of_something(tmp_path: Path) -> None:
     path.write_text("one\n two\n")
     assert read_configurations(path) == ["```", "one", " two", "```"]
     assert "spent on this 50 % of the time" in text
-    assert "| some | – | 3.000 | 2.000..4.000 | 1.000 | 3.00 |\n\n- other: not installed" in text
+    assert (
+        "| some | – | 3.000 | 2.000..4.000 | 1.000 | 3.00 | – |\n\n- other: not installed" in text
+    )
     assert "| engine | a minute | x |\n| --- | ---: | ---: |\n| this | 12,346 | 1.5 |" in text
 
 
@@ -331,3 +339,17 @@ def test_float_forms_equal_the_model(arch: ArchSpec) -> None:
     for form in forms.values():
         for _ in range(2):
             assert float((form(x) - expected).abs().max() / expected.abs().max()) < 1e-5
+
+
+def test_a_peer_is_held_to_its_aim() -> None:
+    assert peer_aim("brevitas") == 14
+    assert peer_aim("da4ml") is None
+    names = {peer.name for peer in PEERS}
+    assert {name for name in names if peer_aim(name)} == {
+        "brevitas",
+        "numpy int64 einsum",
+        "apytypes",
+        "qonnx",
+        "hls4ml",
+        "fxpmath",
+    }
