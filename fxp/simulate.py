@@ -33,6 +33,8 @@ from fxp.sampling import Counters, Draw, check_run
 from fxp.state import State, copy_state, frames_of, initial_state, restore, snapshot, take_over
 from fxp.validate import check_clip, check_length
 
+SHORT_CHUNKS = 2  # so many chunks may end a clip at once, beyond what the second cache holds
+
 __all__ = [
     "Plan",
     "State",
@@ -191,13 +193,15 @@ def _through(
     flush: bool,
 ) -> None:
     """Run frames in chunks, and put values' frames from a first one on where they are wanted."""
-    names = list(wanted)
+    names, ends = list(wanted), flush and plan.waits_for_end
     frames = min(plan.chunk_frames, len(words))
-    if program is None and _fused(plan, names):
+    if ends and len(words) <= SHORT_CHUNKS * plan.chunk_frames and _fused(plan, names):
+        frames = len(words)  # the last frames want a program of their own: let it do all
+    elif program is None and _fused(plan, names):
         program = program_for(plan, state, frames)
     done = 0
     if program is not None and program.compiled:  # but for what waits for the end, in one call
-        done = max(0, len(words) - frames) if flush and plan.waits_for_end else len(words)
+        done = max(0, len(words) - frames) if ends else len(words)
         through(plan, state, program, words[:done], wanted)
     for start in range(done, len(words), frames):
         chunk = words[start : start + frames]
@@ -226,10 +230,11 @@ def _advance(
     flush: bool,
 ) -> Mapping[str, Words]:
     """The new frames (T', V, C) of some values, which the next call may overwrite."""
-    if program is None:
+    if not _fused(plan, names):
         return advance(plan, state, words, names, flush=flush)
     if flush and plan.waits_for_end:
         program = last_program(plan, state, len(words))
+    assert program is not None
     return fused_advance(plan, state, program, words, flush=flush)
 
 
@@ -278,7 +283,8 @@ def finish(plan: Plan, state: State, taps: Sequence[str] = ()) -> dict[str, IntA
     names = _wanted(plan, taps)
     node = plan.stages[plan.graph.nodes[0].name]
     nothing = np.empty((0, *_shape(node)), np.int64)
-    program = program_for(plan, state, 0) if _fused(plan, names) else None
+    waits = plan.waits_for_end  # then it gets a program of its own
+    program = program_for(plan, state, 0) if _fused(plan, names) and not waits else None
     values = _advance(plan, _going_on(plan, state), nothing, names, program, flush=True)
     return {name: _outwards(values[name]) for name in names}
 
