@@ -6,7 +6,7 @@ from collections.abc import Callable
 from typing import Any
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor, library, nn
 from torch.nn import functional as F  # noqa: N812
 
 from benchmarks.torch_folded import PADDED, Folded, Slot, window_sum
@@ -16,7 +16,7 @@ _PACKED: list[
 ] = []  # by index, as a compiled graph cannot hold packed weights
 
 
-@torch.library.custom_op(
+@library.custom_op(
     "benchmarks::product",
     mutates_args=(),
     schema="(Tensor x, int index, int outputs, bool relu) -> Tensor",

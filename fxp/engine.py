@@ -11,7 +11,7 @@ from fxp.fused.fuse import delay_name
 from fxp.ir import IntArray
 from fxp.kernels import conv, graph, norm, pointwise, temporal
 from fxp.kernels.casting import Clamp, Recast, apply_cast
-from fxp.plan import (
+from fxp.operations import (
     Aggregate,
     Average,
     Join,
@@ -19,16 +19,14 @@ from fxp.plan import (
     Multiply,
     Normalise,
     Pick,
-    Plan,
     Read,
     Scale,
     Share,
-    Stage,
     Taps,
     Unfold,
     Window,
-    zeros_after,
 )
+from fxp.plan import Plan, Stage, zeros_after
 from fxp.state import State, frames_of
 
 

@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Any, TypeAlias, assert_never
+from typing import Any, assert_never
 
 import numpy as np
 import numpy.typing as npt
@@ -42,139 +42,29 @@ from fxp.ir import (
     operands,
     timings,
 )
-from fxp.kernels.casting import Clamp, Recast, prepare_cast
+from fxp.kernels.casting import prepare_cast
+from fxp.operations import (
+    Aggregate,
+    Average,
+    Join,
+    Mean,
+    Multiply,
+    Normalise,
+    Operation,
+    Pick,
+    Read,
+    Scale,
+    Share,
+    Taps,
+    Unfold,
+    Window,
+)
 from fxp.ranges import Signal, analyse, certify
 from fxp.validate import longest_clip
 
 CHUNK_BYTES = 1 << 19  # of a chunk's largest value in memory: what is live stays near L2
 MAX_CHUNK_FRAMES = 1024
 _INT32 = np.iinfo(np.int32)
-
-
-@dataclass(frozen=True)
-class Read:
-    """The frames of the clip, as given."""
-
-
-@dataclass(frozen=True, eq=False)
-class Multiply:
-    """1x1 convolution: weight (Cin, Cout), bias (Cout,)."""
-
-    weight: IntArray
-    bias: IntArray
-
-
-@dataclass(frozen=True, eq=False)
-class Aggregate:
-    """Product with a sparse adjacency: edges sorted by target joint (see `graph_product`)."""
-
-    first: IntArray
-    source: IntArray
-    factor: IntArray
-
-
-@dataclass(frozen=True)
-class Window:
-    """Running sum with a FIFO of `depth` frames and one accumulator per phase of `dilation`."""
-
-    depth: int
-    dilation: int
-
-
-@dataclass(frozen=True, eq=False)
-class Taps:
-    """Temporal convolution: weight (taps, Cin, Cout), bias (Cout,), a ring of `depth` frames.
-
-    One result for every `stride` frames.
-    """
-
-    weight: IntArray
-    bias: IntArray
-    dilation: int
-    lookahead: int
-    stride: int
-    depth: int
-
-
-@dataclass(frozen=True, eq=False)
-class Scale:
-    """Affine: scale and bias per position of a frame (V * C,)."""
-
-    scale: IntArray
-    bias: IntArray
-
-
-@dataclass(frozen=True, eq=False)
-class Join:
-    """Addition: the power of two per position that aligns each operand, and each one's delay."""
-
-    factors: tuple[IntArray, IntArray]
-    delays: tuple[int, int]
-
-
-@dataclass(frozen=True)
-class Unfold:
-    """All joints of a frame as channels of one: the operand's own words under another shape."""
-
-
-@dataclass(frozen=True)
-class Mean:
-    """Sum over joints, times `multiplier`."""
-
-    multiplier: int
-
-
-@dataclass(frozen=True)
-class Average:
-    """Sum over all frames of a clip, shifted left and divided by their number at its end."""
-
-    shift: int
-
-
-@dataclass(frozen=True, eq=False)
-class Normalise:
-    """Layer norm over a frame: see `fxp.kernels.norm.layer_norm`."""
-
-    epsilon: int
-    seeds: IntArray
-    newton_steps: int
-    frac_bits: int
-
-
-@dataclass(frozen=True, eq=False)
-class Share:
-    """Softmax over channels: see `fxp.kernels.norm.softmax`."""
-
-    coarse: IntArray
-    fine: IntArray
-    exp_bits: int
-    frac_bits: int
-
-
-@dataclass(frozen=True, eq=False)
-class Pick:
-    """Argmax over channels, `left[c]` aligning their binary points."""
-
-    left: IntArray
-
-
-Operation: TypeAlias = (
-    Read
-    | Multiply
-    | Aggregate
-    | Window
-    | Taps
-    | Scale
-    | Join
-    | Unfold
-    | Mean
-    | Average
-    | Normalise
-    | Share
-    | Clamp
-    | Recast
-    | Pick
-)
 
 
 @dataclass(frozen=True, eq=False)

@@ -24,7 +24,8 @@ from fxp.engine import evaluate
 from fxp.errors import EngineError, InputError
 from fxp.fused.steps import Words
 from fxp.ir import Input, IntArray, Node, Requantise, complete_frames
-from fxp.plan import Plan, Taps
+from fxp.operations import Taps
+from fxp.plan import Plan
 from fxp.qformat import Cast, Overflow
 from fxp.single_word import defined_word, operands_of
 from fxp.state import State, frames_of

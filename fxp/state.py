@@ -19,7 +19,8 @@ from fxp.fused.fuse import delay_name
 from fxp.fused.program import Program
 from fxp.fused.steps import Words
 from fxp.ir import IntArray, complete_frames
-from fxp.plan import Average, Join, Plan, Taps, Window, zeros_after
+from fxp.operations import Average, Join, Taps, Window
+from fxp.plan import Plan, zeros_after
 
 
 @dataclass

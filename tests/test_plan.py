@@ -5,7 +5,8 @@ import pytest
 
 from fxp.errors import GraphError
 from fxp.ir import Add, Conv, Graph, GraphProduct, Input, Node, Requantise, TemporalSum, Weights
-from fxp.plan import CHUNK_BYTES, MAX_CHUNK_FRAMES, Aggregate, Join, compile_graph
+from fxp.operations import Aggregate, Join
+from fxp.plan import CHUNK_BYTES, MAX_CHUNK_FRAMES, compile_graph
 from fxp.qformat import Cast, QFormat
 
 FMT = QFormat(8, 0)

@@ -100,9 +100,8 @@ def wide_product(node: Conv, x: Signal, allowed: frozenset[Tier]) -> WideStep | 
     best: tuple[int, int, int, int, int] | None = None
     for digits in range(1, MOST_DIGITS + 1):
         for parts in range(1, MOST_DIGITS + 1):
-            bits, places = _digit_bits(max(max(x.hi), ~min(x.lo)), digits), 0
-            largest = int(max(weight.max(), ~weight.min()))
-            places = _digit_bits(largest, parts)
+            bits = _digit_bits(max(max(x.hi), ~min(x.lo)), digits)
+            places = _digit_bits(int(max(weight.max(), ~weight.min())), parts)
             if bits <= 16 and places <= 16 and _holds(weight, x, bits, digits, places, parts):
                 best = min(best or (99,) * 5, (digits * parts, digits, parts, bits, places))
     if best is None:

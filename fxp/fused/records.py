@@ -42,7 +42,8 @@ from fxp.kernels.tables import (
     RowsConstant,
 )
 from fxp.kernels.vector import I64, code_of
-from fxp.plan import Normalise, Plan, Share
+from fxp.operations import Normalise, Share
+from fxp.plan import Plan
 
 if TYPE_CHECKING:
     from fxp.state import State
