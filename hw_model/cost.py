@@ -3,7 +3,8 @@
 `estimate` puts together the loop nest (work), the schedule (cycles, accesses), the memory (sizes,
 placement) and the energy. Per layer, cycles are the largest of three: the engine's own, those the
 on-chip ports need for the layer's accesses, and those the DRAM needs for its traffic. A layer
-starts when the one before has finished, a frame when the last layer of the one before has. docs/cost-model.md has every formula.
+starts when the one before has finished, a frame when the last layer of the one before has.
+docs/cost-model.md has every formula.
 """
 
 from __future__ import annotations
@@ -30,8 +31,8 @@ Basis = Literal["rtl", "derived"]
 class LayerCost:
     """One layer: work, cycles by term, what bounds it, accesses and energy.
 
-    `cycles` is its interval, `compute_cycles` the sum of `terms`. `basis` says whether the RTL engine
-    takes exactly these cycles or they are derived in its manner.
+    `cycles` is its interval, `compute_cycles` the sum of `terms`. `basis` says whether the RTL
+    engine takes exactly these cycles or they are derived in its manner.
     """
 
     layer: str

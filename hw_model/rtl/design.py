@@ -6,10 +6,12 @@ can run on one piece of hardware: `assemble` them first, join their needs, then 
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping, Sequence, Set
 from dataclasses import dataclass
+from typing import TypeVar
 
 from fxp.ir import Graph
+from fxp.qformat import Overflow, Rounding
 from hw_model.rtl.datapath import OVERFLOWS, ROUNDINGS, Datapath
 from hw_model.rtl.fields import Field, Widths, include_text, pack, pass_fields
 from hw_model.rtl.instructions import (
@@ -22,6 +24,7 @@ from hw_model.rtl.instructions import (
 )
 from hw_model.rtl.values import Ground, ground_of
 
+Mode = TypeVar("Mode", Rounding, Overflow)
 BOOT_MEMORIES = ("program", "weights", "bias", "norm", "edges", "delta")
 
 
@@ -127,11 +130,7 @@ class _Hardware:
         def depth(name: str) -> int:
             return self._most(lambda p: len(getattr(p.constants, name).lines) - 1)
 
-        amounts = [
-            bound
-            for shifts in self.datapath.shifts.values()
-            for bound in shifts.range
-        ]
+        amounts = [bound for shifts in self.datapath.shifts.values() for bound in shifts.range]
         longest = self._most(lambda p: max(_entries(p.passes, _LIMITS), default=0))
         counts = tuple(f"count_{name}" for name in _COUNTS)
         return Widths(
@@ -236,8 +235,8 @@ class _Hardware:
             "HAS_ADD": int("add" in datapath.slots),
             "HAS_ARGMAX": int(datapath.argmax),
             "HAS_DELTA": int(any(p.constants.delta.lines for p in self.programs)),
-            "ROUNDING": ROUNDINGS.index(*datapath.roundings) if len(datapath.roundings) == 1 else -1,
-            "OVERFLOW": OVERFLOWS.index(*datapath.overflows) if len(datapath.overflows) == 1 else -1,
+            "ROUNDING": _only(ROUNDINGS, datapath.roundings),
+            "OVERFLOW": _only(OVERFLOWS, datapath.overflows),
         }
         for name, shifts in datapath.shifts.items():
             low, high = shifts.range
@@ -258,9 +257,10 @@ class _Hardware:
             words[name] = tuple(memory.words())
             assert self.line_bits[name] == lanes * bits
         memories = {name: (self.line_bits[name], words[name]) for name in BOOT_MEMORIES}
-        outputs = tuple(_output(program.ground, name, at) for at, name in enumerate(
-            program.ground.graph.outputs
-        ))
+        outputs = tuple(
+            _output(program.ground, name, at)
+            for at, name in enumerate(program.ground.graph.outputs)
+        )
         return Design(
             program.ground,
             program.passes,
@@ -311,8 +311,10 @@ def _entries(passes: Sequence[Fields], names: Sequence[str]) -> list[int]:
 
 
 def _lines(constants: Constants, name: str) -> Sequence[object]:
-    memory = getattr(constants, name)
-    return memory if name == "edges" else memory.lines
+    if name == "edges":
+        return constants.edges
+    lines: list[list[int]] = getattr(constants, name).lines
+    return lines
 
 
 def _most_lines(program: Assembled) -> int:
@@ -339,3 +341,8 @@ def _output(ground: Ground, name: str, at: int) -> Output:
 
 def _bits(value: int) -> int:
     return max(value, 0).bit_length()
+
+
+def _only(modes: Sequence[Mode], used: Set[Mode]) -> int:
+    """The number of the one mode that is used, or -1: the engine then chooses at run time."""
+    return modes.index(next(iter(used))) if len(used) == 1 else -1

@@ -38,7 +38,7 @@ class Lines:
     @property
     def line_bits(self) -> int:
         """Bits of a line's words, up to whole hex digits."""
-        return 4 * -(-self.words.shape[1] * self.bits // 4)
+        return int(4 * -(-self.words.shape[1] * self.bits // 4))
 
     def text(self) -> bytes:
         """A hex memory: eight digits of address, then the words, lane 0 least significant."""
@@ -141,7 +141,9 @@ class _Expected:
         )
 
     def _joined(self, port: str, parts: list[tuple[Any, ...]]) -> Lines:
-        words, where, frame, made, result = (np.concatenate(part) for part in zip(*parts))
+        words, where, frame, made, result = (
+            np.concatenate(part) for part in zip(*parts, strict=True)
+        )
         order = np.argsort(frame * len(self.ground.passes) + made, kind="stable")
         bits = self._bits(port)
         return Lines(words[order], bits, where[order], frame[order], made[order], result[order])

@@ -105,10 +105,10 @@ class Assembler:
         name = self.ground.held(operand.value)
         place, timing = self.ground.places[name], self.ground.timing[name]
         node = self.nodes[planned.head]
-        taps = node.weight.raw.shape[2] if planned.kind == "temporal_conv" else 1
-        dilation = node.dilation if isinstance(node, TemporalConv) else 1
+        taps, dilation = 1, 1
         lag = self.ground.timing[planned.value].lookahead
-        if planned.kind == "temporal_conv":
+        if isinstance(node, TemporalConv) and planned.kind == "temporal_conv":
+            taps, dilation = node.weight.raw.shape[2], node.dilation
             lag = timing.lookahead + (taps - 1) * dilation * timing.period
         return {
             "x_memory": place.memory,
@@ -128,7 +128,9 @@ class Assembler:
         source = self.ground.frames[self.ground.held(planned.source)]
         flat = self.ground.held(planned.source) != planned.source
         if flat and planned.kind not in ("conv", "temporal_conv"):
-            raise InputError(f"{planned.owner}: reads a flattened value, which only convolutions do")
+            raise InputError(
+                f"{planned.owner}: reads a flattened value, which only convolutions do"
+            )
         if planned.kind == "copy":
             self.datapath.widen("acc", source.bits)
             return self._vector(source, WEIGHT_NONE, source.joints)
@@ -152,9 +154,7 @@ class Assembler:
             case _:
                 raise InputError(f"{planned.head}: the engine has no {type(node).__name__}")
 
-    def _matrix(
-        self, node: Conv | TemporalConv, frame: Frame, source: Frame, read: str
-    ) -> Fields:
+    def _matrix(self, node: Conv | TemporalConv, frame: Frame, source: Frame, read: str) -> Fields:
         flat = source.joints if self.ground.held(read) != read else 1
         self.datapath.weight_bits = max(self.datapath.weight_bits, node.weight.word_bits)
         return {
@@ -167,9 +167,7 @@ class Assembler:
             "count_flats": flat - 1,
             "count_words": source.channels - 1,
             "x_step": source.joints,
-            "weight_base": self.constants.weights.append(
-                weight_lines(node, frame, flat).tolist()
-            ),
+            "weight_base": self.constants.weights.append(weight_lines(node, frame, flat).tolist()),
             "bias_on": 1,
             "bias_base": self.constants.bias.append(blocks_of(node.bias, frame).tolist()),
         }
@@ -234,8 +232,10 @@ class _SlotWalk:
         self.own, self.planned, self.residual = assembler, planned, residual
         self.ground, self.datapath = assembler.ground, assembler.datapath
         self.frame = self.ground.frames[planned.value]
-        self.bits = self.datapath.stage["acc"] if planned.kind == "argmax" else (
-            self.ground.frames[self.ground.held(planned.head)].bits
+        self.bits = (
+            self.datapath.stage["acc"]
+            if planned.kind == "argmax"
+            else (self.ground.frames[self.ground.held(planned.head)].bits)
         )
         self.fracs = self.ground.signals[planned.head].frac_bits
         self.found: Fields = {}
@@ -276,9 +276,7 @@ class _SlotWalk:
                 if self.planned.kind in ("affine", "copy") and self.frame.partitions > 1:
                     raise InputError(f"{node.name}: a cast by channel of partitions")
                 deltas = np.array(self.fracs) - self.fracs[0]
-                frame = Frame(
-                    len(deltas), 1, self.frame.partitions, 1, self.ground.lanes
-                )
+                frame = Frame(len(deltas), 1, self.frame.partitions, 1, self.ground.lanes)
                 base = self.own.constants.delta.append(blocks_of(deltas, frame).tolist())
                 self.found |= {"delta_at": stage, "delta_base": base}
         return self.fracs[0] - to
@@ -370,9 +368,7 @@ class _SlotWalk:
             if name in self.own.outputs:
                 if "out_on" in found:
                     raise InputError(f"{name}: a second output of one pass")
-                self.datapath.out_bits = max(
-                    self.datapath.out_bits, self.ground.frames[name].bits
-                )
+                self.datapath.out_bits = max(self.datapath.out_bits, self.ground.frames[name].bits)
                 at = self.own.outputs.index(name)
                 found |= {"out_on": 1, "out_memory": memory, "output_id": at}
         return found
@@ -419,4 +415,3 @@ def loading_fields(ground: Ground, flush: int) -> Fields:
 def flush_frames(ground: Ground) -> int:
     """Frames that an engine goes on after a clip's end, until its last value is complete."""
     return max(ground.timing[planned.value].lookahead for planned in ground.passes)
-

@@ -13,8 +13,6 @@ from hw_model.rtl.design import Design
 from hw_model.rtl.fields import MODE_EDGES
 from hw_model.schedule import DRAIN_CYCLES, START_CYCLES
 
-RESULT_CYCLES = 11  # from the issue of a result's last operation to the cycle that writes it
-
 
 @dataclass(frozen=True, slots=True)
 class FrameTiming:
@@ -49,7 +47,7 @@ def load_cycles(design: Design) -> int:
 def runs(fields: Mapping[str, Any], frame: int, total: int) -> bool:
     """Whether a pass runs at a frame of a clip of `total` frames."""
     tau = frame - fields["pass_lag"]
-    return 0 <= tau < total and tau & fields["period_mask"] == 0
+    return bool(0 <= tau < total and tau & fields["period_mask"] == 0)
 
 
 def clip_timing(design: Design, frames: int) -> tuple[FrameTiming, ...]:
