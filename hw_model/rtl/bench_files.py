@@ -16,6 +16,7 @@ STALL_CYCLES = 4096
 _NAMES = {"program": "PROGRAM", "weights": "WEIGHTS", "bias": "BIAS", "norm": "NORM"} | {
     "edges": "EDGES",
     "delta": "DELTA",
+    "seeds": "SEEDS",
 }
 
 

@@ -22,10 +22,11 @@ from hw_model.rtl.instructions import (
     flush_frames,
     loading_fields,
 )
+from hw_model.rtl.units import SEED_BITS
 from hw_model.rtl.values import Ground, ground_of
 
 Mode = TypeVar("Mode", Rounding, Overflow)
-BOOT_MEMORIES = ("program", "weights", "bias", "norm", "edges", "delta")
+BOOT_MEMORIES = ("program", "weights", "bias", "norm", "edges", "delta", "seeds")
 
 
 @dataclass(frozen=True, eq=False)
@@ -151,6 +152,10 @@ class _Hardware:
             weight=max(self.datapath.weight_bits, self.datapath.coef_bits),
             out_id=self._most(lambda p: len(p.ground.graph.outputs) - 1),
             values=len(self.values),
+            lane=max(1, _bits(self.programs[0].ground.lanes - 1)),
+            pause=max(4, most("sweep_pause"), 1 + most("more_drain")),
+            s_addr=depth("seeds"),
+            units=self.datapath.units,
         )
 
     def _parameters(self) -> dict[str, int]:
@@ -171,13 +176,14 @@ class _Hardware:
             "norm": lanes * bits["norm"],
             "edges": 1 + self.source_bits + datapath.coef_bits,
             "delta": lanes * bits["delta"],
+            "seeds": SEED_BITS,
         }
         depths = {"program": passes, **lines}
         self.line_bits = line_bits
         rings = 1 + max(program.state.rings for program in self.programs)
         parameters = {
             "LANES": lanes,
-            "LANE_BITS": max(1, _bits(lanes - 1)),
+            "LANE_BITS": w.lane,
             "IN_BITS": max(p.ground.frames[_input_of(p)].bits for p in self.programs),
             "OUT_BITS": datapath.out_bits,
             "OUT_ID_BITS": w.out_id,
@@ -201,11 +207,14 @@ class _Hardware:
             "E_ADDR_BITS": w.e_addr,
             "F_ADDR_BITS": w.f_addr,
             "T_ADDR_BITS": w.t_addr,
+            "S_ADDR_BITS": w.s_addr,
+            "PAUSE_BITS": w.pause,
             "WEIGHTS": lines["weights"],
             "BIASES": lines["bias"],
             "NORMS": lines["norm"],
             "DELTAS": lines["delta"],
             "EDGES": lines["edges"],
+            "SEEDS": lines["seeds"],
             "EDGE_BITS": line_bits["edges"],
             "SOURCE_BITS": self.source_bits,
             "COEF_BITS": datapath.coef_bits,
@@ -237,6 +246,7 @@ class _Hardware:
             "HAS_DELTA": int(any(p.constants.delta.lines for p in self.programs)),
             "ROUNDING": _only(ROUNDINGS, datapath.roundings),
             "OVERFLOW": _only(OVERFLOWS, datapath.overflows),
+            **datapath.units,
         }
         for name, shifts in datapath.shifts.items():
             low, high = shifts.range
@@ -256,6 +266,8 @@ class _Hardware:
             memory.word_bits = bits
             words[name] = tuple(memory.words())
             assert self.line_bits[name] == lanes * bits
+        constants.seeds.word_bits = SEED_BITS
+        words["seeds"] = tuple(constants.seeds.words())
         memories = {name: (self.line_bits[name], words[name]) for name in BOOT_MEMORIES}
         outputs = tuple(
             _output(program.ground, name, at)

@@ -16,6 +16,7 @@ from fxp.ir import (
     Conv,
     GraphProduct,
     JointMean,
+    LayerNorm,
     Node,
     Requantise,
     TemporalConv,
@@ -40,6 +41,7 @@ from hw_model.rtl.fields import (
     WEIGHT_NONE,
     WEIGHT_SCALAR,
 )
+from hw_model.rtl.units import layer_norm_fields
 from hw_model.rtl.values import Frame, Ground, Place, Read
 
 Fields = dict[str, Any]
@@ -53,6 +55,7 @@ class Constants:
     bias: Memory = field(default_factory=Memory)
     norm: Memory = field(default_factory=Memory)
     delta: Memory = field(default_factory=Memory)
+    seeds: Memory = field(default_factory=Memory)
     edges: list[tuple[int, int, int]] = field(default_factory=list)
 
 
@@ -135,7 +138,7 @@ class Assembler:
             self.datapath.widen("acc", source.bits)
             return self._vector(source, WEIGHT_NONE, source.joints)
         self.datapath.widen("acc", frame.bits)
-        if planned.kind != "argmax":
+        if planned.kind not in ("argmax", "layer_norm"):
             self.datapath.x_bits = max(self.datapath.x_bits, source.bits)
         match node:
             case Conv() | TemporalConv():
@@ -149,6 +152,12 @@ class Assembler:
                 self.datapath.weight_bits = max(self.datapath.weight_bits, bits)
                 found = self._vector(source, WEIGHT_SCALAR, 1)
                 return found | {"scalar": node.multiplier, "count_words": source.joints - 1}
+            case LayerNorm():
+                signal = self.ground.signals[planned.source]
+                found = self._vector(source, WEIGHT_NONE, source.joints)
+                return found | layer_norm_fields(
+                    node, source, signal, self.constants.seeds, self.datapath
+                )
             case _ if planned.kind == "argmax":
                 return self._argmax(frame, source)
             case _:

@@ -26,6 +26,8 @@ module sequencer #(
     output logic [     W_ADDR_BITS-1:0]      op_weight,
     output logic [     B_ADDR_BITS-1:0]      op_bias,
     output logic [     E_ADDR_BITS-1:0]      op_edge,
+    output logic [                1:0]       op_sweep,    // which one of the pass
+    output logic                             op_end,      // the last of its sweep
     // of the pass that runs
     output logic                             pass_start,
     output logic [VALUE_ADDR_BITS-1:0]       add_off,
@@ -39,14 +41,15 @@ module sequencer #(
 `include "pass_fields.svh"
 `include "in_fields.svh"
 
-  typedef enum logic [2:0] {LOAD, START, SETUP, RUN, DRAIN} state_t;
+  typedef enum logic [2:0] {LOAD, START, SETUP, RUN, PAUSE, DRAIN} state_t;
   state_t state;
 
   localparam int DRAIN_CYCLES = 9;  // the last operation has left stage 10
 
   logic [TIME_BITS-1:0] frame, total_frames;
   logic ended;
-  logic [3:0] drained;
+  logic [PAUSE_BITS-1:0] drained, paused;
+  logic [1:0] sweep;  // a pass may go through its lines several times
   logic [RING_ADDR_BITS-1:0] ring[0:RINGS-1];  // newest frame of each ring; ring 0 stays 0
 
   // ---- loading: joint by joint from outside, group by group inside
@@ -122,6 +125,8 @@ module sequencer #(
   assign op_weight = weight;
   assign op_bias   = bias;
   assign op_edge   = edge_at;
+  assign op_sweep  = sweep;
+  assign op_end    = final_op;
 
   assign pass_start = state == SETUP && enable;
   assign frame_done = enable && pc_last
@@ -159,6 +164,7 @@ module sequencer #(
         end
         SETUP: begin
           {group, part, joint, tap, flat, word} <= '0;
+          sweep <= '0;
           lane <= '0;
           x_first <= x_start;
           tap_off <= x_start;
@@ -182,8 +188,17 @@ module sequencer #(
         end
         RUN: begin
           step();
-          drained <= 4'(DRAIN_CYCLES - 1);
-          if (final_op) state <= DRAIN;
+          drained <= PAUSE_BITS'(DRAIN_CYCLES - 1) + more_drain;
+          paused <= sweep_pause - 1;
+          if (final_op) state <= sweep == last_sweep ? DRAIN : PAUSE;
+        end
+        PAUSE: begin
+          paused <= paused - 1;
+          if (paused == 0) begin
+            {group, walk} <= '0;
+            sweep <= sweep + 1;
+            state <= RUN;
+          end
         end
         DRAIN: begin
           drained <= drained - 1;

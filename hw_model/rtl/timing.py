@@ -39,6 +39,14 @@ def operations(fields: Mapping[str, Any]) -> int:
     return int(total)
 
 
+def run_cycles(fields: Mapping[str, Any]) -> int:
+    """From a pass's first operation until the next pass may begin: sweeps, pauses, drain."""
+    more = fields.get("last_sweep", 0)
+    pauses = more * fields.get("sweep_pause", 0)
+    drain = DRAIN_CYCLES + fields.get("more_drain", 0)
+    return int((more + 1) * operations(fields) + pauses + drain)
+
+
 def load_cycles(design: Design) -> int:
     """Lines of a frame of the input."""
     return design.ground.frames[design.ground.graph.nodes[0].name].lines
@@ -63,6 +71,6 @@ def clip_timing(design: Design, frames: int) -> tuple[FrameTiming, ...]:
             now += START_CYCLES
             if runs(fields, frame, frames):
                 issues[at] = now
-                now += operations(fields) + DRAIN_CYCLES
+                now += run_cycles(fields)
         found.append(FrameTiming(frame, begins, now, issues))
     return tuple(found)
