@@ -240,8 +240,8 @@ def _layer(
 
 
 def _basis(steps: Sequence[Step], accelerator: Accelerator) -> Basis:
-    """The RTL engine has a multiplier in each lane and knows neither of these two kinds."""
-    foreign = any(step.loop.kind in ("softmax", "clip_mean") for step in steps)
+    """The RTL engine has a multiplier in each lane and knows no mean over a clip."""
+    foreign = any(step.loop.kind == "clip_mean" for step in steps)
     packed = any(step.products > 1 for step in steps)
     return "rtl" if isinstance(accelerator.engine, Lanes) and not (foreign or packed) else "derived"
 

@@ -1,4 +1,4 @@
-"""Layer norms on the RTL engine: every word and every cycle, and the scalar unit alone."""
+"""Layer norms and softmaxes on the RTL engine: every word, every cycle; their units alone."""
 
 from __future__ import annotations
 
@@ -12,8 +12,8 @@ import pytest
 
 import hw_model.rtl
 from fxp.elementary import LEAST_MANTISSA, normalise, reciprocal_root
-from fxp.ir import Graph, Input, IntArray, LayerNorm, Requantise
-from fxp.node_tables import layer_norm_epsilon, reciprocal_root_seeds
+from fxp.ir import Graph, Input, IntArray, LayerNorm, Requantise, Softmax
+from fxp.node_tables import exp_tables, layer_norm_epsilon, reciprocal_root_seeds
 from fxp.oracle import evaluate
 from fxp.qformat import Cast, QFormat
 from hw_model.cost import estimate
@@ -167,3 +167,78 @@ def test_the_root_alone(entries: int, steps: int, tmp_path: Path) -> None:
         tmp_path, "root_bench", COUNT=4096, STEPS=steps, SEEDS=entries, SEED_SHIFT=shift
     )
     assert "4096 roots" in simulated(sim)
+
+
+@pytest.mark.parametrize("lanes", [1, 2, 3, 8])
+def test_two_softmaxes_of_different_tables(lanes: int, tmp_path: Path) -> None:
+    rng = np.random.default_rng(lanes)
+    graph = CASES["shares"].build(rng)
+    check(graph, random_clip(rng, graph, 7), lanes, tmp_path)
+
+
+@pytest.mark.parametrize("variant, lanes", [("msgcn", 4), ("msgcn-alone", 3)])
+def test_networks_with_softmaxes(variant: str, lanes: int, tmp_path: Path) -> None:
+    """Lookahead, and frames behind the clip's end."""
+    graph = lowered(VARIANTS[variant], 8, 8)
+    check(graph, random_clip(np.random.default_rng(1), graph, 5), lanes, tmp_path)
+
+
+def contests(fmt: QFormat, channels: int, joints: int) -> IntArray:
+    """Frames of ties, of one winner, of small and of large distances: (T, C, V)."""
+    rng = np.random.default_rng(8)
+    low, high = fmt.raw_min, fmt.raw_max
+    shape = (channels, joints)
+    frames = [np.full(shape, level) for level in (low, high)]
+    for exponent in range(fmt.word_bits):
+        step = min((1 << exponent), high - low)
+        one = np.full(shape, low)
+        one[rng.integers(channels, size=joints), np.arange(joints)] += step
+        frames += [one, rng.integers(high - step, high + 1, shape)]
+    return np.stack([*frames, *rng.integers(low, high + 1, (4, *shape))])
+
+
+@pytest.mark.parametrize(
+    "fmt, shape, lanes, exp_bits, share_bits",
+    [
+        (QFormat(8, 4), (5, 3), 2, 16, 15),
+        (QFormat(8, 3, signed=False), (7, 4), 4, 12, 0),
+        (QFormat(16, 11), (3, 2), 1, 16, 30),
+        (QFormat(12, 6), (12, 1), 8, 24, 8),
+        (QFormat(5, 0), (1, 5), 3, 1, 5),  # a channel alone: always 1
+        (QFormat(10, 8), (9, 6), 3, 8, 1),
+        (QFormat(6, -2), (2, 2), 2, 10, 12),
+    ],
+)
+def test_every_distance(
+    fmt: QFormat,
+    shape: tuple[int, int],
+    lanes: int,
+    exp_bits: int,
+    share_bits: int,
+    tmp_path: Path,
+) -> None:
+    coarse, fine = exp_tables(fmt, exp_bits)
+    share = Softmax("share", "input", coarse, fine, exp_bits, share_bits)
+    graph = Graph("g", (Input("input", *shape, fmt), share), ("share",))
+    check(graph, contests(fmt, *shape), lanes, tmp_path)
+
+
+def test_softmaxes_and_norms_share_the_engine(tmp_path: Path) -> None:
+    """Quotients of 6 and of 20 bits; a table that does not fall; one that is longer than words."""
+    rng = np.random.default_rng(9)
+    fmt = QFormat(6, 2)
+    steep, fine = exp_tables(fmt, 9)
+    flat = np.concatenate([[1 << 9], rng.integers(0, (1 << 9) + 1, 200)])
+    first = Softmax("a", "input", steep, fine, 9, 20)
+    nodes = (
+        Input("input", 5, 3, fmt),
+        first,
+        Requantise("a.q", "a", Cast(QFormat(9, 8))),
+        LayerNorm("b", "a.q", layer_norm_epsilon(1e-5, 15, 8), reciprocal_root_seeds(), 2, 11),
+        Requantise("b.q", "b", Cast(fmt)),
+        replace(first, name="c", x="b.q", coarse=flat, frac_bits=6),
+        Requantise("c.q", "c", Cast(QFormat(7, 6, signed=False))),
+        replace(first, name="d", x="c.q", coarse=flat[:90], fine=np.array([512, 9, 0, 511])),
+    )
+    graph = Graph("g", nodes, ("d", "a.q"))
+    check(graph, random_clip(rng, graph, 5), 4, tmp_path)

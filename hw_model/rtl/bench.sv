@@ -41,6 +41,7 @@ module bench #(
   checked_file #(.WIDTH(EDGE_BITS), .COUNT(EDGES_COUNT), .CHECKSUM(EDGES_SUM)) edges_file ();
   checked_file #(.WIDTH(LANES * DELTA_BITS), .COUNT(DELTA_COUNT), .CHECKSUM(DELTA_SUM)) delta_file ();
   checked_file #(.WIDTH(20), .COUNT(SEEDS_COUNT), .CHECKSUM(SEEDS_SUM)) seeds_file ();
+  checked_file #(.WIDTH(SHARE_ENTRY_BITS), .COUNT(POWERS_COUNT), .CHECKSUM(POWERS_SUM)) powers_file ();
   checked_file #(.WIDTH(32 + IN_DIGITS), .COUNT(INPUT_COUNT), .CHECKSUM(INPUT_SUM)) input_file ();
   checked_file #(.WIDTH(32), .COUNT(CYCLES_COUNT), .CHECKSUM(CYCLES_SUM)) cycles_file ();
   checked_file #(.WIDTH(2), .COUNT(STALLS_COUNT), .CHECKSUM(STALLS_SUM)) stalls_file ();
@@ -99,6 +100,7 @@ module bench #(
     edges_file.load(folder, "edges.hex");
     delta_file.load(folder, "delta.hex");
     seeds_file.load(folder, "seeds.hex");
+    powers_file.load(folder, "powers.hex");
     input_file.load(folder, "input.hex");
     cycles_file.load(folder, "cycles.hex");
     stalls_file.load(folder, "stalls.hex");
@@ -114,6 +116,7 @@ module bench #(
     for (int i = 0; i < EDGES_WORDS; i++) boot(4, i, BOOT_BITS'(edges_file.words[i]));
     for (int i = 0; i < DELTA_WORDS; i++) boot(5, i, BOOT_BITS'(delta_file.words[i]));
     for (int i = 0; i < SEEDS_WORDS; i++) boot(6, i, BOOT_BITS'(seeds_file.words[i]));
+    for (int i = 0; i < POWERS_WORDS; i++) boot(7, i, BOOT_BITS'(powers_file.words[i]));
     boot_valid <= 0;
     @(posedge clk);
   endtask

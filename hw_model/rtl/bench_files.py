@@ -17,6 +17,7 @@ _NAMES = {"program": "PROGRAM", "weights": "WEIGHTS", "bias": "BIAS", "norm": "N
     "edges": "EDGES",
     "delta": "DELTA",
     "seeds": "SEEDS",
+    "powers": "POWERS",
 }
 
 

@@ -17,6 +17,13 @@ UNITS = {  # parameters of units that a network may have, and their least values
     "NORM_VARIANCE_BITS": 1,
     "NORM_K_BITS": 1,
     "NORM_NUMERATOR_BITS": 1,
+    "HAS_SOFTMAX": 0,
+    "SHARE_X_BITS": 1,
+    "SHARE_JOINTS": 1,
+    "SHARE_JOINT_BITS": 1,
+    "SHARE_ENTRY_BITS": 1,
+    "SHARE_SUM_BITS": 1,
+    "SHARE_BITS": 1,
 }
 STAGES = ("acc", "cast0", "sum", "shift", "cast1", "add", "emit")
 

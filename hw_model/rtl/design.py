@@ -26,7 +26,7 @@ from hw_model.rtl.units import SEED_BITS
 from hw_model.rtl.values import Ground, ground_of
 
 Mode = TypeVar("Mode", Rounding, Overflow)
-BOOT_MEMORIES = ("program", "weights", "bias", "norm", "edges", "delta", "seeds")
+BOOT_MEMORIES = ("program", "weights", "bias", "norm", "edges", "delta", "seeds", "powers")
 
 
 @dataclass(frozen=True, eq=False)
@@ -155,6 +155,8 @@ class _Hardware:
             lane=max(1, _bits(self.programs[0].ground.lanes - 1)),
             pause=max(4, most("sweep_pause"), 1 + most("more_drain")),
             s_addr=depth("seeds"),
+            c_addr=depth("coarse"),
+            p_addr=depth("fine"),
             units=self.datapath.units,
         )
 
@@ -165,8 +167,9 @@ class _Hardware:
         read_bits = max(width for width, _ in self.values)
         lines = {
             name: max(len(_lines(p.constants, name)) for p in self.programs) or 1
-            for name in BOOT_MEMORIES[1:]
+            for name in ("weights", "bias", "norm", "edges", "delta", "seeds", "coarse", "fine")
         }
+        self.coarses = lines["coarse"]
         passes = max(len(program.passes) for program in self.programs)
         lanes = first.lanes
         line_bits = {
@@ -177,8 +180,9 @@ class _Hardware:
             "edges": 1 + self.source_bits + datapath.coef_bits,
             "delta": lanes * bits["delta"],
             "seeds": SEED_BITS,
+            "powers": datapath.units["SHARE_ENTRY_BITS"],
         }
-        depths = {"program": passes, **lines}
+        depths = {"program": passes, **lines, "powers": lines["coarse"] + lines["fine"]}
         self.line_bits = line_bits
         rings = 1 + max(program.state.rings for program in self.programs)
         parameters = {
@@ -208,6 +212,8 @@ class _Hardware:
             "F_ADDR_BITS": w.f_addr,
             "T_ADDR_BITS": w.t_addr,
             "S_ADDR_BITS": w.s_addr,
+            "C_ADDR_BITS": w.c_addr,
+            "P_ADDR_BITS": w.p_addr,
             "PAUSE_BITS": w.pause,
             "WEIGHTS": lines["weights"],
             "BIASES": lines["bias"],
@@ -215,6 +221,8 @@ class _Hardware:
             "DELTAS": lines["delta"],
             "EDGES": lines["edges"],
             "SEEDS": lines["seeds"],
+            "COARSES": lines["coarse"],
+            "FINES": lines["fine"],
             "EDGE_BITS": line_bits["edges"],
             "SOURCE_BITS": self.source_bits,
             "COEF_BITS": datapath.coef_bits,
@@ -268,6 +276,7 @@ class _Hardware:
             assert self.line_bits[name] == lanes * bits
         constants.seeds.word_bits = SEED_BITS
         words["seeds"] = tuple(constants.seeds.words())
+        words["powers"] = self._powers(constants)
         memories = {name: (self.line_bits[name], words[name]) for name in BOOT_MEMORIES}
         outputs = tuple(
             _output(program.ground, name, at)
@@ -283,6 +292,11 @@ class _Hardware:
             memories,
             outputs,
         )
+
+    def _powers(self, constants: Constants) -> tuple[int, ...]:
+        """Coarse tables, up to the depth of their memory, behind them the fine ones."""
+        coarse, fine = ([word for (word,) in m.lines] for m in (constants.coarse, constants.fine))
+        return (*coarse, *[0] * (self.coarses - len(coarse)), *fine) if fine else ()
 
     def _edge(self, last: int, source: int, coef: int) -> int:
         bits = self.datapath.coef_bits

@@ -196,9 +196,9 @@ module engine #(
   assign part_wraps  = next_part == count_parts;
 
   // ---- passes of several sweeps: their results come later
-  logic result4, norm_result;
+  logic result4, norm_result, share_result;
   logic [LANES*READ_BITS-1:0] operands3;
-  logic [LANES*ACC_BITS-1:0] norm_words5;
+  logic [LANES*ACC_BITS-1:0] norm_words5, share_words5;
   if (HAS_LAYER_NORM != 0) begin : g_layer_norm
     layer_norm u_layer_norm (
         .clk, .rst, .enable, .pass_word, .pass_start, .op_valid, .op_sweep, .op_end,
@@ -210,7 +210,18 @@ module engine #(
     assign norm_result = 1'b0;
     assign norm_words5 = '0;
   end
-  assign result4 = is_layer_norm ? norm_result : v4 && last4;
+  if (HAS_SOFTMAX != 0) begin : g_softmax
+    softmax u_softmax (
+        .clk, .rst, .enable, .pass_word, .pass_start, .op_valid, .op_sweep, .op_last, .op_end,
+        .operand(x3_first[SHARE_X_BITS-1:0]),
+        .boot_write(boot_valid && boot_memory == BOOT_POWERS), .boot_addr,
+        .boot_data(boot_data[SHARE_ENTRY_BITS-1:0]), .result(share_result), .words(share_words5)
+    );
+  end else begin : g_no_softmax
+    assign share_result = 1'b0;
+    assign share_words5 = '0;
+  end
+  assign result4 = is_layer_norm ? norm_result : is_softmax ? share_result : v4 && last4;
 
   always_ff @(posedge clk) begin
     if (rst) {v5, v6, v7, v8, v9, v10, v11} <= '0;
@@ -308,6 +319,7 @@ module engine #(
         .bias(bias_on ? $signed(biases4[n*BIAS_BITS+:BIAS_BITS]) : BIAS_BITS'(0)), .sum(sum)
     );
     assign result = is_layer_norm ? $signed(norm_words5[n*ACC_BITS+:ACC_BITS])
+                  : is_softmax ? $signed(share_words5[n*ACC_BITS+:ACC_BITS])
                   : !is_argmax ? sum : n == 0 ? ACC_BITS'({1'b0, index5}) : '0;
     post_lane u_post (
         .clk, .enable, .pass_word, .sum(result), .delta(deltas[n*DELTA_BITS+:DELTA_BITS]),

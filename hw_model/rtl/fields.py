@@ -51,6 +51,8 @@ class Widths:
     lane: int
     pause: int
     s_addr: int
+    c_addr: int
+    p_addr: int
     units: Mapping[str, int]  # parameters of the units that a network may have, see `units`
 
 
@@ -112,19 +114,27 @@ def _front_fields(w: Widths) -> tuple[Field, ...]:
 
 def _unit_fields(w: Widths) -> tuple[Field, ...]:
     """Those of passes that go through their lines several times."""
-    layer_norm = bool(w.units["HAS_LAYER_NORM"])
+    layer_norm, softmax = bool(w.units["HAS_LAYER_NORM"]), bool(w.units["HAS_SOFTMAX"])
+    either = layer_norm or softmax
     return (
-        Field("last_sweep", 2, held=layer_norm),
-        Field("sweep_pause", w.pause, held=layer_norm),
-        Field("more_drain", w.pause, held=layer_norm),
+        Field("last_sweep", 2, held=either),
+        Field("sweep_pause", w.pause, held=either),
+        Field("more_drain", w.pause, held=either),
+        Field("last_lane", w.lane, held=either),
         Field("is_layer_norm", 1, held=layer_norm),
-        Field("last_lane", w.lane, held=layer_norm),
         Field("norm_words", w.units["NORM_WORDS_BITS"], held=layer_norm),
         Field("norm_epsilon", w.units["NORM_VARIANCE_BITS"], held=layer_norm),
         Field("norm_drop", 5, held=layer_norm),
         Field("newton_steps", 3, held=layer_norm),
         Field("seed_base", w.s_addr, held=layer_norm),
         Field("seed_shift", 5, held=layer_norm),
+        Field("is_softmax", 1, held=softmax),
+        Field("coarse_base", w.c_addr, held=softmax),
+        Field("coarse_last", w.c_addr, held=softmax),
+        Field("fine_base", w.p_addr, held=softmax),
+        Field("fine_shift", 6, held=softmax),
+        Field("exp_bits", 5, held=softmax),
+        Field("share_bits", 5, held=softmax),
     )
 
 

@@ -19,6 +19,7 @@ from fxp.ir import (
     LayerNorm,
     Node,
     Requantise,
+    Softmax,
     TemporalConv,
     TemporalSum,
 )
@@ -41,7 +42,7 @@ from hw_model.rtl.fields import (
     WEIGHT_NONE,
     WEIGHT_SCALAR,
 )
-from hw_model.rtl.units import layer_norm_fields
+from hw_model.rtl.units import layer_norm_fields, softmax_fields
 from hw_model.rtl.values import Frame, Ground, Place, Read
 
 Fields = dict[str, Any]
@@ -56,6 +57,8 @@ class Constants:
     norm: Memory = field(default_factory=Memory)
     delta: Memory = field(default_factory=Memory)
     seeds: Memory = field(default_factory=Memory)
+    coarse: Memory = field(default_factory=Memory)
+    fine: Memory = field(default_factory=Memory)
     edges: list[tuple[int, int, int]] = field(default_factory=list)
 
 
@@ -138,7 +141,7 @@ class Assembler:
             self.datapath.widen("acc", source.bits)
             return self._vector(source, WEIGHT_NONE, source.joints)
         self.datapath.widen("acc", frame.bits)
-        if planned.kind not in ("argmax", "layer_norm"):
+        if planned.kind not in ("argmax", "layer_norm", "softmax"):
             self.datapath.x_bits = max(self.datapath.x_bits, source.bits)
         match node:
             case Conv() | TemporalConv():
@@ -158,6 +161,10 @@ class Assembler:
                 return found | layer_norm_fields(
                     node, source, signal, self.constants.seeds, self.datapath
                 )
+            case Softmax():
+                tables = self.constants.coarse, self.constants.fine
+                found = self._vector(source, WEIGHT_NONE, source.joints) | {"broadcast": 1}
+                return found | softmax_fields(node, source, tables, self.datapath)
             case _ if planned.kind == "argmax":
                 return self._argmax(frame, source)
             case _:

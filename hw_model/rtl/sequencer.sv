@@ -104,7 +104,7 @@ module sequencer #(
   logic [E_ADDR_BITS-1:0] edge_at;
   logic word_end, flat_end, tap_end, joint_end, part_end, group_end, edge_end, result_end, final_op;
 
-  assign word_end   = word == count_words;
+  assign word_end   = word == (is_softmax && group_end ? COUNT_BITS'(last_lane) : count_words);
   assign flat_end   = flat == count_flats;
   assign tap_end    = tap == count_taps;
   assign joint_end  = joint == count_joints;
@@ -190,15 +190,15 @@ module sequencer #(
           step();
           drained <= PAUSE_BITS'(DRAIN_CYCLES - 1) + more_drain;
           paused <= sweep_pause - 1;
-          if (final_op) state <= sweep == last_sweep ? DRAIN : PAUSE;
+          if (final_op) begin
+            if (sweep == last_sweep) state <= DRAIN;
+            else if (sweep_pause != 0) state <= PAUSE;
+            else next_sweep();
+          end
         end
         PAUSE: begin
           paused <= paused - 1;
-          if (paused == 0) begin
-            {group, walk} <= '0;
-            sweep <= sweep + 1;
-            state <= RUN;
-          end
+          if (paused == 0) next_sweep();
         end
         DRAIN: begin
           drained <= drained - 1;
@@ -212,7 +212,7 @@ module sequencer #(
   // the next operation of the pass
   task automatic step();
     weight <= weight + 1;
-    walk <= walk + 1;
+    walk <= is_softmax && !word_end ? walk : walk + 1;
     if (mode == MODE_EDGES) begin
       edge_at <= edge_end ? edge_base : edge_at + 1;
       walk <= edge_end ? walk + x_step : walk;
@@ -252,6 +252,12 @@ module sequencer #(
       part <= part_end ? '0 : part + 1;
       if (part_end) group <= group + 1;
     end
+  endtask
+
+  task automatic next_sweep();
+    {group, walk} <= '0;
+    sweep <= sweep + 1;
+    state <= RUN;
   endtask
 
   // rings move on with every frame of their values, also where those lie behind a clip's end

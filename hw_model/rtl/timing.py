@@ -33,6 +33,9 @@ def operations(fields: Mapping[str, Any]) -> int:
     groups = fields["count_groups"] + 1 if "count_groups" in fields else 1
     if fields["mode"] == MODE_EDGES:
         return int(groups * (fields["edge_last"] - fields["edge_base"] + 1))
+    if fields.get("is_softmax"):  # a word a cycle
+        channels = (groups - 1) * (fields["count_words"] + 1) + fields["last_lane"] + 1
+        return int(channels * (fields["count_joints"] + 1))
     total = groups
     for name in names:
         total *= fields.get(f"count_{name}", 0) + 1

@@ -1,17 +1,22 @@
-"""What a pass through the unit of a layer norm needs: fields, constants, widths.
+"""What a pass through the unit of a layer norm or a softmax needs: fields, constants, widths.
 
-`layer_norm.sv` and `reciprocal_root.sv` say in which cycle what happens.
+`layer_norm.sv` with `reciprocal_root.sv`, and `softmax.sv` with `divider.sv`, say in which cycle what happens.
 """
 
 from __future__ import annotations
 
 from fxp.elementary import LEAST_MANTISSA, MANTISSA_BITS, ROOT_BITS
-from fxp.ir import LayerNorm
+from fxp.ir import IntArray, LayerNorm, Softmax
 from fxp.ranges import Signal, signed_bits
 from hw_model.rtl.constants import Memory
 from hw_model.rtl.datapath import Datapath
 from hw_model.rtl.values import Frame
-from hw_model.schedule import NEWTON_CYCLES, NORM_DRAIN_CYCLES, ROOT_CYCLES
+from hw_model.schedule import (
+    NEWTON_CYCLES,
+    NORM_DRAIN_CYCLES,
+    ROOT_CYCLES,
+    SHARE_DRAIN_CYCLES,
+)
 
 SEED_BITS = ROOT_BITS + 2  # a seed may be 2.0
 
@@ -42,13 +47,49 @@ def layer_norm_fields(
         "norm_epsilon": epsilon,
         "norm_drop": ROOT_BITS - node.frac_bits,
         "newton_steps": node.newton_steps,
-        "seed_base": _placed([[int(seed)] for seed in node.seeds], seeds),
+        "seed_base": _placed(node.seeds, seeds),
         "seed_shift": mantissas.bit_length() - 1,
     }
 
 
-def _placed(lines: list[list[int]], memory: Memory) -> int:
-    """Where a table is: norms share theirs."""
+def softmax_fields(
+    node: Softmax, source: Frame, tables: tuple[Memory, Memory], datapath: Datapath
+) -> dict[str, int]:
+    """The fields of a softmax, besides those of a pass line by line.
+
+    Args:
+        node: the softmax.
+        source: shape of the frames it reads.
+        tables: memories that get the coarse and the fine table, unless they are there already.
+        datapath: gets the widths of the unit.
+    """
+    datapath.need(
+        HAS_SOFTMAX=1,
+        SHARE_X_BITS=source.bits,
+        SHARE_JOINTS=source.joints,
+        SHARE_JOINT_BITS=(source.joints - 1).bit_length(),
+        SHARE_ENTRY_BITS=node.exp_bits + 1,
+        SHARE_SUM_BITS=(source.channels << node.exp_bits).bit_length(),
+        SHARE_BITS=node.frac_bits,
+    )
+    return {
+        "is_softmax": 1,
+        "last_sweep": 2,
+        "more_drain": SHARE_DRAIN_CYCLES + node.frac_bits,
+        "count_words": source.lanes - 1,
+        "last_lane": (source.channels - 1) % source.lanes,
+        "coarse_base": _placed(node.coarse, tables[0]),
+        "coarse_last": len(node.coarse) - 1,
+        "fine_base": _placed(node.fine, tables[1]),
+        "fine_shift": len(node.fine).bit_length() - 1,
+        "exp_bits": node.exp_bits,
+        "share_bits": node.frac_bits,
+    }
+
+
+def _placed(table: IntArray, memory: Memory) -> int:
+    """Where a table is: nodes share theirs."""
+    lines = [[int(entry)] for entry in table]
     for at in range(len(memory.lines) - len(lines) + 1):
         if memory.lines[at : at + len(lines)] == lines:
             return at
