@@ -1,6 +1,7 @@
 """What a pass through the unit of a layer norm or a softmax needs: fields, constants, widths.
 
-`layer_norm.sv` with `reciprocal_root.sv`, and `softmax.sv` with `divider.sv`, say in which cycle what happens.
+`layer_norm.sv` with `reciprocal_root.sv`, and `softmax.sv` with `divider.sv`, say in which cycle
+what happens.
 """
 
 from __future__ import annotations
