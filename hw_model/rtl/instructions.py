@@ -166,7 +166,7 @@ class Assembler:
                 found = self._vector(source, WEIGHT_NONE, source.joints) | {"broadcast": 1}
                 return found | softmax_fields(node, source, tables, self.datapath)
             case _ if planned.kind == "argmax":
-                return self._argmax(frame, source)
+                return self._argmax(planned, frame, source)
             case _:
                 raise InputError(f"{planned.head}: the engine has no {type(node).__name__}")
 
@@ -182,7 +182,7 @@ class Assembler:
             "count_joints": frame.joints - 1,
             "count_flats": flat - 1,
             "count_words": source.channels - 1,
-            "x_step": source.joints,
+            "x_step": source.joints if source.groups > 1 else 0,
             "weight_base": self.constants.weights.append(weight_lines(node, frame, flat).tolist()),
             "bias_on": 1,
             "bias_base": self.constants.bias.append(blocks_of(node.bias, frame).tolist()),
@@ -201,7 +201,7 @@ class Assembler:
             "count_joints": frame.joints - 1,
             "edge_base": base,
             "edge_last": base + len(edges) - 1,
-            "x_step": source.joints * source.partitions,
+            "x_step": source.joints * source.partitions if source.groups > 1 else 0,
         }
 
     def _affine(self, node: Affine, frame: Frame) -> Fields:
@@ -226,7 +226,9 @@ class Assembler:
             "count_joints": joints * frame.partitions - 1,
         }
 
-    def _argmax(self, frame: Frame, source: Frame) -> Fields:
+    def _argmax(self, planned: Pass, frame: Frame, source: Frame) -> Fields:
+        if len(set(self.ground.signals[planned.source].frac_bits)) > 1:
+            raise InputError(f"{planned.head}: compares channels of unequal fractional bits")
         self.datapath.argmax = True
         self.datapath.index_bits = max(self.datapath.index_bits, frame.bits)
         self.datapath.widen("acc", frame.bits + 1)
@@ -237,7 +239,7 @@ class Assembler:
             "is_argmax": 1,
             "count_joints": source.joints - 1,
             "count_words": source.channels - 1,
-            "x_step": source.joints,
+            "x_step": source.joints if source.groups > 1 else 0,
         }
 
 
