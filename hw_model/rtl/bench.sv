@@ -31,6 +31,10 @@ module bench #(
   logic [IN_BITS_ALL-1:0] in_data;
   logic [OUT_BITS_ALL-1:0] out_data;
   logic [OUT_ID_BITS-1:0] out_id;
+  logic fetch_valid, fetch_ready, line_valid;
+  logic [FETCH_BITS-1:0] fetch_line;
+  logic [TILE_BITS-1:0] fetch_last;
+  logic [LANES*W_BITS-1:0] line_data;
   engine dut (.*);
 
   // ---- files
@@ -43,6 +47,32 @@ module bench #(
   checked_file #(.WIDTH(32 + IN_DIGITS), .COUNT(INPUT_COUNT), .CHECKSUM(INPUT_SUM)) input_file ();
   checked_file #(.WIDTH(32), .COUNT(CYCLES_COUNT), .CHECKSUM(CYCLES_SUM)) cycles_file ();
   checked_file #(.WIDTH(2), .COUNT(STALLS_COUNT), .CHECKSUM(STALLS_SUM)) stalls_file ();
+
+  checked_file #(.WIDTH(LANES * W_BITS), .COUNT(OUTSIDE_COUNT), .CHECKSUM(OUTSIDE_SUM)) outside_file ();
+
+  // ---- the memory outside: the first line after SOURCE_LATENCY cycles, then one every so many
+  int wait_left = 0, line_at = 0, lines_left = 0;
+  assign fetch_ready = lines_left == 0;
+  always @(posedge clk) begin
+    line_valid <= 0;
+    if (fetch_valid && fetch_ready) begin
+      line_at    <= int'(fetch_line);
+      lines_left <= int'(fetch_last) + 1;
+      wait_left  <= SOURCE_LATENCY - 1;
+      if (SOURCE_LATENCY == 1) give_line(int'(fetch_line), int'(fetch_last) + 1);
+    end else if (lines_left > 0) begin
+      if (wait_left == 1) give_line(line_at, lines_left);
+      else wait_left <= wait_left - 1;
+    end
+  end
+
+  task automatic give_line(input int at, input int left);
+    line_valid <= 1;
+    line_data  <= outside_file.words[at];
+    line_at    <= at + 1;
+    lines_left <= left - 1;
+    wait_left  <= SOURCE_INTERVAL;
+  endtask
 
   // ---- stimulus
   logic [1:0] stall = 0;
@@ -97,6 +127,7 @@ module bench #(
     norm_file.load(folder, "norm.hex");
     edges_file.load(folder, "edges.hex");
     delta_file.load(folder, "delta.hex");
+    outside_file.load(folder, "outside.hex");
     input_file.load(folder, "input.hex");
     cycles_file.load(folder, "cycles.hex");
     stalls_file.load(folder, "stalls.hex");

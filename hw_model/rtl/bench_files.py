@@ -11,11 +11,13 @@ from fxp.ir import IntArray
 from hw_model.rtl.design import BOOT_MEMORIES, Design, include_files
 from hw_model.rtl.expected import Lines, expected_lines, input_lines
 from hw_model.rtl.timing import clip_timing
+from hw_model.streaming import NEAR, LineSource
 
 STALL_CYCLES = 4096
 _NAMES = {"program": "PROGRAM", "weights": "WEIGHTS", "bias": "BIAS", "norm": "NORM"} | {
     "edges": "EDGES",
     "delta": "DELTA",
+    "outside": "OUTSIDE",
 }
 
 
@@ -29,7 +31,12 @@ class BenchFiles:
 
 
 def bench_files(
-    design: Design, clip: IntArray, values: Mapping[str, IntArray], seed: int, stall: float = 0.25
+    design: Design,
+    clip: IntArray,
+    values: Mapping[str, IntArray],
+    seed: int,
+    stall: float = 0.25,
+    source: LineSource = NEAR,
 ) -> BenchFiles:
     """The bench's files for a clip `(T, C, V)` of input words.
 
@@ -39,17 +46,18 @@ def bench_files(
         values: as `hw_model.rtl.expected.expected_lines` wants them.
         seed: of the stall patterns.
         stall: share of cycles in which either side stalls.
+        source: how weights that stream in come.
     """
     files: dict[str, bytes] = {}
     params: list[str] = []
-    for name in BOOT_MEMORIES:
+    for name in (*BOOT_MEMORIES, "outside"):
         bits, words = design.memories[name]
         text = hex_words(words or (0,), bits)
         files[f"{name}.hex"] = text
         params += _file_params(_NAMES[name], text)
         params.append(f"localparam int {_NAMES[name]}_WORDS = {len(words)};")
     ports = expected_lines(design, values, len(clip))
-    timing = clip_timing(design, len(clip))
+    timing = clip_timing(design, len(clip), source)
     rng = np.random.default_rng(seed)
     stalls = (rng.random((STALL_CYCLES, 2)) < stall) @ np.array([1, 2])
     plain = {
@@ -61,6 +69,10 @@ def bench_files(
     for name, text in plain.items():
         files[f"{name}.hex"] = text
         params += _file_params(name.upper(), text)
+    params += [
+        f"localparam int SOURCE_LATENCY = {source.latency};",
+        f"localparam int SOURCE_INTERVAL = {source.interval};",
+    ]
     params.append(f"localparam int LIMIT = {4 * timing[-1].ends + 10_000};")
     files["bench_params.svh"] = _text("Counts and checksums of the bench's files.", params)
     files["bench_ports.svh"] = _text("One check for each memory that is written.", _ports(ports))
