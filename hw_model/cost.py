@@ -241,7 +241,7 @@ def _layer(
         multiplications=macs + sum(step.loop.multiplies for step in steps),
         additions=macs + sum(step.loop.adds for step in steps),
         terms=terms,
-        basis=_basis(steps, accelerator),
+        basis=_basis(steps, placement, bound, accelerator),
         compute_cycles=needed["compute"],
         port_cycles=needed["ports"],
         dram_cycles=needed["dram"],
@@ -268,8 +268,16 @@ def _wait(step: Step, accelerator: Accelerator) -> int:
     return streamed_cycles(blocks, tile, loop.joints, source) - blocks * tile * loop.joints
 
 
-def _basis(steps: Sequence[Step], accelerator: Accelerator) -> Basis:
-    """The RTL engine has a multiplier in each lane and knows neither of these three kinds."""
+def _basis(
+    steps: Sequence[Step], placement: Placement, bound: Bound, accelerator: Accelerator
+) -> Basis:
+    """The RTL engine makes one product in each lane, keeps FIFOs on the chip, and lacks some kinds.
+
+    Each of its memories has the ports it needs.
+    """
+    away = placement.traffic_bits.keys() - placement.streamed
+    if bound == "ports" or any(step.loop.name in away for step in steps):
+        return "derived"
     foreign = any(step.loop.kind in ("layer_norm", "softmax", "clip_mean") for step in steps)
     packed = any(step.products > 1 for step in steps)
     return "rtl" if isinstance(accelerator.engine, Lanes) and not (foreign or packed) else "derived"
