@@ -38,7 +38,7 @@ class Lines:
     @property
     def line_bits(self) -> int:
         """Bits of a line's words, up to whole hex digits."""
-        return 4 * -(-self.words.shape[1] * self.bits // 4)
+        return 4 * -(-int(self.words.shape[1]) * self.bits // 4)
 
     def text(self) -> bytes:
         """A hex memory: eight digits of address, then the words, lane 0 least significant."""
@@ -62,6 +62,40 @@ def input_lines(design: Design, clip: IntArray) -> Lines:
     nothing = np.zeros(count, np.int64)
     bits = design.parameters["IN_BITS"]
     return Lines(words, bits, last, number, nothing, np.arange(count) % frame.lines)
+
+
+def loaded_lines(design: Design, clip: IntArray) -> Lines:
+    """What loading writes into the memory of the input, line by line as `input_lines`."""
+    lines, ground = input_lines(design, clip), design.ground
+    name = ground.graph.nodes[0].name
+    place, frame = ground.places[name], ground.frames[name]
+    joint, group = lines.result // frame.groups, lines.result % frame.groups
+    slot = (lines.frame + 1) % place.slots if place.ring else np.zeros_like(lines.frame)
+    where = place.base + slot * place.lines + group * frame.joints + joint
+    bits = design.values[place.memory][0]
+    return Lines(lines.words, bits, where, lines.frame, np.full_like(where, -1), lines.result)
+
+
+def held_lines(design: Design, clip: IntArray, ports: Mapping[str, Lines]) -> dict[str, Lines]:
+    """The newest line at each address of each memory when a run has ended, by `<port>.end`.
+
+    Addresses that nobody wrote are missing. `ports` is what `expected_lines` gave.
+    """
+    memory = design.ground.places[design.ground.graph.nodes[0].name].memory
+    written = {name: [lines] for name, lines in ports.items() if name != "outputs"}
+    written.setdefault(f"values{memory}", []).append(loaded_lines(design, clip))
+    return {f"{name}.end": _newest(parts) for name, parts in written.items()}
+
+
+def _newest(parts: list[Lines]) -> Lines:
+    columns = ("words", "address", "frame", "made", "result")
+    words, address, frame, made, result = (
+        np.concatenate([getattr(lines, column) for lines in parts]) for column in columns
+    )
+    order = np.lexsort((result, made, frame))[::-1]  # newest first: loading comes before pass 0
+    _, first = np.unique(address[order], return_index=True)
+    kept = order[first]
+    return Lines(words[kept], parts[0].bits, address[kept], frame[kept], made[kept], result[kept])
 
 
 def expected_lines(design: Design, values: Mapping[str, IntArray], frames: int) -> dict[str, Lines]:
@@ -141,7 +175,9 @@ class _Expected:
         )
 
     def _joined(self, port: str, parts: list[tuple[Any, ...]]) -> Lines:
-        words, where, frame, made, result = (np.concatenate(part) for part in zip(*parts))
+        words, where, frame, made, result = (
+            np.concatenate(part) for part in zip(*parts, strict=True)
+        )
         order = np.argsort(frame * len(self.ground.passes) + made, kind="stable")
         bits = self._bits(port)
         return Lines(words[order], bits, where[order], frame[order], made[order], result[order])
