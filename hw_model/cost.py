@@ -2,8 +2,10 @@
 
 `estimate` puts together the loop nest (work), the schedule (cycles, accesses), the memory (sizes,
 placement) and the energy. Per layer, cycles are the largest of three: the engine's own, those the
-on-chip ports need for the layer's accesses, and those the DRAM needs for its traffic. A layer
-starts when the one before has finished, a frame when the last layer of the one before has. docs/cost-model.md has every formula.
+on-chip ports need for the layer's accesses, and those with DRAM: the time of its traffic, or where
+weights stream in, the engine's own cycles and its waits. A layer
+starts when the one before has finished, a frame when the last layer of the one before has.
+docs/cost-model.md has every formula.
 """
 
 from __future__ import annotations
@@ -21,6 +23,7 @@ from hw_model.flow import Flow, flow_of, is_matrix
 from hw_model.loops import Loop, loop_nest
 from hw_model.memory import Memory, Placement, memory_of, place
 from hw_model.schedule import LATENCY_CYCLES, Accesses, Step, schedule
+from hw_model.streaming import LineSource, streamed_cycles
 
 Bound = Literal["compute", "ports", "dram"]
 Basis = Literal["rtl", "derived"]
@@ -30,8 +33,8 @@ Basis = Literal["rtl", "derived"]
 class LayerCost:
     """One layer: work, cycles by term, what bounds it, accesses and energy.
 
-    `cycles` is its interval, `compute_cycles` the sum of `terms`. `basis` says whether the RTL engine
-    takes exactly these cycles or they are derived in its manner.
+    `cycles` is its interval, `compute_cycles` the sum of `terms`. `basis` says whether the RTL
+    engine takes exactly these cycles or they are derived in its manner.
     """
 
     layer: str
@@ -198,26 +201,38 @@ def _layers(
             energy_of(*pair, price, accelerator.energy)
             for pair in zip(members, traffic, strict=True)
         )
-        layers.append(_layer(name, members, sum(traffic), sum(energies, NO_ENERGY), accelerator))
+        energy = sum(energies, NO_ENERGY)
+        layers.append(_layer(name, members, placement, energy, accelerator))
     return tuple(layers)
 
 
 def _layer(
-    name: str, steps: Sequence[Step], dram_bits: int, energy: Energy, accelerator: Accelerator
+    name: str,
+    steps: Sequence[Step],
+    placement: Placement,
+    energy: Energy,
+    accelerator: Accelerator,
 ) -> LayerCost:
     terms: dict[str, int] = {}
     accesses = Accesses()
+    waits = 0
     for step in steps:
         accesses += step.accesses
         for term, cycles in step.terms:
             terms[term] = terms.get(term, 0) + cycles
+        if step.loop.name in placement.streamed and isinstance(accelerator.engine, Lanes):
+            waits += _wait(step, accelerator)
     macs = sum(step.macs for step in steps)
     chip = accelerator.memory
+    dram_bits = sum(placement.traffic_bits.get(step.loop.name, 0) for step in steps)
     dram_rate = accelerator.dram.bytes_per_s if accelerator.dram else math.inf
+    own = sum(terms.values())
     needed: dict[Bound, int] = {
-        "compute": sum(terms.values()),
+        "compute": own,
         "ports": -(-accesses.bits // (chip.ports * chip.port_bits)) if terms else 0,
-        "dram": math.ceil(dram_bits / 8 / dram_rate * accelerator.clock_hz),
+        "dram": max(
+            math.ceil(dram_bits / 8 / dram_rate * accelerator.clock_hz), own + waits if waits else 0
+        ),
     }
     bound = max(needed, key=lambda kind: needed[kind])
     return LayerCost(
@@ -236,6 +251,21 @@ def _layer(
         dram_bytes=dram_bits / 8,
         energy=energy,
     )
+
+
+def _wait(step: Step, accelerator: Accelerator) -> int:
+    """Cycles in which lanes wait for weights from outside: for the first tile, and slow ones."""
+    engine, dram, loop = accelerator.engine, accelerator.dram, step.loop
+    assert isinstance(engine, Lanes) and dram is not None
+    lanes = engine.lanes * step.products
+    line_s = lanes * loop.weight_bits / 8 / dram.bytes_per_s
+    source = LineSource(
+        max(1, math.ceil(dram.latency_s * accelerator.clock_hz)),
+        max(1, math.ceil(line_s * accelerator.clock_hz)),
+    )
+    blocks = loop.partitions * -(-(loop.outputs // loop.partitions) // lanes)
+    tile = loop.inputs * loop.taps
+    return streamed_cycles(blocks, tile, loop.joints, source) - blocks * tile * loop.joints
 
 
 def _basis(steps: Sequence[Step], accelerator: Accelerator) -> Basis:

@@ -10,7 +10,7 @@ from fxp.errors import InputError
 from fxp.ir import Graph, Input
 from fxp.qformat import QFormat
 from fxp.spec import ArchSpec, QuantSpec
-from hw_model.accelerator import Accelerator, load_accelerator, preset_names
+from hw_model.accelerator import Accelerator, Array, load_accelerator, preset_names
 from hw_model.blueprint import blueprint
 from hw_model.cost import Estimate, estimate
 from hw_model.ledger import published_arch
@@ -25,11 +25,11 @@ def test_totals_of_the_tiny_graph() -> None:
     cost = estimate(tiny_graph(), machine(2))
     assert (cost.macs, cost.macs_dense, cost.macs_sparse) == (36, 66, 36)
     assert (cost.multiplications, cost.additions) == (36 + 2, 36 + 68)
-    assert (cost.memory_words, cost.memory_bits) == (106, 770)
-    assert (cost.on_chip_bits, cost.dram_bytes) == (770, 0)
-    assert (cost.interval_cycles, cost.latency_cycles) == (53, 55)
-    assert cost.latency_s == pytest.approx(55e-6) and cost.throughput_hz == pytest.approx(1e6 / 53)
-    assert cost.utilisation == pytest.approx(36 / (53 * 2))
+    assert (cost.memory_words, cost.memory_bits) == (100, 722)
+    assert (cost.on_chip_bits, cost.dram_bytes) == (722, 0)
+    assert (cost.interval_cycles, cost.latency_cycles) == (84, 86)
+    assert cost.latency_s == pytest.approx(86e-6) and cost.throughput_hz == pytest.approx(1e6 / 84)
+    assert cost.utilisation == pytest.approx(36 / (84 * 2))
     assert cost.fits and cost.reasons == ()
     dense = estimate(tiny_graph(), machine(2), adjacency="dense")
     assert (dense.macs, dense.adjacency) == (66, "dense")
@@ -88,14 +88,14 @@ def test_lookahead() -> None:
 
 
 def test_deadline_and_frame_rate() -> None:
-    late = machine(deadline_s=54e-6)
-    cost = estimate(tiny_graph(), late, frame_rate_hz=20_000)
+    late = machine(deadline_s=85e-6)
+    cost = estimate(tiny_graph(), late, frame_rate_hz=12_000)
     assert cost.reasons == (
-        "latency 5.5e-05 s is beyond the deadline of 5.4e-05 s",
-        "18867.9 frames/s are computed, 20000 come in",
+        "latency 8.6e-05 s is beyond the deadline of 8.5e-05 s",
+        "11904.8 frames/s are computed, 12000 come in",
     )
     assert not cost.fits
-    assert estimate(tiny_graph(), machine(deadline_s=55e-6), frame_rate_hz=18_000).fits
+    assert estimate(tiny_graph(), machine(deadline_s=86e-6), frame_rate_hz=11_900).fits
     for rate in (0.0, -1.0, float("nan"), float("inf")):
         with pytest.raises(InputError, match=r"frame rate must be positive"):
             estimate(tiny_graph(), machine(), frame_rate_hz=rate)
@@ -115,7 +115,7 @@ def test_operands_too_wide_for_the_multiplier() -> None:
 def test_a_graph_that_does_nothing() -> None:
     graph = Graph("g", (Input("input", 2, 3, QFormat(8, 0)),), ("input",))
     cost = estimate(graph, machine())
-    assert (cost.macs, cost.latency_cycles, cost.interval_cycles) == (0, 0, 1)
+    assert (cost.macs, cost.latency_cycles, cost.interval_cycles) == (0, 5, 3)  # the load
     assert cost.memory_bits == 48 and cost.energy.activations_pj == pytest.approx(48)
 
 
@@ -156,10 +156,15 @@ def test_fewer_bits_never_cost_more(
     share: float,
     fold: str,
 ) -> None:
+    """Squeezed too, on an array: the weights of lanes leave the chip node by node, and there a few
+    bits less may keep another node on it.
+    """
     narrow: dict[str, Any] = {key: min(one[key], other[key]) for key in WIDTHS}
     wide: dict[str, Any] = {key: max(one[key], other[key]) for key in WIDTHS}
     graphs = [blueprint(arch, QuantSpec(fold=fold, **bits)) for bits in (narrow, wide)]
-    accelerator = squeezed(load_accelerator(name), share, graphs[1])
+    accelerator = load_accelerator(name)
+    if isinstance(accelerator.engine, Array):
+        accelerator = squeezed(accelerator, share, graphs[1])
     less, more = (estimate(graph, accelerator) for graph in graphs)
     assert_no_more(less, more)
     assert less.memory_bits <= more.memory_bits
@@ -168,12 +173,10 @@ def test_fewer_bits_never_cost_more(
 
 
 @settings(max_examples=60, deadline=None)
-@given(small_archs(), st.integers(1, 40), st.integers(1, 40), st.floats(0.3, 1.1))
-def test_more_lanes_are_never_slower(arch: ArchSpec, lanes: int, more: int, share: float) -> None:
+@given(small_archs(), st.integers(1, 40), st.integers(1, 40))
+def test_more_lanes_are_never_slower(arch: ArchSpec, lanes: int, more: int) -> None:
     graph = blueprint(arch, QuantSpec())
-    few = squeezed(machine(lanes, dram={"bytes_per_s": 1e5}), share, graph)
-    many = few.model_copy(update={"engine": machine(lanes + more).engine})
-    assert_no_more(estimate(graph, many), estimate(graph, few))
+    assert_no_more(estimate(graph, machine(lanes + more)), estimate(graph, machine(lanes)))
 
 
 def assert_no_more(less: Estimate, more: Estimate) -> None:

@@ -30,6 +30,10 @@ module bench #(
   logic [IN_BITS_ALL-1:0] in_data;
   logic [OUT_BITS_ALL-1:0] out_data;
   logic [OUT_ID_BITS-1:0] out_id;
+  logic fetch_valid, fetch_ready, line_valid;
+  logic [FETCH_BITS-1:0] fetch_line;
+  logic [TILE_BITS-1:0] fetch_last;
+  logic [LANES*W_BITS-1:0] line_data;
   engine dut (.*);
 
   // ---- files
@@ -42,6 +46,32 @@ module bench #(
   checked_file #(.WIDTH(32 + IN_DIGITS)) input_file ();
   checked_file #(.WIDTH(32)) cycles_file ();
   checked_file #(.WIDTH(2)) stalls_file ();
+  checked_file #(.WIDTH(LANES * W_BITS)) outside_file ();
+  checked_file #(.WIDTH(32)) source_file ();
+
+  // ---- the memory outside: the first line after so many cycles, then one every so many
+  int latency = 1, interval = 1, wait_left = 0, line_at = 0, lines_left = 0;
+  assign fetch_ready = lines_left == 0;
+  always @(posedge clk) begin
+    line_valid <= 0;
+    if (fetch_valid && fetch_ready) begin
+      line_at    <= int'(fetch_line);
+      lines_left <= int'(fetch_last) + 1;
+      wait_left  <= latency - 1;
+      if (latency == 1) give_line(int'(fetch_line), int'(fetch_last) + 1);
+    end else if (lines_left > 0) begin
+      if (wait_left == 1) give_line(line_at, lines_left);
+      else wait_left <= wait_left - 1;
+    end
+  end
+
+  task automatic give_line(input int at, input int left);
+    line_valid <= 1;
+    line_data  <= outside_file.word(at);
+    line_at    <= at + 1;
+    lines_left <= left - 1;
+    wait_left  <= interval;
+  endtask
 
   // ---- stimulus
   logic [1:0] stall = 0;
@@ -85,12 +115,16 @@ module bench #(
     norm_file.load(folder, "norm.hex");
     edges_file.load(folder, "edges.hex");
     delta_file.load(folder, "delta.hex");
+    outside_file.load(folder, "outside.hex");
     input_file.load(folder, "input.hex");
     cycles_file.load(folder, "cycles.hex");
     stalls_file.load(folder, "stalls.hex");
+    source_file.load(folder, "source.hex");
+    latency  = int'(source_file.word(0));
+    interval = int'(source_file.word(1));
     outputs.load(folder, "outputs.hex");
     load_ports();
-    limit = 4 * int'(cycles_file.word(cycles_file.count - 1)) + 10000;
+    limit    = 4 * int'(cycles_file.word(cycles_file.count - 1)) + 10000;
   endtask
 
   // what drives the engine changes at the falling edge, away from what samples it

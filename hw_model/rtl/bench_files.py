@@ -11,6 +11,7 @@ from fxp.ir import IntArray
 from hw_model.rtl.design import BOOT_MEMORIES, Design, include_files
 from hw_model.rtl.expected import Lines, expected_lines, held_lines, input_lines
 from hw_model.rtl.timing import FrameTiming, clip_timing
+from hw_model.streaming import NEAR, LineSource
 
 STALL_CYCLES = 4096
 SUMS = "sums.txt"
@@ -35,10 +36,15 @@ class BenchFiles:
 
 
 def bench_files(
-    design: Design, clip: IntArray, values: Mapping[str, IntArray], seed: int, stall: float = 0.25
+    design: Design,
+    clip: IntArray,
+    values: Mapping[str, IntArray],
+    seed: int,
+    stall: float = 0.25,
+    source: LineSource = NEAR,
 ) -> BenchFiles:
     """All files for one run, the includes of its hardware among them; see `run_files`."""
-    run = run_files(design, clip, values, seed, stall)
+    run = run_files(design, clip, values, seed, stall, source)
     return BenchFiles({**run.files, **hardware_files(design)}, run.ports, run.timing)
 
 
@@ -50,7 +56,12 @@ def hardware_files(design: Design) -> dict[str, bytes]:
 
 
 def run_files(
-    design: Design, clip: IntArray, values: Mapping[str, IntArray], seed: int, stall: float = 0.25
+    design: Design,
+    clip: IntArray,
+    values: Mapping[str, IntArray],
+    seed: int,
+    stall: float = 0.25,
+    source: LineSource = NEAR,
 ) -> BenchFiles:
     """The hex memories for a clip `(T, C, V)` of input words, and `sums.txt` about them.
 
@@ -60,17 +71,19 @@ def run_files(
         values: as `hw_model.rtl.expected.expected_lines` wants them.
         seed: of the stall patterns.
         stall: share of cycles in which either side stalls.
+        source: how weights that stream in come.
     """
     files = {}
-    for name in BOOT_MEMORIES:
+    for name in (*BOOT_MEMORIES, "outside"):
         bits, words = design.memories[name]
         files[f"{name}.hex"] = hex_words(words or (0,), bits)
-    timing = clip_timing(design, len(clip))
+    timing = clip_timing(design, len(clip), source)
     rng = np.random.default_rng(seed)
     stalls = (rng.random((STALL_CYCLES, 2)) < stall) @ np.array([1, 2])
     files["input.hex"] = input_lines(design, clip).text()
     files["cycles.hex"] = hex_words((frame.ends for frame in timing), 32)
     files["stalls.hex"] = hex_words(stalls.tolist(), 2)
+    files["source.hex"] = hex_words((source.latency, source.interval), 32)
     ports = expected_lines(design, values, len(clip))
     ports |= held_lines(design, clip, ports)
     for name in ("outputs", *_end_names(design)):

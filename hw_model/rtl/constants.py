@@ -79,9 +79,7 @@ def needs_joints(constant: IntArray, frame: Frame, vector: bool) -> bool:
     return constant.shape[1] > 1 or (vector and frame.partitions > 1)
 
 
-def edge_words(
-    node: GraphProduct, dense: bool
-) -> tuple[list[tuple[int, int, int]], int]:
+def edge_words(node: GraphProduct, dense: bool) -> tuple[list[tuple[int, int, int]], int]:
     """(last, source, coefficient) of each edge, joint by joint, and the bits of a coefficient.
 
     The source is `joint * P + partition`; coefficients are aligned to the finest partition.
@@ -100,4 +98,3 @@ def edge_words(
         ] or [(0, 0)]
         edges += [(int(i == len(found) - 1), at, coef) for i, (at, coef) in enumerate(found)]
     return edges, node.adjacency.word_bits + max(left)
-

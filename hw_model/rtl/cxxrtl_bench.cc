@@ -224,6 +224,43 @@ static std::vector<Memory> memories_of(const Engine &engine, const std::string &
   return found;
 }
 
+// The memory outside, as in bench.sv: the first line after so many cycles, then one every so many.
+struct Outside {
+  Signal fetch_valid, fetch_ready, fetch_line, fetch_last, line_valid, line_data;
+  File lines, source;
+  size_t at = 0, left = 0, wait = 0;
+
+  Outside(const Engine &engine, const std::string &folder)
+      : fetch_valid(engine["fetch_valid"]), fetch_ready(engine["fetch_ready"]),
+        fetch_line(engine["fetch_line"]), fetch_last(engine["fetch_last"]),
+        line_valid(engine["line_valid"]), line_data(engine["line_data"]) {
+    lines.load(folder, "outside.hex", line_data.item.width, false);
+    source.load(folder, "source.hex", 32, false);
+    fetch_ready.set(1);
+  }
+  // what bench.sv does at a rising edge, with the signals before it
+  void edge() {
+    uint32_t latency = source.lines[0][0], interval = source.lines[1][0];
+    bool gives = false;
+    if (fetch_valid.word() && left == 0) {
+      at = fetch_line.word(), left = size_t(fetch_last.word()) + 1, wait = latency - 1;
+      gives = latency == 1;
+    } else if (left > 0) {
+      gives = wait == 1;
+      if (!gives) wait--;
+    }
+    next_valid = gives;
+    if (gives) next = lines.lines[at++], left--, wait = interval;
+  }
+  void drive() {
+    line_valid.set(next_valid);
+    line_data.set(next);
+    fetch_ready.set(left == 0);
+  }
+  bool next_valid = false;
+  Words next;
+};
+
 static void boot(Engine &engine, const std::string &folder) {
   static const char *const names[] = {"program", "weights", "bias", "norm", "edges", "delta"};
   Signal clk = engine["clk"], valid = engine["boot_valid"], memory = engine["boot_memory"];
@@ -249,6 +286,7 @@ static int run(Engine &engine, const std::string &folder, bool stalling) {
   input.load(folder, "input.hex", in_data.item.width, true);
   cycles.load(folder, "cycles.hex", 32, false);
   stalls.load(folder, "stalls.hex", 2, false);
+  Outside outside(engine, folder);
   Port outputs(folder, "outputs.hex", engine["out_data"]);
   std::vector<Memory> memories = memories_of(engine, folder);
 
@@ -269,6 +307,7 @@ static int run(Engine &engine, const std::string &folder, bool stalling) {
       in_last.set(input.addresses[taken][0] & 1);
     }
     out_ready.set(!(stall >> 1));
+    outside.drive();
     engine.step(clk, false);
     if (out_valid.word() && !(stall >> 1)) {
       outputs.see(2 * out_id.word() + out_last.word());
@@ -284,6 +323,7 @@ static int run(Engine &engine, const std::string &folder, bool stalling) {
       done++;
     }
     if (stalling) stall = stalls.lines[cycle % stalls.lines.size()][0];
+    outside.edge();
     engine.step(clk, true);
     if (drained > 0 || done >= cycles.lines.size())
       if (drained < 16 || outputs.seen >= outputs.file.lines.size()) drained++;

@@ -1,4 +1,4 @@
-"""How wide the datapath behind the lanes must be: collected pass by pass, then given as parameters."""
+"""How wide the datapath behind the lanes must be: collected pass by pass, then parameters."""
 
 from __future__ import annotations
 

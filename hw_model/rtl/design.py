@@ -6,10 +6,12 @@ can run on one piece of hardware: `assemble` them first, join their needs, then 
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping, Sequence, Set
 from dataclasses import dataclass
+from typing import TypeVar
 
 from fxp.ir import Graph
+from fxp.qformat import Overflow, Rounding
 from hw_model.rtl.datapath import OVERFLOWS, ROUNDINGS, Datapath
 from hw_model.rtl.fields import Field, Widths, include_text, pack, pass_fields
 from hw_model.rtl.instructions import (
@@ -22,6 +24,7 @@ from hw_model.rtl.instructions import (
 )
 from hw_model.rtl.values import Ground, ground_of
 
+Mode = TypeVar("Mode", Rounding, Overflow)
 BOOT_MEMORIES = ("program", "weights", "bias", "norm", "edges", "delta")
 
 
@@ -50,7 +53,10 @@ class Output:
 
 @dataclass(frozen=True, eq=False)
 class Design:
-    """Hardware parameters by name, and what the boot port writes: lines of each constant memory."""
+    """Hardware parameters by name, program, and the lines of each constant memory.
+
+    The boot port writes them, but for `outside`: weights that stay off the chip and stream in.
+    """
 
     ground: Ground
     passes: tuple[Fields, ...]
@@ -62,15 +68,19 @@ class Design:
     outputs: tuple[Output, ...]
 
 
-def assemble(graph: Graph, lanes: int, dense: bool = False) -> Assembled:
+def assemble(
+    graph: Graph, lanes: int, dense: bool = False, off_chip: Set[str] = frozenset()
+) -> Assembled:
     """Plan a network for an engine of `lanes` lanes; `dense` walks all pairs of joints.
+
+    The weights of the convolutions in `off_chip` stream in from outside, once a frame.
 
     Raises:
         GraphError: the graph breaks a rule of the IR.
         InputError: the network has something that the engine cannot do.
     """
     ground = ground_of(graph, lanes)
-    assembler = Assembler(ground, dense)
+    assembler = Assembler(ground, dense, off_chip)
     loading = loading_fields(ground, flush_frames(ground))
     passes = tuple(loading | assembler.fields(at) for at in range(len(ground.passes)))
     return Assembled(ground, passes, assembler.constants, assembler.state, assembler.datapath)
@@ -82,9 +92,11 @@ def designs_of(programs: Sequence[Assembled]) -> tuple[Design, ...]:
     return tuple(hardware.design(program) for program in programs)
 
 
-def design_of(graph: Graph, lanes: int, dense: bool = False) -> Design:
+def design_of(
+    graph: Graph, lanes: int, dense: bool = False, off_chip: Set[str] = frozenset()
+) -> Design:
     """The design of one network alone; see `assemble`."""
-    return designs_of([assemble(graph, lanes, dense)])[0]
+    return designs_of([assemble(graph, lanes, dense, off_chip)])[0]
 
 
 class _Hardware:
@@ -127,11 +139,7 @@ class _Hardware:
         def depth(name: str) -> int:
             return self._most(lambda p: len(getattr(p.constants, name).lines) - 1)
 
-        amounts = [
-            bound
-            for shifts in self.datapath.shifts.values()
-            for bound in shifts.range
-        ]
+        amounts = [bound for shifts in self.datapath.shifts.values() for bound in shifts.range]
         longest = self._most(lambda p: max(_entries(p.passes, _LIMITS), default=0))
         counts = tuple(f"count_{name}" for name in _COUNTS)
         return Widths(
@@ -152,6 +160,8 @@ class _Hardware:
             weight=max(self.datapath.weight_bits, self.datapath.coef_bits),
             out_id=self._most(lambda p: len(p.ground.graph.outputs) - 1),
             values=len(self.values),
+            fetch=depth("outside"),
+            tile=most("tile_last"),
         )
 
     def _parameters(self) -> dict[str, int]:
@@ -172,6 +182,7 @@ class _Hardware:
             "norm": lanes * bits["norm"],
             "edges": 1 + self.source_bits + datapath.coef_bits,
             "delta": lanes * bits["delta"],
+            "outside": lanes * w.weight,
         }
         depths = {"program": passes, **lines}
         self.line_bits = line_bits
@@ -185,7 +196,7 @@ class _Hardware:
             "PASSES": passes,
             "PC_BITS": max(1, _bits(passes - 1)),
             "PASS_BITS": line_bits["program"],
-            "BOOT_BITS": max(line_bits.values()),
+            "BOOT_BITS": max(line_bits[name] for name in BOOT_MEMORIES),
             "BOOT_ADDR_BITS": max(1, *(_bits(depth - 1) for depth in depths.values())),
             "VALUES": w.values,
             "MEMORY_BITS": w.memory,
@@ -235,9 +246,12 @@ class _Hardware:
             "HAS_CAST1": int("cast1" in datapath.slots),
             "HAS_ADD": int("add" in datapath.slots),
             "HAS_ARGMAX": int(datapath.argmax),
+            "HAS_TILES": int(any(p.constants.outside.lines for p in self.programs)),
+            "FETCH_BITS": w.fetch,
+            "TILE_BITS": w.tile,
             "HAS_DELTA": int(any(p.constants.delta.lines for p in self.programs)),
-            "ROUNDING": ROUNDINGS.index(*datapath.roundings) if len(datapath.roundings) == 1 else -1,
-            "OVERFLOW": OVERFLOWS.index(*datapath.overflows) if len(datapath.overflows) == 1 else -1,
+            "ROUNDING": _only(ROUNDINGS, datapath.roundings),
+            "OVERFLOW": _only(OVERFLOWS, datapath.overflows),
         }
         for name, shifts in datapath.shifts.items():
             low, high = shifts.range
@@ -251,16 +265,17 @@ class _Hardware:
             "program": tuple(pack(self.fields, fields) for fields in program.passes),
             "edges": tuple(self._edge(*edge) for edge in constants.edges),
         }
-        line = {"weights": self.widths.weight, **self.word_bits}
+        line = {"weights": self.widths.weight, "outside": self.widths.weight, **self.word_bits}
         for name, bits in line.items():
             memory = getattr(constants, name)
             memory.word_bits = bits
             words[name] = tuple(memory.words())
             assert self.line_bits[name] == lanes * bits
-        memories = {name: (self.line_bits[name], words[name]) for name in BOOT_MEMORIES}
-        outputs = tuple(_output(program.ground, name, at) for at, name in enumerate(
-            program.ground.graph.outputs
-        ))
+        memories = {name: (bits, words[name]) for name, bits in self.line_bits.items()}
+        outputs = tuple(
+            _output(program.ground, name, at)
+            for at, name in enumerate(program.ground.graph.outputs)
+        )
         return Design(
             program.ground,
             program.passes,
@@ -311,8 +326,10 @@ def _entries(passes: Sequence[Fields], names: Sequence[str]) -> list[int]:
 
 
 def _lines(constants: Constants, name: str) -> Sequence[object]:
-    memory = getattr(constants, name)
-    return memory if name == "edges" else memory.lines
+    if name == "edges":
+        return constants.edges
+    lines: list[list[int]] = getattr(constants, name).lines
+    return lines
 
 
 def _most_lines(program: Assembled) -> int:
@@ -339,3 +356,8 @@ def _output(ground: Ground, name: str, at: int) -> Output:
 
 def _bits(value: int) -> int:
     return max(value, 0).bit_length()
+
+
+def _only(modes: Sequence[Mode], used: Set[Mode]) -> int:
+    """The number of the one mode that is used, or -1: the engine then chooses at run time."""
+    return modes.index(next(iter(used))) if len(used) == 1 else -1

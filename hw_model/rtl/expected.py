@@ -38,7 +38,7 @@ class Lines:
     @property
     def line_bits(self) -> int:
         """Bits of a line's words, up to whole hex digits."""
-        return 4 * -(-int(self.words.shape[1]) * self.bits // 4)
+        return int(4 * -(-self.words.shape[1] * self.bits // 4))
 
     def text(self) -> bytes:
         """A hex memory: eight digits of address, then the words, lane 0 least significant."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Set
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -50,6 +50,7 @@ class Constants:
     """Constant memories while they fill; `edges` holds (last, source, coefficient)."""
 
     weights: Memory = field(default_factory=Memory)
+    outside: Memory = field(default_factory=Memory)  # weights that stream in
     bias: Memory = field(default_factory=Memory)
     norm: Memory = field(default_factory=Memory)
     delta: Memory = field(default_factory=Memory)
@@ -69,9 +70,9 @@ class State:
 class Assembler:
     """Turns passes into fields, one after another; collects constants, state and widths."""
 
-    def __init__(self, ground: Ground, dense: bool) -> None:
-        """`dense` walks all pairs of joints in graph products."""
-        self.ground, self.dense = ground, dense
+    def __init__(self, ground: Ground, dense: bool, off_chip: Set[str]) -> None:
+        """`dense` walks all pairs of joints; the weights of nodes in `off_chip` stream in."""
+        self.ground, self.dense, self.off_chip = ground, dense, off_chip
         self.nodes: Mapping[str, Node] = {node.name: node for node in ground.graph.nodes}
         self.constants, self.state, self.datapath = Constants(), State(), Datapath()
         self.state.rings = max((place.ring for place in ground.places.values()), default=0)
@@ -105,10 +106,10 @@ class Assembler:
         name = self.ground.held(operand.value)
         place, timing = self.ground.places[name], self.ground.timing[name]
         node = self.nodes[planned.head]
-        taps = node.weight.raw.shape[2] if planned.kind == "temporal_conv" else 1
-        dilation = node.dilation if isinstance(node, TemporalConv) else 1
+        taps, dilation = 1, 1
         lag = self.ground.timing[planned.value].lookahead
-        if planned.kind == "temporal_conv":
+        if isinstance(node, TemporalConv) and planned.kind == "temporal_conv":
+            taps, dilation = node.weight.raw.shape[2], node.dilation
             lag = timing.lookahead + (taps - 1) * dilation * timing.period
         return {
             "x_memory": place.memory,
@@ -128,7 +129,9 @@ class Assembler:
         source = self.ground.frames[self.ground.held(planned.source)]
         flat = self.ground.held(planned.source) != planned.source
         if flat and planned.kind not in ("conv", "temporal_conv"):
-            raise InputError(f"{planned.owner}: reads a flattened value, which only convolutions do")
+            raise InputError(
+                f"{planned.owner}: reads a flattened value, which only convolutions do"
+            )
         if planned.kind == "copy":
             self.datapath.widen("acc", source.bits)
             return self._vector(source, WEIGHT_NONE, source.joints)
@@ -152,9 +155,7 @@ class Assembler:
             case _:
                 raise InputError(f"{planned.head}: the engine has no {type(node).__name__}")
 
-    def _matrix(
-        self, node: Conv | TemporalConv, frame: Frame, source: Frame, read: str
-    ) -> Fields:
+    def _matrix(self, node: Conv | TemporalConv, frame: Frame, source: Frame, read: str) -> Fields:
         flat = source.joints if self.ground.held(read) != read else 1
         self.datapath.weight_bits = max(self.datapath.weight_bits, node.weight.word_bits)
         return {
@@ -167,11 +168,22 @@ class Assembler:
             "count_flats": flat - 1,
             "count_words": source.channels - 1,
             "x_step": source.joints,
-            "weight_base": self.constants.weights.append(
-                weight_lines(node, frame, flat).tolist()
-            ),
+            **self._weights(node, frame, flat),
             "bias_on": 1,
             "bias_base": self.constants.bias.append(blocks_of(node.bias, frame).tolist()),
+        }
+
+    def _weights(self, node: Conv | TemporalConv, frame: Frame, flat: int) -> Fields:
+        """Where the weights are; a tile has those of one block of outputs."""
+        lines = weight_lines(node, frame, flat).tolist()
+        if node.name not in self.off_chip:
+            return {"weight_base": self.constants.weights.append(lines)}
+        blocks = frame.groups * frame.partitions
+        return {
+            "weight_off": 1,
+            "fetch_base": self.constants.outside.append(lines),
+            "tile_last": len(lines) // blocks - 1,
+            "blocks_last": blocks - 1,
         }
 
     def _edges(self, node: GraphProduct, frame: Frame, source: Frame) -> Fields:
@@ -234,8 +246,10 @@ class _SlotWalk:
         self.own, self.planned, self.residual = assembler, planned, residual
         self.ground, self.datapath = assembler.ground, assembler.datapath
         self.frame = self.ground.frames[planned.value]
-        self.bits = self.datapath.stage["acc"] if planned.kind == "argmax" else (
-            self.ground.frames[self.ground.held(planned.head)].bits
+        self.bits = (
+            self.datapath.stage["acc"]
+            if planned.kind == "argmax"
+            else (self.ground.frames[self.ground.held(planned.head)].bits)
         )
         self.fracs = self.ground.signals[planned.head].frac_bits
         self.found: Fields = {}
@@ -276,9 +290,7 @@ class _SlotWalk:
                 if self.planned.kind in ("affine", "copy") and self.frame.partitions > 1:
                     raise InputError(f"{node.name}: a cast by channel of partitions")
                 deltas = np.array(self.fracs) - self.fracs[0]
-                frame = Frame(
-                    len(deltas), 1, self.frame.partitions, 1, self.ground.lanes
-                )
+                frame = Frame(len(deltas), 1, self.frame.partitions, 1, self.ground.lanes)
                 base = self.own.constants.delta.append(blocks_of(deltas, frame).tolist())
                 self.found |= {"delta_at": stage, "delta_base": base}
         return self.fracs[0] - to
@@ -370,9 +382,7 @@ class _SlotWalk:
             if name in self.own.outputs:
                 if "out_on" in found:
                     raise InputError(f"{name}: a second output of one pass")
-                self.datapath.out_bits = max(
-                    self.datapath.out_bits, self.ground.frames[name].bits
-                )
+                self.datapath.out_bits = max(self.datapath.out_bits, self.ground.frames[name].bits)
                 at = self.own.outputs.index(name)
                 found |= {"out_on": 1, "out_memory": memory, "output_id": at}
         return found
@@ -419,4 +429,3 @@ def loading_fields(ground: Ground, flush: int) -> Fields:
 def flush_frames(ground: Ground) -> int:
     """Frames that an engine goes on after a clip's end, until its last value is complete."""
     return max(ground.timing[planned.value].lookahead for planned in ground.passes)
-

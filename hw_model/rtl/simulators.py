@@ -27,11 +27,11 @@ from hw_model.rtl.bench_log import Run, judged
 Simulator = Literal["icarus", "verilator", "cxxrtl"]
 SIMULATORS: tuple[Simulator, ...] = ("icarus", "verilator", "cxxrtl")
 
-ENGINE = ("requantise", "ram", "mac_lane", "argmax", "post_lane", "sequencer", "engine")
-BENCH = ("checked_file", "port_check", "end_check", "bench")
+_ENGINE = "requantise ram mac_lane argmax post_lane tiles sequencer engine"
+_BENCH = "checked_file port_check end_check bench"
 CXXRTL_BENCH = "cxxrtl_bench.cc"
-ENGINE_FILES = tuple(f"{name}.sv" for name in ENGINE)
-BENCH_FILES = (*(f"{name}.sv" for name in BENCH), CXXRTL_BENCH)
+ENGINE_FILES = tuple(f"{name}.sv" for name in _ENGINE.split())
+BENCH_FILES = (*(f"{name}.sv" for name in _BENCH.split()), CXXRTL_BENCH)
 
 BUILD_SECONDS, RUN_SECONDS = 900.0, 3600.0
 VERILATOR_FLAGS = (

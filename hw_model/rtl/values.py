@@ -131,9 +131,7 @@ def word_bits(graph: Graph, name: str, signal: Signal) -> int:
             return signal.width_bits
 
 
-def _partitions(
-    graph: Graph, loops: Mapping[str, Loop], passes: Sequence[Pass]
-) -> dict[str, int]:
+def _partitions(graph: Graph, loops: Mapping[str, Loop], passes: Sequence[Pass]) -> dict[str, int]:
     """Partitions along the channels of values, from the graph products back to their sources."""
     found: dict[str, int] = {}
     for planned in reversed(passes):
@@ -229,7 +227,7 @@ def _placed(
 def _coloured(
     names: Sequence[str], frames: Mapping[str, Frame], conflicts: set[frozenset[str]]
 ) -> list[list[str]]:
-    """Values by memory: of the same width where they may, then in the narrowest that is wide enough."""
+    """Values by memory: of the same width where they may, else the narrowest wide enough."""
 
     def clashes(name: str) -> int:
         return sum(name in pair for pair in conflicts)
@@ -261,7 +259,7 @@ def _allocated(
     last: Mapping[str, int],
     slots: Mapping[str, int],
 ) -> tuple[dict[str, Place], tuple[int, ...], tuple[int, ...]]:
-    """First fit within each memory: rings live for ever, frames from their writer to last reader."""
+    """First fit within each memory: rings live on, frames from their writer to the last reader."""
     places: dict[str, Place] = {}
     depths = []
     rings = 0
