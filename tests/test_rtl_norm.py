@@ -19,6 +19,7 @@ from fxp.qformat import Cast, QFormat
 from hw_model.cost import estimate
 from hw_model.rtl.bench_files import bench_files, hex_words
 from hw_model.rtl.design import design_of
+from hw_model.rtl.simulators import build, run, sources
 from tests.accelerators import machine
 from tests.golden.networks import CASES
 from tests.networks import VARIANTS
@@ -26,28 +27,8 @@ from tests.strategies import random_clip
 from tests.test_fused import lowered
 
 RTL = Path(hw_model.rtl.__file__).parent
-BENCHES = Path(__file__).parent / "rtl"
 
 pytestmark = pytest.mark.skipif(shutil.which("iverilog") is None, reason="needs Icarus Verilog")
-
-
-def compiled(folder: Path, top: str, **parameters: int) -> Path:
-    """The simulation of a bench and all that it needs."""
-    given = [f"-P{top}.{name}={value}" for name, value in parameters.items()]
-    out = folder / "sim"
-    source = next(path for path in (RTL / f"{top}.sv", BENCHES / f"{top}.sv") if path.exists())
-    command = ["iverilog", "-g2012", "-I", folder, "-o", out, "-s", top, *given]
-    command += ["-y", RTL, "-Y", ".sv", source]
-    subprocess.run(command, check=True, capture_output=True)
-    return out
-
-
-def simulated(sim: Path, *plusargs: str) -> str:
-    """What a simulation prints; it must pass."""
-    command = ["vvp", "-n", sim, f"+folder={sim.parent}", *plusargs]
-    done = subprocess.run(command, capture_output=True, text=True)
-    assert done.returncode == 0 and "PASS" in done.stdout, done.stdout
-    return done.stdout
 
 
 def check(graph: Graph, clip: IntArray, lanes: int, folder: Path) -> None:
@@ -56,9 +37,10 @@ def check(graph: Graph, clip: IntArray, lanes: int, folder: Path) -> None:
     bench = bench_files(design, clip, evaluate(graph, clip), seed=lanes)
     for name, text in bench.files.items():
         (folder / name).write_bytes(text)
-    sim = compiled(folder, "bench")
-    simulated(sim)
-    simulated(sim, "+stall=1")
+    built = build("icarus", sources(), folder, cache=folder / "built")
+    for stall in (False, True):
+        found = run(built, folder, stall=stall)
+        assert found.passed, found
     cost = estimate(graph, machine(lanes))
     assert all(layer.basis == "rtl" for layer in cost.layers)
     if all(planned["period_mask"] == planned["pass_lag"] == 0 for planned in design.passes):
@@ -165,8 +147,16 @@ def test_the_root_alone(entries: int, steps: int, tmp_path: Path) -> None:
     for name, (found, bits) in words_of.items():
         (tmp_path / f"{name}.hex").write_bytes(hex_words(found, bits))
     shift = (3 * LEAST_MANTISSA // entries).bit_length() - 1
-    sim = compiled(tmp_path, "root_bench", COUNT=4096, STEPS=steps, SEEDS=entries, SEED_SHIFT=shift)
-    assert "4096 roots" in simulated(sim)
+    given = {"COUNT": 4096, "STEPS": steps, "SEEDS": entries, "SEED_SHIFT": shift}
+    command = ["iverilog", "-g2012", "-o", tmp_path / "sim", "-s", "root_bench"]
+    command += [f"-Proot_bench.{name}={value}" for name, value in given.items()]
+    bench = Path(__file__).parent / "rtl" / "root_bench.sv"
+    command += [RTL / "reciprocal_root.sv", RTL / "ram.sv", bench]
+    subprocess.run(command, check=True, capture_output=True)
+    done = subprocess.run(
+        ["vvp", "-n", tmp_path / "sim", f"+folder={tmp_path}"], capture_output=True, text=True
+    )
+    assert done.returncode == 0 and "PASS: 4096 roots" in done.stdout, done.stdout
 
 
 @pytest.mark.parametrize("lanes", [1, 2, 3, 8])

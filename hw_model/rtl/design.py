@@ -54,7 +54,10 @@ class Output:
 
 @dataclass(frozen=True, eq=False)
 class Design:
-    """Hardware parameters by name, and what the boot port writes: lines of each constant memory."""
+    """Hardware parameters by name, program, and the lines of each constant memory.
+
+    The boot port writes them, but for `outside`: weights that stay off the chip and stream in.
+    """
 
     ground: Ground
     passes: tuple[Fields, ...]
@@ -66,15 +69,19 @@ class Design:
     outputs: tuple[Output, ...]
 
 
-def assemble(graph: Graph, lanes: int, dense: bool = False) -> Assembled:
+def assemble(
+    graph: Graph, lanes: int, dense: bool = False, off_chip: Set[str] = frozenset()
+) -> Assembled:
     """Plan a network for an engine of `lanes` lanes; `dense` walks all pairs of joints.
+
+    The weights of the convolutions in `off_chip` stream in from outside, once a frame.
 
     Raises:
         GraphError: the graph breaks a rule of the IR.
         InputError: the network has something that the engine cannot do.
     """
     ground = ground_of(graph, lanes)
-    assembler = Assembler(ground, dense)
+    assembler = Assembler(ground, dense, off_chip)
     loading = loading_fields(ground, flush_frames(ground))
     passes = tuple(loading | assembler.fields(at) for at in range(len(ground.passes)))
     return Assembled(ground, passes, assembler.constants, assembler.state, assembler.datapath)
@@ -86,9 +93,11 @@ def designs_of(programs: Sequence[Assembled]) -> tuple[Design, ...]:
     return tuple(hardware.design(program) for program in programs)
 
 
-def design_of(graph: Graph, lanes: int, dense: bool = False) -> Design:
+def design_of(
+    graph: Graph, lanes: int, dense: bool = False, off_chip: Set[str] = frozenset()
+) -> Design:
     """The design of one network alone; see `assemble`."""
-    return designs_of([assemble(graph, lanes, dense)])[0]
+    return designs_of([assemble(graph, lanes, dense, off_chip)])[0]
 
 
 class _Hardware:
@@ -158,6 +167,8 @@ class _Hardware:
             c_addr=depth("coarse"),
             p_addr=depth("fine"),
             units=self.datapath.units,
+            fetch=depth("outside"),
+            tile=most("tile_last"),
         )
 
     def _parameters(self) -> dict[str, int]:
@@ -181,6 +192,7 @@ class _Hardware:
             "delta": lanes * bits["delta"],
             "seeds": SEED_BITS,
             "powers": datapath.units["SHARE_ENTRY_BITS"],
+            "outside": lanes * w.weight,
         }
         depths = {"program": passes, **lines, "powers": lines["coarse"] + lines["fine"]}
         self.line_bits = line_bits
@@ -194,7 +206,7 @@ class _Hardware:
             "PASSES": passes,
             "PC_BITS": max(1, _bits(passes - 1)),
             "PASS_BITS": line_bits["program"],
-            "BOOT_BITS": max(line_bits.values()),
+            "BOOT_BITS": max(line_bits[name] for name in BOOT_MEMORIES),
             "BOOT_ADDR_BITS": max(1, *(_bits(depth - 1) for depth in depths.values())),
             "VALUES": w.values,
             "MEMORY_BITS": w.memory,
@@ -251,6 +263,9 @@ class _Hardware:
             "HAS_CAST1": int("cast1" in datapath.slots),
             "HAS_ADD": int("add" in datapath.slots),
             "HAS_ARGMAX": int(datapath.argmax),
+            "HAS_TILES": int(any(p.constants.outside.lines for p in self.programs)),
+            "FETCH_BITS": w.fetch,
+            "TILE_BITS": w.tile,
             "HAS_DELTA": int(any(p.constants.delta.lines for p in self.programs)),
             "ROUNDING": _only(ROUNDINGS, datapath.roundings),
             "OVERFLOW": _only(OVERFLOWS, datapath.overflows),
@@ -268,7 +283,7 @@ class _Hardware:
             "program": tuple(pack(self.fields, fields) for fields in program.passes),
             "edges": tuple(self._edge(*edge) for edge in constants.edges),
         }
-        line = {"weights": self.widths.weight, **self.word_bits}
+        line = {"weights": self.widths.weight, "outside": self.widths.weight, **self.word_bits}
         for name, bits in line.items():
             memory = getattr(constants, name)
             memory.word_bits = bits
@@ -277,7 +292,7 @@ class _Hardware:
         constants.seeds.word_bits = SEED_BITS
         words["seeds"] = tuple(constants.seeds.words())
         words["powers"] = self._powers(constants)
-        memories = {name: (self.line_bits[name], words[name]) for name in BOOT_MEMORIES}
+        memories = {name: (bits, words[name]) for name, bits in self.line_bits.items()}
         outputs = tuple(
             _output(program.ground, name, at)
             for at, name in enumerate(program.ground.graph.outputs)

@@ -54,6 +54,8 @@ class Widths:
     c_addr: int
     p_addr: int
     units: Mapping[str, int]  # parameters of the units that a network may have, see `units`
+    fetch: int
+    tile: int
 
 
 def pass_fields(w: Widths) -> tuple[Field, ...]:
@@ -106,6 +108,10 @@ def _front_fields(w: Widths) -> tuple[Field, ...]:
         Field("tap_frames", w.time),
         Field("weight_base", w.w_addr),
         Field("weight_per_joint", 1),
+        Field("weight_off", 1),
+        Field("fetch_base", w.fetch),
+        Field("tile_last", w.tile),
+        Field("blocks_last", 2 * w.count),
         Field("bias_on", 1),
         Field("bias_base", w.b_addr),
         Field("bias_per_joint", 1),

@@ -12,6 +12,7 @@ from typing import Any
 from hw_model.rtl.design import Design
 from hw_model.rtl.fields import MODE_EDGES
 from hw_model.schedule import DRAIN_CYCLES, START_CYCLES
+from hw_model.streaming import NEAR, LineSource, streamed_cycles
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,8 +28,20 @@ class FrameTiming:
     issues: Mapping[int, int]
 
 
+def work_cycles(fields: Mapping[str, Any], source: LineSource) -> int:
+    """Cycles from the first operation of a pass to its last, both included.
+
+    A layer norm and a softmax go through their lines several times.
+    """
+    if not fields.get("weight_off", 0):
+        more = fields.get("last_sweep", 0)
+        return int((more + 1) * operations(fields) + more * fields.get("sweep_pause", 0))
+    joints = fields["count_joints"] + 1
+    return streamed_cycles(fields["blocks_last"] + 1, fields["tile_last"] + 1, joints, source)
+
+
 def operations(fields: Mapping[str, Any]) -> int:
-    """Operations of a pass, one a cycle, from its fields."""
+    """Operations of one sweep of a pass, one a cycle, from its fields."""
     names = ("joints", "parts", "taps", "flats", "words")
     groups = fields["count_groups"] + 1 if "count_groups" in fields else 1
     if fields["mode"] == MODE_EDGES:
@@ -42,14 +55,6 @@ def operations(fields: Mapping[str, Any]) -> int:
     return int(total)
 
 
-def run_cycles(fields: Mapping[str, Any]) -> int:
-    """From a pass's first operation until the next pass may begin: sweeps, pauses, drain."""
-    more = fields.get("last_sweep", 0)
-    pauses = more * fields.get("sweep_pause", 0)
-    drain = DRAIN_CYCLES + fields.get("more_drain", 0)
-    return int((more + 1) * operations(fields) + pauses + drain)
-
-
 def load_cycles(design: Design) -> int:
     """Lines of a frame of the input."""
     return design.ground.frames[design.ground.graph.nodes[0].name].lines
@@ -61,7 +66,7 @@ def runs(fields: Mapping[str, Any], frame: int, total: int) -> bool:
     return bool(0 <= tau < total and tau & fields["period_mask"] == 0)
 
 
-def clip_timing(design: Design, frames: int) -> tuple[FrameTiming, ...]:
+def clip_timing(design: Design, frames: int, source: LineSource = NEAR) -> tuple[FrameTiming, ...]:
     """All frames of a clip, those of its flush included."""
     flush = design.passes[0]["in_flush"]
     found = []
@@ -74,6 +79,6 @@ def clip_timing(design: Design, frames: int) -> tuple[FrameTiming, ...]:
             now += START_CYCLES
             if runs(fields, frame, frames):
                 issues[at] = now
-                now += run_cycles(fields)
+                now += work_cycles(fields, source) + DRAIN_CYCLES + fields.get("more_drain", 0)
         found.append(FrameTiming(frame, begins, now, issues))
     return tuple(found)
