@@ -1,6 +1,7 @@
 """Stress cases: both ends of every accumulator, reached by the simulator and by the oracle."""
 
 from collections.abc import Iterator
+from itertools import product
 
 import numpy as np
 import pytest
@@ -164,6 +165,17 @@ def test_a_clip_mean_gets_a_clip_of_equal_frames() -> None:
     assert (set(high.purposes), set(low.purposes)) == ({HIGHEST}, {LOWEST})
 
 
+def test_the_ends_of_a_clip_mean_may_be_of_different_channels() -> None:
+    # channel 0 reaches -6..1, channel 1 -1..6
+    offset = Affine("a", "x", Weights(np.array([[1], [1]]), 2, (0,)), np.array([[-2], [3]]))
+    stored = Requantise("q", "a", Cast(QFormat(8, 0)))
+    graph = network(Input("x", 2, 1, QFormat(3, 0)), offset, stored, ClipMean("y", "q", 0, 3))
+    (case,) = only(graph, "y")
+    assert (case.lo, case.hi) == (-6, 6)
+    assert (values_of(case)["q"] == [[-6], [6]]).all()
+    assert check_reached(graph, oracle=True) == {}
+
+
 def test_a_stride_that_skips_the_only_such_frame_is_a_reason() -> None:
     # the highest needs one frame before its own and not two, so t = 1
     graph = positive(taps([[[-9, 3, 2]]], stride=2))
@@ -231,6 +243,25 @@ def test_ties_above_odd_and_above_even_words() -> None:
     assert sorted((words >> 4) % 2) == [0, 0, 1, 1]
 
 
+def test_ties_of_a_clip_shorter_than_the_window() -> None:
+    # both ends are reached by the first frame alone
+    graph = positive(taps([[[-1] * 20 + [99]], [[1] * 20 + [-99]]]))
+    casts = [Requantise(f"q{s}", "y", Cast(QFormat(8, -s))) for s in (1, 2)]
+    (case,) = only(network(*graph.nodes, *casts), "y")
+    assert len(case.clip) < 20
+    assert min(dict(ties(case)).values()) > 0
+
+
+@pytest.mark.parametrize("stride", [2, 3, 4])
+@pytest.mark.parametrize("lookahead", [0, 1, 2])
+def test_ties_behind_a_stride(stride: int, lookahead: int) -> None:
+    node = taps([[[3, 1, 5], [-7, 2, 9]]], stride=stride, lookahead=lookahead)
+    casts = [Requantise(f"q{s}", "y", Cast(QFormat(8, -s))) for s in (2, 3, 4)]
+    (case,) = only(network(Input("q", 2, 3, QFormat(8, 0)), node, *casts), "y")
+    assert dict(ties(case)) == {"q2": 3, "q3": 3, "q4": 3}
+    assert all(frame % stride == 0 for k, frame in case.purposes.items() if k.startswith("ties"))
+
+
 def test_casts_of_one_shift_share_a_frame_and_left_shifts_have_none() -> None:
     conv = Conv("c", "x", Weights(np.array([[3]]), 8, (0,)), np.array([0]))
     casts = [
@@ -260,6 +291,20 @@ def test_nodes_that_divide_get_what_a_search_finds() -> None:
             words += 1
             assert case.hi > 0.99 * certified[case.node], case.node
     assert words >= 1
+
+
+def test_a_softmax_reaches_its_smallest_and_its_largest_share_of_all() -> None:
+    coarse, fine = np.array([64, 20, 5, 1, 0]), np.array([64, 40])
+    offset = Affine(
+        "a", "x", Weights(np.ones((3, 1), np.int64), 2, (0,)), np.array([[0], [2], [5]])
+    )
+    stored = Requantise("q", "a", Cast(QFormat(8, 0)))
+    nodes = (Input("x", 3, 1, QFormat(2, 0)), offset, stored)
+    graph = network(*nodes, Softmax("y", "q", coarse, fine, 6, 10))
+    (case,) = only(graph, "y")
+    every = np.array(list(product(range(-2, 2), repeat=3)))[:, :, None]  # (T, C, V)
+    shares = evaluate(graph, every)["y"]
+    assert (case.lo, case.hi) == (shares.min(), shares.max())
 
 
 def test_the_same_graph_gives_the_same_cases_with_its_own_nodes() -> None:
