@@ -17,6 +17,7 @@ from fxp.golden import file_sha256, write_bundle
 from fxp.interop.command import export, portability
 from fxp.ir import Node, lookaheads, operands
 from fxp.memories import Ground, ground_of, settings_for
+from fxp.memories_command import export_memories_command
 from fxp.node_fields import kind_of
 from fxp.profile_command import profile_command
 from fxp.ranges import is_sum
@@ -34,6 +35,7 @@ app.command("diff")(diff_command)
 app.command("certify")(certify_command)
 app.command("explain")(explain_command)
 app.command()(export)
+app.command("export-memories")(export_memories_command)
 app.command()(portability)
 
 Net = Annotated[Path, typer.Argument(metavar="NET", help="Model file of an integer network.")]
