@@ -24,6 +24,7 @@ from fxp.ranges import is_sum
 from fxp.simulate import compile_graph
 from fxp.simulate import run as simulate
 from fxp.store import graph_hash, load_graph, node_hash, save_arrays
+from fxp.stress_command import stress_command
 from fxp.tables import print_table
 from fxp.verify import verify_bundle
 
@@ -34,6 +35,7 @@ app.command("profile")(profile_command)
 app.command("diff")(diff_command)
 app.command("certify")(certify_command)
 app.command("explain")(explain_command)
+app.command("stress")(stress_command)
 app.command()(export)
 app.command("export-memories")(export_memories_command)
 app.command()(portability)

@@ -10,15 +10,15 @@ from enum import StrEnum
 from pathlib import Path
 from typing import Any, assert_never
 
-from fxp.archive import parse_json
 from fxp.axis import Extent, Framing, encode_beats, frame_beats, slot_for
 from fxp.bundle import open_bundle, read_memory, read_value
 from fxp.c_headers import INDEX, c_header, c_index
 from fxp.coe_mif import coe, mif
 from fxp.errors import InputError
 from fxp.files import replacing_folder
-from fxp.golden import bundle_files, file_sha256, tool_version
+from fxp.golden import file_sha256, tool_version
 from fxp.interop.c_text import comment_text
+from fxp.listed_folder import check_replaceable
 from fxp.manifest import MANIFEST
 from fxp.memories import Ground, Memory, memories_of, value_file
 from fxp.store import graph_hash
@@ -82,7 +82,9 @@ def export_memories(
             bundle, or a stream that cannot be; nothing is written then.
     """
     ground, _ = open_bundle(bundle)
-    _check_target(out, bundle)
+    if out.resolve().is_relative_to(bundle.resolve()):
+        raise InputError(f"{out}: lies in the bundle {bundle}, which holds its own files only")
+    check_replaceable(out, LIST, FORMAT, "an export")
     entries = []
     with replacing_folder(out) as folder:
         for form in forms:
@@ -163,29 +165,3 @@ def _slot_bits(stream: Stream, word_bits: int) -> int:
     if stream.slot_bits == TIGHT:
         return word_bits
     return stream.slot_bits or slot_for(word_bits)
-
-
-def _check_target(out: Path, bundle: Path) -> None:
-    """Refuse to replace anything but an empty folder or an export of which each file is listed."""
-    if out.resolve().is_relative_to(bundle.resolve()):
-        raise InputError(f"{out}: lies in the bundle {bundle}, which holds its own files only")
-    if not out.exists() and not out.is_symlink():
-        return
-    if not out.is_dir() or out.is_symlink():
-        raise InputError(f"{out}: is there and no folder; an export needs a new or empty one")
-    found = set(bundle_files(out))
-    if found and LIST not in found:
-        raise InputError(f"{out}: is neither empty nor an export, hence not replaced")
-    for name in sorted(found - _listed(out / LIST)):
-        raise InputError(f"{out}: {name} is no file of the export there, hence not replaced")
-
-
-def _listed(path: Path) -> set[str]:
-    """Files that an export lists, itself included; none if it is no list."""
-    try:
-        listed = parse_json(path.read_bytes(), str(path))
-        if listed["format"] != FORMAT:
-            return set()
-        return {LIST, *(entry["file"] for entry in listed["files"])}
-    except (OSError, InputError, TypeError, KeyError):
-        return set()

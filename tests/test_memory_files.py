@@ -78,7 +78,7 @@ def test_words_of_more_than_four_bytes_are_tight_or_none(tmp_path: Path) -> None
     nodes = (Input("x", 1, 1, QFormat(30, 0)), Affine("y", "x", scale, np.array([[0]])))
     clip = np.array([-(2**29), 5, 2**29 - 1]).reshape(3, 1, 1)
     write_bundle(Graph("g", nodes, ("y",)), clip, tmp_path / "bundle")
-    with pytest.raises(InputError, match="^value `y`: no slot of whole bytes holds 40 bits"):
+    with pytest.raises(InputError, match=r"^value `y`: no slot of whole bytes holds 40 bits"):
         export_memories(tmp_path / "bundle", tmp_path / "out", [Form.AXIS], Stream(8))
     export_memories(tmp_path / "bundle", tmp_path / "out", [Form.AXIS], Stream(8, TIGHT))
     text = (tmp_path / "out/axis/y.axis").read_text()
@@ -101,7 +101,7 @@ def test_an_older_export_is_replaced_and_nothing_else(tmp_path: Path, command: C
     (out / "mine.txt").write_text("kept")
     before = set(bundle_files(out))
     assert command.refused("export-memories", RAGGED, "--out", out, "--as", "mif") == (
-        f"{out}: mine.txt is no file of the export there, hence not replaced"
+        f"{out}: mine.txt is no file of an export, hence not replaced"
     )
     assert set(bundle_files(out)) == before
     other = tmp_path / "other"
@@ -112,7 +112,7 @@ def test_an_older_export_is_replaced_and_nothing_else(tmp_path: Path, command: C
     )
     (other / LIST).write_text('{"format": "something else", "files": []}')
     line = command.refused("export-memories", RAGGED, "--out", other, "--as", "mif")
-    assert line == f"{other}: {LIST} is no file of the export there, hence not replaced"
+    assert line == f"{other}: {LIST} is no file of an export, hence not replaced"
     file = tmp_path / "file"
     file.write_text("kept")
     assert command.refused("export-memories", RAGGED, "--out", file, "--as", "mif") == (
