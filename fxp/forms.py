@@ -103,7 +103,7 @@ def form_of(node: Linear, x: Sequence[Signal], channel: int, joint: int) -> Form
 def separate(
     node: Linear, x: Sequence[Signal], y: Signal, joints: Sequence[int], highest: bool
 ) -> list[tuple[int, int]]:
-    """Channels and joints of words that no operand word is common to, the most extreme first.
+    """Channels and joints of words that have no operand word in common, the most extreme first.
 
     Args:
         node: the node.
@@ -120,12 +120,14 @@ def separate(
         case JointMean():
             return [(c, 0) for c in channels]
         case GraphProduct():  # a channel's words are common to all joints
-            return [(c, _worst_joint(node, x, c, highest)) for c in channels]
+            worst = _worst_joint(node, x, channels[0], y.joints, highest)
+            return [(c, worst) for c in channels]
         case TemporalSum() | Add():
             return [(c, v) for c in channels for v in joints]
         case Affine():  # each joint may have a scale of its own
-            every = [(c, v) for c in channels for v in range(y.joints)]
-            return sorted(every, key=lambda at: _end(form_of(node, x, *at), x, highest))
+            worst = _worst_joint(node, x, channels[0], y.joints, highest)
+            order = sorted(range(y.joints), key=lambda v: v != worst)
+            return [(c, v) for c in channels for v in order]
         case _:
             assert_never(node)
 
@@ -187,15 +189,11 @@ def _form(
     return Form(int(bias), np.array([int(w) for w in raw.flat], object), *places)
 
 
-def _worst_joint(node: GraphProduct, x: Sequence[Signal], channel: int, highest: bool) -> int:
-    joints = range(x[0].joints)
-    return min(joints, key=lambda v: _end(form_of(node, x, channel, v), x, highest))
-
-
-def _end(form: Form, x: Sequence[Signal], highest: bool) -> int:
-    """The end of a form's range, smaller where it is more extreme."""
-    total = extreme(form, x, highest).total
-    return -total if highest else total
+def _worst_joint(
+    node: GraphProduct | Affine, x: Sequence[Signal], channel: int, joints: int, highest: bool
+) -> int:
+    totals = [extreme(form_of(node, x, channel, v), x, highest).total for v in range(joints)]
+    return totals.index(max(totals) if highest else min(totals))
 
 
 def _reach(distances: Sequence[int], parts: Sequence[int], highest: bool) -> tuple[int, int | None]:
