@@ -9,11 +9,12 @@ import pytest
 from fxp.accumulators import accumulators
 from fxp.bundle import open_bundle, read_value
 from fxp.golden import bundle_files
-from fxp.ir import Add, Affine, ClipMean, Graph, Input, Weights
-from fxp.qformat import QFormat
+from fxp.ir import Add, Affine, ClipMean, Conv, Graph, Input, Requantise, Weights
+from fxp.qformat import Cast, Overflow, QFormat
 from fxp.store import save_graph
 from fxp.stress_bundles import LIST, write_stress
 from fxp.verify import verify_bundle
+from fxp.wrapping import wrapped_word
 from tests.golden.networks import CASES, make
 from tests.test_fxp_cli import Command, command
 
@@ -71,6 +72,20 @@ def test_two_cases_of_a_node_and_names_that_differ_in_case(tmp_path: Path) -> No
     listed = write_stress(mean, tmp_path / "out")
     assert [case["bundle"] for case in listed["cases"]] == ["Y", "Y.2", "y.3", "y.4"]
     assert {path.name for path in (tmp_path / "out").iterdir()} == {"Y", "Y.2", "y.3", "y.4", LIST}
+
+
+def test_a_register_that_may_wrap_is_as_narrow_as_in_the_network(tmp_path: Path) -> None:
+    conv = Conv("c", "x", Weights(np.array([[99, -77]]), 8, (0,)), np.array([5]))
+    wraps = Requantise("q", "c", Cast(QFormat(8, -4), overflow=Overflow.WRAP))
+    graph = Graph("g", (Input("x", 2, 1, QFormat(8, 0)), conv, wraps), ("q",), 12)
+    (case,) = write_stress(graph, tmp_path / "out")["cases"]
+    assert (case["lowest"], case["highest"]) == (-22446, 22434)
+    assert verify_bundle(tmp_path / "out/c", oracle=True).mismatches == ()
+    ground, _ = open_bundle(tmp_path / "out/c")
+    assert ground.widths["c"] == 12
+    words = read_value(tmp_path / "out/c", ground, "c")
+    assert wrapped_word(22434, 12) in words
+    assert wrapped_word(-22446, 12) in words
 
 
 @pytest.mark.parametrize(
