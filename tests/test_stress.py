@@ -8,7 +8,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 
 from fxp.accumulators import accumulators
-from fxp.cast import round_shift
+from fxp.cast import requantise, round_shift
 from fxp.ir import (
     Add,
     Affine,
@@ -33,6 +33,7 @@ from fxp.simulate import compile_graph, run
 from fxp.store import graph_hash
 from fxp.stress import HIGHEST, LOWEST, Stress, stress_cases, stress_plan
 from fxp.validate import describe
+from fxp.wrapping import wrapped_word
 from tests.foreign import lowered
 from tests.networks import VARIANTS
 from tests.strategies import graphs_with_clips
@@ -94,6 +95,27 @@ def test_accumulators_of_random_graphs(pair: tuple[Graph, IntArray]) -> None:
     for name, reason in check_reached(graph, oracle=True).items():
         wide = "at most 32" in reason
         assert wide or "behind the stride" in reason, (name, reason)
+
+
+@pytest.mark.parametrize("variant", ["rtstgcn", "costgcn", "tcn"])
+def test_a_register_one_bit_narrower_changes_a_stored_word(variant: str) -> None:
+    graph = lowered(VARIANTS[variant], 0)
+    bits = {each.node: each.bits - 1 for each in accumulators(graph)}
+    for name, cases in by_node(stress_cases(graph)).items():
+        changed, casts = False, 0
+        for case in cases:
+            value, fracs = values_of(case)[name], describe(case.graph)[name]
+            wrapped = wrapped_word(value, bits[name])
+            for cast in case.graph.nodes:
+                if isinstance(cast, Requantise) and cast.x == name:
+                    casts += 1
+                    for t, c, v in np.argwhere(value != wrapped).tolist():
+                        words = (
+                            requantise(int(x[t, c, v]), fracs.frac(c), cast.cast, cast.relu)
+                            for x in (value, wrapped)
+                        )
+                        changed |= len(set(words)) == 2
+        assert changed or not casts, name
 
 
 # ---------------------------------------------------------------------------- clips
