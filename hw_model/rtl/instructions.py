@@ -13,6 +13,7 @@ from fxp.errors import InputError
 from fxp.ir import (
     Add,
     Affine,
+    ClipMean,
     Conv,
     GraphProduct,
     JointMean,
@@ -42,7 +43,7 @@ from hw_model.rtl.fields import (
     WEIGHT_NONE,
     WEIGHT_SCALAR,
 )
-from hw_model.rtl.units import layer_norm_fields, softmax_fields
+from hw_model.rtl.units import clip_mean_fields, layer_norm_fields, softmax_fields
 from hw_model.rtl.values import Frame, Ground, Place, Read
 
 Fields = dict[str, Any]
@@ -65,10 +66,14 @@ class Constants:
 
 @dataclass(slots=True)
 class State:
-    """What temporal sums keep: lines of their two memories, rings of both and of the values."""
+    """What temporal sums keep: lines of their two memories, rings of both and of the values.
+
+    And the lines of the sums of means over a clip.
+    """
 
     fifo_lines: int = 0
     total_lines: int = 0
+    mean_lines: int = 0
     rings: int = 0
     owners: dict[str, tuple[int, int]] = field(default_factory=dict)  # bases, by node
 
@@ -92,20 +97,27 @@ class Assembler:
         """
         planned = self.ground.passes[at]
         operand, residual = self.ground.reads[at]
-        timing = self.ground.timing[planned.value]
-        if timing.period < 1 or timing.period & (timing.period - 1):
-            raise InputError(
-                f"{planned.head}: runs every {timing.period} frames, the engine knows powers of two"
-            )
         found: Fields = {
             "pc_last": int(at == len(self.ground.passes) - 1),
-            "pass_lag": timing.lookahead,
-            "period_mask": timing.period - 1,
+            **self._when(planned),
             **self._read(planned, operand),
             **self._head(planned),
         }
         found |= _SlotWalk(self, planned, residual).fields()
         return found
+
+    def _when(self, planned: Pass) -> Fields:
+        """At which frames the pass runs: its value's, a mean over a clip at its operand's."""
+        timing = self.ground.timing[planned.value]
+        period = self.ground.timing[planned.source].period
+        if planned.kind != "clip_mean" and timing.period == 0:
+            return {"once": 1, "pass_lag": flush_frames(self.ground), "period_mask": 0}
+        period = period if planned.kind == "clip_mean" else timing.period
+        if period & (period - 1):
+            raise InputError(
+                f"{planned.head}: runs every {period} frames, the engine knows powers of two"
+            )
+        return {"pass_lag": timing.lookahead, "period_mask": period - 1}
 
     def _read(self, planned: Pass, operand: Read) -> Fields:
         """Where the operand is and from which frame on."""
@@ -113,7 +125,7 @@ class Assembler:
         place, timing = self.ground.places[name], self.ground.timing[name]
         node = self.nodes[planned.head]
         taps, dilation = 1, 1
-        lag = self.ground.timing[planned.value].lookahead
+        lag = self._when(planned)["pass_lag"]
         if isinstance(node, TemporalConv) and planned.kind == "temporal_conv":
             taps, dilation = node.weight.raw.shape[2], node.dilation
             lag = timing.lookahead + (taps - 1) * dilation * timing.period
@@ -142,7 +154,7 @@ class Assembler:
             self.datapath.widen("acc", source.bits)
             return self._vector(source, WEIGHT_NONE, source.joints)
         self.datapath.widen("acc", frame.bits)
-        if planned.kind not in ("argmax", "layer_norm", "softmax"):
+        if planned.kind not in ("argmax", "layer_norm", "softmax", "clip_mean"):
             self.datapath.x_bits = max(self.datapath.x_bits, source.bits)
         match node:
             case Conv() | TemporalConv():
@@ -166,6 +178,14 @@ class Assembler:
                 tables = self.constants.coarse, self.constants.fine
                 found = self._vector(source, WEIGHT_NONE, source.joints) | {"broadcast": 1}
                 return found | softmax_fields(node, source, tables, self.datapath)
+            case ClipMean():
+                signal = self.ground.signals[planned.source]
+                found = self._vector(source, WEIGHT_NONE, source.joints)
+                base = self.state.mean_lines
+                self.state.mean_lines += source.lines
+                period = self.ground.timing[planned.source].period
+                found["mean_period"] = period.bit_length() - 1
+                return found | clip_mean_fields(node, source, signal, base, self.datapath)
             case _ if planned.kind == "argmax":
                 return self._argmax(planned, frame, source)
             case _:
