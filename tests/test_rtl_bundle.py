@@ -1,7 +1,7 @@
 """The `rtl` folder of a bundle: what is in it, and that all runs are for one hardware."""
 
-import hashlib
 import dataclasses
+import hashlib
 import json
 from functools import cache
 from pathlib import Path

@@ -1,5 +1,6 @@
 """`python -m hw_model bundle` and `rtl` from the command line."""
 
+import dataclasses
 import json
 import sys
 from pathlib import Path
@@ -149,12 +150,13 @@ def test_bad_options_write_nothing(
 
 
 def test_a_network_that_the_engine_cannot_do(call: Any, tmp_path: Path) -> None:
-    graph = networks.clip(np.random.default_rng(1))
+    both = ("embedding.q", "embedding.stream")
+    graph = dataclasses.replace(networks.dilated(np.random.default_rng(1)), outputs=both)
     first = graph.nodes[0]
     assert isinstance(first, Input)
     save_graph(graph, tmp_path / "n.fxp")
     np.save(tmp_path / "c.npy", np.zeros((2, first.channels, first.joints), np.int64))
     names = tmp_path / "n.fxp", tmp_path / "c.npy"
     code, _, err = call("bundle", *names, "--lanes", 2, "--out", tmp_path / "b")
-    assert code == 2 and "n.fxp: whole: runs every 0 frames" in err
+    assert code == 2 and "n.fxp: embedding.stream: a second output of one pass" in err
     assert not (tmp_path / "b").exists()
