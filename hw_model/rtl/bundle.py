@@ -14,7 +14,8 @@ from typing import Any
 from fxp.ir import Graph, IntArray
 from fxp.manifest import Attachment
 from hw_model.rtl.bench_files import checksum, hardware_files
-from hw_model.rtl.design import BOOT_MEMORIES, Design
+from hw_model.rtl.design import Design
+from hw_model.rtl.hardware import BOOT_MEMORIES
 from hw_model.rtl.prediction import predicted_cycles
 from hw_model.rtl.runs import PlannedRun, Runs, Settings, plan_runs
 from hw_model.rtl.simulators import sources
