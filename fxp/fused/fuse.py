@@ -11,7 +11,7 @@ import numpy as np
 
 from fxp.fused.casts import VectorCast, per_channel, vector_cast
 from fxp.fused.chains import Chain, rows_step
-from fxp.fused.products import product, product_tier, wide_product
+from fxp.fused.products import carried_product, product, product_tier, wide_product
 from fxp.fused.steps import (
     DelayStep,
     PickStep,
@@ -128,19 +128,23 @@ class _Fusion:
         self._put(PickStep(node.name, node.x, left))
 
     def _convolution(self, node: Conv | TemporalConv) -> None:
+        step: Step | None
+        step = self._product(node, self._all_casts(node.name) or {}) or self._product(node, {})
+        if step is None and isinstance(node, Conv):
+            step = wide_product(node, self.signals[node.x], self.allowed)
+            if step is not None:
+                self.wide.add(node.name)
+        self._put(step or SingleStep(node.name, operands(node)))
+
+    def _product(
+        self, node: Conv | TemporalConv, casts: dict[str, VectorCast]
+    ) -> ProductStep | TapsStep | None:
+        """A convolution with casts of its sums, if there is a product that holds both."""
         x, y = self.signals[node.x], self.signals[node.name]
-        casts = self._all_casts(node.name) or {}
         tier = product_tier(node, x, y, list(casts.values()), self.allowed)
-        if tier is None and casts:  # perhaps the sums fit, but not their rounding
-            casts = {}
-            tier = product_tier(node, x, y, [], self.allowed)
-        if tier is not None:
-            self._put(product(node, casts, tier))
-            return
-        wide = wide_product(node, x, self.allowed) if isinstance(node, Conv) else None
-        if wide is not None:
-            self.wide.add(node.name)
-        self._put(wide or SingleStep(node.name, operands(node)))
+        if tier is None:
+            return carried_product(node, x, y, casts, self.allowed)
+        return product(node, casts, tier)
 
     def _all_casts(self, name: str) -> dict[str, VectorCast] | None:
         """The casts of an accumulator if nothing else reads it, and vector code has them."""

@@ -10,12 +10,14 @@ from fxp.fused.casts import NO_CAST, VectorCast, extremes, per_channel
 from fxp.fused.steps import ProductStep, TapsStep, WideStep, Words
 from fxp.fused.tiers import Tier, fits_int32
 from fxp.ir import Conv, IntArray, TemporalConv
-from fxp.kernels.products import LANES, NARROW_PANEL, WIDE_PANEL
+from fxp.kernels.carried import CARRIED_PANEL, CARRY_BITS
+from fxp.kernels.forms import LANES
+from fxp.kernels.products import NARROW_PANEL, WIDE_PANEL
 from fxp.kernels.tables import CastKind, ProductConstant
 from fxp.ranges import Signal
 
 _BYTES, _HALVES = (np.iinfo(t) for t in (np.int8, np.int16))
-_INT32 = np.iinfo(np.int32)
+_INT32, _INT64 = np.iinfo(np.int32), np.iinfo(np.int64)
 _GROUP = {np.dtype(np.int8): 4, np.dtype(np.int16): 2}  # operands multiplied at a time
 _SIGNED_BYTES_ADD = 128
 MOST_DIGITS = 3
@@ -71,7 +73,7 @@ def product(
     group = _GROUP[operand]
     weight = _taps(node)
     taps, inputs, outputs = weight.shape
-    packed = _packed(weight, group, operand, tier)
+    packed = _packed(weight, group, operand, _panel(tier))
     flipped = _SIGNED_BYTES_ADD * weight.sum(axis=(0, 1)) if tier is Tier.INT8 else 0
     constants = _constants(node.bias - flipped, list(casts.values()) or [NO_CAST], outputs)
     step = ProductStep(
@@ -86,6 +88,70 @@ def product(
         -(-inputs // group),
         tuple(cast.kind == CastKind.EVEN for cast in casts.values()) or (False,),
     )
+    return _over_taps(node, step, taps)
+
+
+def carried_product(
+    node: Conv | TemporalConv,
+    x: Signal,
+    y: Signal,
+    casts: Mapping[str, VectorCast],
+    allowed: frozenset[Tier],
+) -> ProductStep | TapsStep | None:
+    """A convolution of 16-bit words whose sums are carried, or None where that does not do."""
+    tier = _halves(allowed)
+    if tier is None or multiplied(node, x, allowed) != np.int16:
+        return None
+    if not _fits(CARRY_BITS + 32, *reach(y, [])) or not _fits(64, *reach(y, list(casts.values()))):
+        return None
+    weight, centre = _taps(node), (min(x.lo) + max(x.hi) + 1) // 2
+    carry = _carry(weight, max(max(x.hi) - centre, centre - min(x.lo)))
+    if carry == 0:
+        return None
+    taps, inputs, outputs = weight.shape
+    bias = node.bias.astype(object) + centre * weight.astype(object).sum(axis=(0, 1))
+    step = ProductStep(
+        node.name,
+        node.x,
+        (node.name, *casts),
+        tuple(casts) or (node.name,),
+        tier,
+        np.int16,
+        _packed(weight, 2, np.dtype(np.int16), CARRIED_PANEL),
+        _wide_constants(bias, list(casts.values()) or [NO_CAST], outputs),
+        -(-inputs // 2),
+        tuple(cast.kind == CastKind.EVEN for cast in casts.values()) or (False,),
+        carry,
+        centre,
+    )
+    return _over_taps(node, step, taps)
+
+
+def _carry(weight: IntArray, largest: int) -> int:
+    """After how many pairs of operands, of words up to `largest`, 32 bits would overflow; or 0.
+
+    What an earlier carry left is in the sum as well. Weights (taps, Cin, Cout).
+    """
+    taps, inputs, outputs = weight.shape
+    pairs = -(-inputs // 2)
+    each = np.zeros((taps, 2 * pairs, outputs), np.int64)
+    each[:, :inputs] = np.abs(weight)
+    each = each.reshape(taps, pairs, 2, outputs).sum(axis=2)
+    most = (_INT32.max - (1 << CARRY_BITS)) // max(1, largest)
+    for carry in range(pairs, 0, -1):
+        starts = np.arange(0, pairs, carry)
+        if np.add.reduceat(each, starts, axis=1).max() <= most:
+            return carry
+    return 0
+
+
+def _fits(bits: int, lo: int, hi: int) -> bool:
+    return -(1 << (bits - 1)) <= lo and hi < 1 << (bits - 1)
+
+
+def _over_taps(
+    node: Conv | TemporalConv, step: ProductStep, taps: int
+) -> ProductStep | TapsStep:
     if isinstance(node, Conv):
         return step
     return TapsStep(step, taps, node.dilation, node.lookahead, node.stride)
@@ -107,7 +173,8 @@ def wide_product(node: Conv, x: Signal, allowed: frozenset[Tier]) -> WideStep | 
     if best is None:
         return None
     _, digits, parts, bits, places = best
-    w = [_packed(part, 2, np.dtype(np.int16), tier) for part in _balanced(weight, places, parts)]
+    balanced, panel = _balanced(weight, places, parts), _panel(tier)
+    w = [_packed(part, 2, np.dtype(np.int16), panel) for part in balanced]
     passes = tuple((i, w[j], i * bits + j * places) for i in range(digits) for j in range(parts))
     constants = _constants(np.zeros(weight.shape[2], np.int64), [NO_CAST], weight.shape[2])
     groups = -(-weight.shape[1] // 2)
@@ -153,38 +220,52 @@ def _taps(node: Conv | TemporalConv) -> IntArray:
     return node.weight.raw.transpose(2, 1, 0)
 
 
-def _packed(weight: IntArray, group: int, dtype: np.dtype[np.integer], tier: Tier) -> Words:
-    """Panels as wide as a tile: (taps * groups, columns, group), zeros without weights."""
+def _panel(tier: Tier) -> int:
+    """Vectors of columns in a tile."""
+    return WIDE_PANEL if tier in (Tier.INT8, Tier.INT16) else NARROW_PANEL
+
+
+def _packed(weight: IntArray, group: int, dtype: np.dtype[np.integer], panel: int) -> Words:
+    """Panels of so many vectors: (taps * groups, columns, group), zeros without weights."""
     taps, inputs, outputs = weight.shape
     groups, columns = -(-inputs // group), -(-outputs // LANES) * LANES
     full = np.zeros((taps, groups * group, columns), dtype)
     full[:, :inputs, :outputs] = weight
     lines = full.reshape(taps * groups, group, columns)
-    width = LANES * (WIDE_PANEL if tier in (Tier.INT8, Tier.INT16) else NARROW_PANEL)
+    width = LANES * panel
     panels = [lines[:, :, at : at + width] for at in range(0, columns, width)]
     return np.concatenate([panel.transpose(0, 2, 1).reshape(-1) for panel in panels])
 
 
 def _constants(bias: IntArray, casts: Sequence[VectorCast], outputs: int) -> Words:
     """The array of `fxp.kernels.tables.ProductConstant`, columns in full vectors."""
-    columns = -(-outputs // LANES) * LANES
-    table = np.zeros((len(ProductConstant), columns), np.int64)
-    first = casts[0]
-    start = np.array(per_channel(first.offset, outputs))
-    table[ProductConstant.BIAS, :outputs] = bias + start
-    _put(table, ProductConstant.OUT_OFFSET, first, outputs)
-    table[ProductConstant.OUT_OFFSET, :outputs] = start
+    table = _table(bias, casts, outputs, _INT32.min, _INT32.max)
     if len(casts) == 2:
-        _put(table, ProductConstant.SECOND_OFFSET, casts[1], outputs)
-        own = np.array(per_channel(casts[1].offset, outputs))
-        table[ProductConstant.SECOND_AWAY, :outputs] = own
-        table[ProductConstant.SECOND_OFFSET, :outputs] = own - start
-    return table.astype(np.int32)  # the bias modulo 2**32
+        table[ProductConstant.SECOND_OFFSET] -= table[ProductConstant.OUT_OFFSET]
+    return table.astype(np.int64).astype(np.int32)  # the bias modulo 2**32
 
 
-def _put(table: IntArray, first: ProductConstant, cast: VectorCast, outputs: int) -> None:
-    whole = cast.kind == CastKind.NONE
-    table[first + 1, :outputs] = per_channel(cast.shift, outputs)
-    table[first + 2] = _INT32.min if whole else max(cast.low, _INT32.min)
-    table[first + 3] = _INT32.max if whole else min(cast.high, _INT32.max)
-    table[first + 4, :outputs] = per_channel(cast.odd, outputs)
+def _wide_constants(bias: IntArray, casts: Sequence[VectorCast], outputs: int) -> Words:
+    """The same in 64 bits, the bias of a second cast in its offset."""
+    table = _table(bias, casts, outputs, _INT64.min, _INT64.max)
+    if len(casts) == 2:
+        table[ProductConstant.SECOND_OFFSET, :outputs] += bias
+    return table.astype(np.int64)
+
+
+def _table(
+    bias: IntArray, casts: Sequence[VectorCast], outputs: int, lowest: int, highest: int
+) -> Words:
+    """Both in Python integers, the bias with the first offset, and offsets as they are."""
+    table = np.zeros((len(ProductConstant), -(-outputs // LANES) * LANES), object)
+    offsets = (ProductConstant.OUT_OFFSET, ProductConstant.SECOND_OFFSET)
+    for first, cast in zip(offsets, casts, strict=False):
+        whole = cast.kind == CastKind.NONE
+        table[first, :outputs] = per_channel(cast.offset, outputs)
+        table[first + 1, :outputs] = per_channel(cast.shift, outputs)
+        table[first + 2] = lowest if whole else max(cast.low, lowest)
+        table[first + 3] = highest if whole else min(cast.high, highest)
+        table[first + 4, :outputs] = per_channel(cast.odd, outputs)
+    table[ProductConstant.BIAS, :outputs] = bias + table[ProductConstant.OUT_OFFSET, :outputs]
+    table[ProductConstant.SECOND_AWAY] = table[ProductConstant.SECOND_OFFSET]
+    return table

@@ -28,6 +28,7 @@ from fxp.ir import IntArray
 from fxp.kernels.alone import Field as Alone
 from fxp.kernels.alone import layer_norm_alone, recast_alone, softmax_alone
 from fxp.kernels.casting import Recast
+from fxp.kernels.carried import add_carried, dot_carried, plain_carried
 from fxp.kernels.jit import address_of
 from fxp.kernels.products import add16, dot8, dot16, plain16
 from fxp.kernels.rows import pass16, pass32, pass64
@@ -54,6 +55,7 @@ _FLIP_BYTES = 0x80808080
 _PASSES = {16: pass16, 32: pass32, 64: pass64}
 _ALONE = {Normalise: layer_norm_alone, Share: softmax_alone, Recast: recast_alone}
 _PRODUCTS = {Tier.INT8: dot8, Tier.INT16: dot16, Tier.MADD16: add16, Tier.PLAIN16: plain16}
+_CARRIED = {Tier.INT16: dot_carried, Tier.MADD16: add_carried, Tier.PLAIN16: plain_carried}
 
 
 class Records:
@@ -204,7 +206,7 @@ class Records:
 
     def _product(self, step: ProductStep) -> None:
         address, item = self._operand(step.x, step.operand)
-        record = self._record(Op.PRODUCT, step.x, step.results[0], _PRODUCTS[step.tier])
+        record = self._record(Op.PRODUCT, step.x, step.results[0], _kernel(step))
         joints, inputs = self.plan.shape(step.x)
         self._product_table(record, step, inputs * item, 1)
         record[Head.X], record[Head.JOINTS] = address, joints
@@ -216,6 +218,7 @@ class Records:
         table[Product.COLUMNS], table[Product.ROW] = outs[0].shape[2], row
         table[Product.TAPS], table[Product.GROUPS] = taps, step.groups
         table[Product.FLIP] = _FLIP_BYTES if step.tier is Tier.INT8 else 0
+        table[Product.CARRY], table[Product.CENTRE] = step.carry, step.centre
         table[Product.WEIGHT] = self._shared(step.weight)
         table[Product.CONSTANTS] = self._shared(step.constants)
         table[Product.OUT : Product.OUT_ITEM + 1] = _where(outs[0])
@@ -227,7 +230,7 @@ class Records:
     def _taps(self, step: TapsStep) -> None:
         product = step.product
         address, item = self._operand(product.x, product.operand)
-        record = self._record(Op.TAPS, product.x, product.results[0], _PRODUCTS[product.tier])
+        record = self._record(Op.TAPS, product.x, product.results[0], _kernel(product))
         joints, inputs = self.plan.shape(product.x)
         self._product_table(record, product, inputs * item, step.taps)
         outs = [self.values[name] for name in product.results]
@@ -341,6 +344,10 @@ class Records:
         record[Head.CHANNELS], record[Head.CODE] = channels, code_of(self.values[step.x].dtype)
         record[Head.LEFT] = self._constant(step.left)
         record[Head.OUT_CODE] = code_of(self.values[step.name].dtype)
+
+
+def _kernel(step: ProductStep) -> Kernel:
+    return _CARRIED[step.tier] if step.carry else _PRODUCTS[step.tier]
 
 
 def _where(array: Words) -> tuple[int, int, int]:

@@ -38,6 +38,8 @@ class ProductStep:
     constants: Words
     groups: int
     even: tuple[bool, ...]
+    carry: int = 0
+    centre: int = 0
 
 
 @dataclass(frozen=True, eq=False)

@@ -151,6 +151,8 @@ class Product(IntEnum):
     SECOND_ITEM = 13
     SECOND_EVEN = 14
     PLACES = 15  # how far sums move left before they are added to an int64 `OUT`
+    CARRY = 16  # groups of operands after which sums are carried (`fxp.kernels.carried`)
+    CENTRE = 17  # what their operands are lowered by
 
 
 class ProductConstant(IntEnum):
