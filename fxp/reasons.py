@@ -14,8 +14,9 @@ import numpy as np
 
 from fxp.fused.casts import MOST_SHIFT, VectorCast, extremes, vector_cast
 from fxp.fused.fuse import reads_of
-from fxp.fused.products import MOST_DIGITS, product_tier, reach, wide_product
+from fxp.fused.products import product_tier, reach
 from fxp.fused.steps import (
+    CrossedStep,
     DelayStep,
     PickStep,
     ProductStep,
@@ -28,6 +29,7 @@ from fxp.fused.steps import (
     WideStep,
 )
 from fxp.fused.tiers import Tier, machine_tiers
+from fxp.fused.wide import MOST_DIGITS, wide_product
 from fxp.ir import Conv, Node, Requantise, TemporalConv, Weights, operands
 from fxp.node_fields import kind_of
 from fxp.plan import Plan
@@ -43,7 +45,7 @@ Nodes = Mapping[str, Node]
 def product_of(nodes: Nodes, step: Step) -> Product | None:
     """The convolution that a step is about, if it is about one."""
     match step:
-        case TapsStep():
+        case TapsStep() | CrossedStep():
             return product_of(nodes, step.product)
         case ProductStep() | WideStep() | SingleStep():
             node = nodes[step.name]
@@ -63,7 +65,7 @@ def deciding_bits(plan: Plan, nodes: Nodes, step: Step) -> int:
     """What sums need in the worst case, bias and rounding included; words, where there are none."""
     signals = plan.signals
     match step:
-        case TapsStep():
+        case TapsStep() | CrossedStep():
             return deciding_bits(plan, nodes, step.product)
         case ProductStep():
             return signed_bits(*reach(signals[step.name], _casts(plan, nodes, step)))
@@ -81,11 +83,12 @@ def why(plan: Plan, nodes: Nodes, step: Step) -> str:
     """Why nothing narrower computes a step; empty where there is nothing narrower."""
     node = product_of(nodes, step)
     match step:
-        case TapsStep():
+        case TapsStep() | CrossedStep():
             return why(plan, nodes, step.product)
         case ProductStep():
             assert node is not None
-            narrower = list(Tier)[: list(Tier).index(step.tier)]
+            refused = list(Tier).index(step.tier) + (step.carry > 0)  # itself, if not by carrying
+            narrower = list(Tier)[:refused]
             reasons = (_why_no_tier(plan, narrower, node), _why_apart(plan, nodes, step, node))
             return "; ".join(reason for reason in reasons if reason)
         case WideStep():

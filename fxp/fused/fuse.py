@@ -11,8 +11,9 @@ import numpy as np
 
 from fxp.fused.casts import VectorCast, per_channel, vector_cast
 from fxp.fused.chains import Chain, rows_step
-from fxp.fused.products import carried_product, product, product_tier, wide_product
+from fxp.fused.products import product, product_tier
 from fxp.fused.steps import (
+    CrossedStep,
     DelayStep,
     PickStep,
     ProductStep,
@@ -25,6 +26,7 @@ from fxp.fused.steps import (
     WideStep,
 )
 from fxp.fused.tiers import Tier
+from fxp.fused.wide import carried_product, crossed_product, wide_product
 from fxp.ir import (
     Add,
     Affine,
@@ -138,13 +140,16 @@ class _Fusion:
 
     def _product(
         self, node: Conv | TemporalConv, casts: dict[str, VectorCast]
-    ) -> ProductStep | TapsStep | None:
+    ) -> ProductStep | TapsStep | CrossedStep | None:
         """A convolution with casts of its sums, if there is a product that holds both."""
         x, y = self.signals[node.x], self.signals[node.name]
         tier = product_tier(node, x, y, list(casts.values()), self.allowed)
-        if tier is None:
-            return carried_product(node, x, y, casts, self.allowed)
-        return product(node, casts, tier)
+        if tier is not None:
+            return product(node, casts, tier)
+        carried = carried_product(node, x, y, casts, self.allowed)
+        if carried is None and isinstance(node, Conv):
+            return crossed_product(node, x, y, casts, self.allowed)
+        return carried
 
     def _all_casts(self, name: str) -> dict[str, VectorCast] | None:
         """The casts of an accumulator if nothing else reads it, and vector code has them."""
@@ -279,7 +284,7 @@ def nodes_of(step: Step) -> tuple[str, ...]:
     match step:
         case ProductStep() | RowsStep():
             return step.nodes
-        case TapsStep():
+        case TapsStep() | CrossedStep():
             return step.product.nodes
         case DelayStep():
             return ()
@@ -294,7 +299,7 @@ def results_of(step: Step) -> tuple[str, ...]:
     match step:
         case ProductStep() | RowsStep():
             return step.results
-        case TapsStep():
+        case TapsStep() | CrossedStep():
             return step.product.results
         case ReadStep() | WideStep() | DelayStep() | ViewStep() | PickStep() | SingleStep():
             return (step.name,)
@@ -309,7 +314,7 @@ def reads_of(step: Step) -> tuple[str, ...]:
             return ()
         case RowsStep():
             return (step.source, *([] if step.other is None else [step.other]))
-        case TapsStep():
+        case TapsStep() | CrossedStep():
             return (step.product.x,)
         case ProductStep() | WideStep() | DelayStep() | ViewStep() | PickStep():
             return (step.x,)

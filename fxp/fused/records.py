@@ -11,6 +11,7 @@ import numpy.typing as npt
 from fxp.fused.arena import zeros
 from fxp.fused.chains import fills_better_flat
 from fxp.fused.steps import (
+    CrossedStep,
     DelayStep,
     PickStep,
     ProductStep,
@@ -27,8 +28,15 @@ from fxp.fused.tiers import Tier
 from fxp.ir import IntArray
 from fxp.kernels.alone import Field as Alone
 from fxp.kernels.alone import layer_norm_alone, recast_alone, softmax_alone
-from fxp.kernels.casting import Recast
 from fxp.kernels.carried import add_carried, dot_carried, plain_carried
+from fxp.kernels.casting import Recast
+from fxp.kernels.crossed import (
+    add_crossed,
+    bytes_crossed,
+    dot_crossed,
+    plain_crossed,
+    split_words,
+)
 from fxp.kernels.jit import address_of
 from fxp.kernels.products import add16, dot8, dot16, plain16
 from fxp.kernels.rows import pass16, pass32, pass64
@@ -41,6 +49,7 @@ from fxp.kernels.tables import (
     Product,
     Rows,
     RowsConstant,
+    Split,
 )
 from fxp.kernels.vector import I64, code_of
 from fxp.operations import Normalise, Share
@@ -56,6 +65,7 @@ _PASSES = {16: pass16, 32: pass32, 64: pass64}
 _ALONE = {Normalise: layer_norm_alone, Share: softmax_alone, Recast: recast_alone}
 _PRODUCTS = {Tier.INT8: dot8, Tier.INT16: dot16, Tier.MADD16: add16, Tier.PLAIN16: plain16}
 _CARRIED = {Tier.INT16: dot_carried, Tier.MADD16: add_carried, Tier.PLAIN16: plain_carried}
+_CROSSED = {Tier.INT16: dot_crossed, Tier.MADD16: add_crossed, Tier.PLAIN16: plain_crossed}
 
 
 class Records:
@@ -119,6 +129,8 @@ class Records:
                 self._product(step)
             case TapsStep():
                 self._taps(step)
+            case CrossedStep():
+                self._crossed(step)
             case WideStep():
                 self._wide(step)
             case DelayStep():
@@ -247,6 +259,27 @@ class Records:
         record[Head.ADDRESSES] = self._scratch(step.taps, np.int64)
         record[Head.RING], record[Head.SLOTS] = ring.ctypes.data, len(ring)
         record[Head.SECOND] = outs[1].ctypes.data if len(outs) == 2 else 0
+
+    def _crossed(self, step: CrossedStep) -> None:
+        product, low = step.product, step.low.dtype
+        x, (joints, inputs) = self.values[product.x], self.plan.shape(product.x)
+        digits = [self._scratch(x.size, kind) for kind in (low, np.int16, np.int16)]
+        table = self._record(Op.ROWS, product.x, product.x, split_words)[HEAD:]
+        table[Split.X], table[Split.CODE] = _where(x)[:2]
+        table[Split.WORDS], table[Split.CENTRE] = joints * inputs, product.centre
+        table[Split.LOW_BITS], table[Split.LOW_CODE] = step.low_bits, code_of(low)
+        table[Split.ROUNDING] = 0 if low == np.int8 else 1 << (step.low_bits - 1)
+        table[Split.LOW], table[Split.HIGH], table[Split.BOTH] = digits
+        kernel = bytes_crossed if low == np.int8 else _CROSSED[product.tier]
+        record = self._record(Op.PRODUCT, product.x, product.results[0], kernel)
+        record[Head.X], record[Head.JOINTS] = digits[1], joints
+        record[Head.ADDRESSES] = self._scratch(1, np.int64)
+        self._product_table(record, product, 2 * inputs, 1)
+        table = record[HEAD:]
+        table[Product.LOW], table[Product.LOW_ROW] = digits[0], inputs * low.itemsize
+        table[Product.LOW_GROUPS] = -(-inputs * low.itemsize // 4)
+        table[Product.LOW_WEIGHT], table[Product.LOW_BITS] = self._shared(step.low), step.low_bits
+        table[Product.BOTH], table[Product.BOTH_WEIGHT] = digits[2], self._shared(step.both)
 
     def _wide(self, step: WideStep) -> None:
         digits = self._digits(step)

@@ -54,6 +54,20 @@ class TapsStep:
 
 
 @dataclass(frozen=True, eq=False)
+class CrossedStep:
+    """A 1x1 convolution of words and weights in two digits, as three products of these.
+
+    `product` is that of the high digits, with the casts of it all and the words' `centre`; `low`
+    and `both` are the weights of the others, `low_bits` those of a low digit (`fxp.kernels.crossed`).
+    """
+
+    product: ProductStep
+    low: Words
+    both: Words
+    low_bits: int
+
+
+@dataclass(frozen=True, eq=False)
 class WideStep:
     """A 1x1 convolution of digits: `sum_ij (x_i @ w_j) << places_ij`, in 64 bits.
 
@@ -138,6 +152,7 @@ Step: TypeAlias = (
     ReadStep
     | ProductStep
     | TapsStep
+    | CrossedStep
     | WideStep
     | RowsStep
     | DelayStep

@@ -33,7 +33,7 @@ from fxp.kernels.forms import (
     dot_halves,
     plain_halves,
 )
-from fxp.kernels.products import Panel, product_of
+from fxp.kernels.products import NARROW_PANEL, WIDE_PANEL, Panel, product_of
 from fxp.kernels.tables import Product, ProductConstant
 from fxp.kernels.vector import (
     HALF,
@@ -56,7 +56,6 @@ from fxp.kernels.vector import (
 )
 
 CARRY_BITS = 16  # what stays in the low register
-CARRIED_PANEL = 2  # vectors: every sum takes two registers
 _HALF = LANES // 2  # of a vector's lanes, as 64 bits
 _WIDE = vector(LONG, _HALF)
 
@@ -103,44 +102,44 @@ class CarriedPanel(Panel):
 
     def tile(self, taps: Value, row: Value, rows: int) -> None:
         """The sums of `rows` rows from `row` on, and what is made of them."""
-        state = self.carried(taps, row, rows)
-        self.casts(row, rows, lambda k, half: self.joined(*(part[k] for part in state), half))
+        sums = self.carried(taps, row, rows, lowered=True)
+        self.casts(row, rows, lambda k, half: self.joined(*(part[k] for part in sums), half))
 
-    def carried(self, taps: Value, row: Value, rows: int) -> tuple[list[Value], list[Value]]:
-        """The high and the low registers of all sums."""
+    def carried(
+        self, taps: Value, row: Value, rows: int, *, lowered: bool
+    ) -> tuple[list[Value], list[Value]]:
+        """The high and the low registers of all sums, of operands that are lowered on the way."""
         b, groups, carry = self.b, self.field(Product.GROUPS), self.field(Product.CARRY)
         centre = splat(b, b.trunc(self.field(Product.CENTRE), HALF), 2 * LANES)
         pieces = b.sdiv(b.add(groups, b.sub(carry, long(1))), carry)
-        count = rows * self.vectors
+        stride, count = self.field(Product.ROW), rows * self.vectors
 
-        def lowered(words: Value) -> Value:
-            return b.bitcast(b.sub(b.bitcast(words, centre.type), centre), SUMS)
+        def multiply(acc: Value, x: Value, w: Value) -> Value:
+            if lowered:
+                x = b.bitcast(b.sub(b.bitcast(x, centre.type), centre), SUMS)
+            return self.form.multiply(b, acc, x, w)
 
         def tap(t: Value, state: list[Value]) -> list[Value]:
             def piece(i: Value, state: list[Value]) -> list[Value]:
                 left = b.sub(groups, b.mul(i, carry))
                 some = b.select(b.icmp_signed("<", left, carry), left, carry)
-                weight, x, *low = self.groups(some, state[: 2 + count], lowered)
-                high = [
-                    b.add(h, b.ashr(v, _each(CARRY_BITS)))
-                    for h, v in zip(state[2 + count :], low, strict=True)
-                ]
-                low = [b.and_(v, _each((1 << CARRY_BITS) - 1)) for v in low]
-                return [weight, x, *low, *high]
+                moved = self.groups(some, state[: 2 + count], stride, multiply)
+                return [*moved[:2], *_carried(b, moved[2:], state[2 + count :])]
 
             weight, *sums = state
-            x = self.operands(taps, t, row, self.field(Product.ROW))
+            x = b.add(load(b, offset(b, taps, t, 8), LONG), b.mul(row, stride))
             weight, _, *sums = repeat(b, pieces, [weight, x, *sums], piece)
             return [weight, *sums]
 
-        start = [self.weights(Product.WEIGHT), *[_each(0)] * (2 * count)]
-        sums = repeat(b, self.field(Product.TAPS), start, tap)[1:]
+        start = self.weights(Product.WEIGHT, b.mul(groups, self.field(Product.TAPS)))
+        state = [start, *[_each(0)] * (2 * count)]
+        sums = repeat(b, self.field(Product.TAPS), state, tap)[1:]
         return sums[count:], sums[:count]
 
     def joined(self, high: Value, low: Value, half: int) -> Value:
         """Half a vector of sums in 64 bits."""
         b = self.b
-        top, bottom = (_extended(b, part, half) for part in (high, low))
+        top, bottom = (extended(b, part, half) for part in (high, low))
         return b.add(b.shl(top, ir.Constant(_WIDE, [CARRY_BITS] * _HALF)), bottom)
 
     def casts(self, row: Value, rows: int, sums: Sums) -> None:
@@ -200,16 +199,22 @@ def _each(value: int) -> Value:
     return ir.Constant(SUMS, [value] * LANES)
 
 
-def _extended(b: Builder, x: Value, half: int) -> Value:
+def _carried(b: Builder, low: list[Value], high: list[Value]) -> list[Value]:
+    """What is above `CARRY_BITS` moves from low to high; both, low first."""
+    places, mask = _each(CARRY_BITS), _each((1 << CARRY_BITS) - 1)
+    more = [b.add(h, b.ashr(v, places)) for v, h in zip(low, high, strict=True)]
+    return [*(b.and_(v, mask) for v in low), *more]
+
+
+def extended(b: Builder, x: Value, half: int) -> Value:
     """Half of a vector's lanes in 64 bits."""
     picked = ir.Constant(vector(WORD, _HALF), list(range(_HALF * half, _HALF * half + _HALF)))
     return b.sext(b.shuffle_vector(x, ir.Constant(SUMS, ir.Undefined), picked), _WIDE)
 
 
-DOT_CARRIED, ADD_CARRIED, PLAIN_CARRIED = (
-    Form(multiply, rows, CARRIED_PANEL, packs=False)
-    for multiply, rows in ((dot_halves, 5), (add_halves, 2), (plain_halves, 2))
-)
+DOT_CARRIED = Form(dot_halves, 5, WIDE_PANEL, packs=False)
+ADD_CARRIED = Form(add_halves, 2, NARROW_PANEL, packs=False)
+PLAIN_CARRIED = Form(plain_halves, 2, NARROW_PANEL, packs=False)
 _dot, _add, _plain = (
     product_of(form, CarriedPanel) for form in (DOT_CARRIED, ADD_CARRIED, PLAIN_CARRIED)
 )

@@ -15,7 +15,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from functools import partial
-from typing import Any
+from typing import Any, TypeAlias
 
 from llvmlite import ir
 
@@ -55,6 +55,8 @@ from fxp.kernels.vector import (
     switch,
     vector,
 )
+
+Multiply: TypeAlias = Callable[[Value, Value, Value], Value]  # (sums, operands, weights) -> sums
 
 
 class Panel:
@@ -113,33 +115,33 @@ class Panel:
         groups = self.field(Product.GROUPS)
         flip = splat(b, b.trunc(self.field(Product.FLIP), WORD), LANES)
         bias = [self.constant(ProductConstant.BIAS, j) for j in range(n)]
+        stride = self.field(Product.ROW)
+
+        def multiply(acc: Value, x: Value, w: Value) -> Value:
+            return self.form.multiply(b, acc, b.xor(x, flip), w)
 
         def tap(t: Value, state: list[Value]) -> list[Value]:
             weight, *acc = state
-            x = self.operands(taps, t, row, self.field(Product.ROW))
-            weight, _, *acc = self.groups(groups, [weight, x, *acc], lambda v: b.xor(v, flip))
+            x = b.add(load(b, offset(b, taps, t, 8), LONG), b.mul(row, stride))
+            weight, _, *acc = self.groups(groups, [weight, x, *acc], stride, multiply)
             return [weight, *acc]
 
-        start = [self.weights(Product.WEIGHT), *(bias * rows)]
-        return repeat(b, self.field(Product.TAPS), start, tap)[1:]
+        start = [self.weights(Product.WEIGHT, b.mul(groups, self.field(Product.TAPS)))]
+        return repeat(b, self.field(Product.TAPS), [*start, *(bias * rows)], tap)[1:]
 
-    def weights(self, which: Product) -> Value:
-        """Where those of this panel begin."""
+    def weights(self, which: Product, lines: Value) -> Value:
+        """Where this panel's begin, of so many lines of groups."""
         b = self.b
-        lines = b.mul(self.field(Product.GROUPS), self.field(Product.TAPS))
         return b.add(self.field(which), b.mul(self.first, b.mul(lines, long(4))))
 
-    def operands(self, taps: Value, tap: Value, row: Value, stride: Value) -> Value:
-        """Where those of a tap begin at a row."""
-        b = self.b
-        return b.add(load(b, offset(b, taps, tap, 8), LONG), b.mul(row, stride))
-
     def groups(
-        self, count: Value, state: list[Value], changed: Callable[[Value], Value]
+        self, count: Value, state: list[Value], stride: Value, multiply: Multiply
     ) -> list[Value]:
-        """Multiply so many groups of operands; `state` is (weights, operands, *sums), moved on."""
+        """Multiply so many groups of operands, whose rows are `stride` bytes apart.
+
+        `state` is (weights, operands, *sums) and moves on.
+        """
         b, n = self.b, self.vectors
-        stride = self.field(Product.ROW)
 
         def group(_: Value, state: list[Value]) -> list[Value]:
             weight, x, *sums = state
@@ -147,8 +149,8 @@ class Panel:
             acc = []
             for r in range(len(sums) // n):
                 word = load(b, b.add(x, b.mul(stride, long(r))), WORD)
-                each = changed(splat(b, word, LANES))
-                acc += [self.form.multiply(b, sums[r * n + j], each, w[j]) for j in range(n)]
+                each = splat(b, word, LANES)
+                acc += [multiply(sums[r * n + j], each, w[j]) for j in range(n)]
             return [b.add(weight, long(64 * n)), b.add(x, long(4)), *acc]
 
         return repeat(b, count, state, group)

@@ -1,0 +1,225 @@
+"""Convolutions of words or sums that 32 bits do not hold: carried, crossed, or digit by digit."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+
+from fxp.fused.casts import NO_CAST, VectorCast
+from fxp.fused.products import (
+    HALVES,
+    constant_table,
+    halves_of,
+    multiplied,
+    over_taps,
+    packed,
+    panel_of,
+    reach,
+    taps_of,
+    whole_constants,
+)
+from fxp.fused.steps import CrossedStep, ProductStep, TapsStep, WideStep, Words
+from fxp.fused.tiers import Tier
+from fxp.ir import Conv, IntArray, TemporalConv
+from fxp.kernels.carried import CARRY_BITS
+from fxp.kernels.tables import CastKind, ProductConstant
+from fxp.ranges import Signal, signed_bits
+
+MOST_DIGITS = 3
+BYTE_BITS, LOW_BITS = 8, 12  # of a low digit that is a byte, or has a sign and 16 bits
+MOST_CARRIED_BITS = CARRY_BITS + 31  # of a sum: its high register is one of 32 bits
+_INT32, _INT64 = np.iinfo(np.int32), np.iinfo(np.int64)
+
+
+def carried_product(
+    node: Conv | TemporalConv,
+    x: Signal,
+    y: Signal,
+    casts: Mapping[str, VectorCast],
+    allowed: frozenset[Tier],
+) -> ProductStep | TapsStep | None:
+    """A convolution of 16-bit words whose sums are carried, or None where that does not do."""
+    tier = halves_of(allowed)
+    if tier is None or multiplied(node, x, allowed) != np.int16 or not _rounds(y, casts):
+        return None
+    weight, centre = taps_of(node), _middle(x)
+    largest = max(max(x.hi) - centre, centre - min(x.lo))
+    carry = _carry(weight, largest)
+    if carry == 0:
+        return None
+    step = _carried_step(node, casts, tier, weight, carry, centre)
+    return over_taps(node, step, len(weight))
+
+
+def crossed_product(
+    node: Conv, x: Signal, y: Signal, casts: Mapping[str, VectorCast], allowed: frozenset[Tier]
+) -> CrossedStep | None:
+    """A 1x1 convolution of two digits by two as three products, or None where that does not do."""
+    tier = halves_of(allowed)
+    if tier is None or not _rounds(y, casts):
+        return None
+    for low_bits, by_bytes in ((BYTE_BITS, True), (LOW_BITS, False)):
+        if not by_bytes or {Tier.INT8, Tier.INT16} <= allowed:
+            step = _crossed(node, x, casts, tier, low_bits, by_bytes)
+            if step is not None:
+                return step
+    return None
+
+
+def _crossed(
+    node: Conv,
+    x: Signal,
+    casts: Mapping[str, VectorCast],
+    tier: Tier,
+    low_bits: int,
+    by_bytes: bool,
+) -> CrossedStep | None:
+    """With low digits of so many bits, in bytes those of words without a sign."""
+    weight, centre = taps_of(node), _middle(x)
+    low, high = _balanced(weight, low_bits, 2)
+    digit = (1 << low_bits) - 1 if by_bytes else 1 << (low_bits - 1)
+    rounding = 0 if by_bytes else digit
+    least, most = ((word - centre + rounding) >> low_bits for word in (min(x.lo), max(x.hi)))
+    largest = max(-least, most)
+    halves = all(HALVES.min <= p.min() and p.max() <= HALVES.max for p in (high, high + low))
+    if largest + digit > HALVES.max or not halves:
+        return None
+    lows, highs = (np.abs(part).sum(axis=(0, 1)) for part in (low, high))
+    if max((largest * lows + digit * highs).max(), (digit * lows).max()) > _INT32.max:
+        return None
+    carry = _carry(high, largest)
+    if carry == 0:
+        return None
+    kind, group = (np.dtype(np.int8), 4) if by_bytes else (np.dtype(np.int16), 2)
+    return CrossedStep(
+        _carried_step(node, casts, tier, high, carry, centre),
+        packed(low, group, kind, panel_of(tier)),
+        packed(high + low, 2, np.dtype(np.int16), panel_of(tier)),
+        low_bits,
+    )
+
+
+def _rounds(y: Signal, casts: Mapping[str, VectorCast]) -> bool:
+    """Whether 64 bits hold the sums with what casts add."""
+    return signed_bits(*reach(y, list(casts.values()))) <= 64
+
+
+def _middle(x: Signal) -> int:
+    """What lowers words so that they reach as far up as down."""
+    return (min(x.lo) + max(x.hi) + 1) // 2
+
+
+def _carried_step(
+    node: Conv | TemporalConv,
+    casts: Mapping[str, VectorCast],
+    tier: Tier,
+    weight: IntArray,
+    carry: int,
+    centre: int,
+) -> ProductStep:
+    """The product of weights (taps, Cin, Cout), or of their high digits, with carried sums."""
+    inputs, outputs = weight.shape[1:]
+    bias = node.bias.astype(object) + centre * taps_of(node).astype(object).sum(axis=(0, 1))
+    return ProductStep(
+        node.name,
+        node.x,
+        (node.name, *casts),
+        tuple(casts) or (node.name,),
+        tier,
+        np.dtype(np.int16),
+        packed(weight, 2, np.dtype(np.int16), panel_of(tier)),
+        _carried_constants(bias, list(casts.values()) or [NO_CAST], outputs),
+        -(-inputs // 2),
+        tuple(cast.kind == CastKind.EVEN for cast in casts.values()) or (False,),
+        carry,
+        centre,
+    )
+
+
+def _carried_constants(bias: IntArray, casts: Sequence[VectorCast], outputs: int) -> Words:
+    """Those of `fxp.kernels.carried`: 64 bits, in each cast's bias the offset with which it rounds.
+
+    They are modulo 2**64, as sums are.
+    """
+    table = constant_table(bias, casts, outputs, _INT64.min, _INT64.max)
+    if len(casts) == 2:
+        table[ProductConstant.SECOND_OFFSET, :outputs] += bias
+    return ((table - _INT64.min) % (1 << 64) + _INT64.min).astype(np.int64)
+
+
+def _carry(weight: IntArray, largest: int) -> int:
+    """The most pairs of operands, words up to `largest`, that 32 bits add up before a carry; or 0.
+
+    What the carry before left is in the sum as well, and what they carry has 32 bits too. Weights
+    (taps, Cin, Cout).
+    """
+    taps, inputs, outputs = weight.shape
+    pairs = -(-inputs // 2)
+    each = np.zeros((taps, 2 * pairs, outputs), np.int64)
+    each[:, :inputs] = np.abs(weight)
+    each = each.reshape(taps, pairs, 2, outputs).sum(axis=2)
+    if int(each.sum(axis=(0, 1)).max()) * largest >= 1 << MOST_CARRIED_BITS:
+        return 0
+    most = (_INT32.max - (1 << CARRY_BITS)) // max(1, largest)
+    for carry in range(pairs, 0, -1):
+        starts = np.arange(0, pairs, carry)
+        if np.add.reduceat(each, starts, axis=1).max() <= most:
+            return carry
+    return 0
+
+
+def wide_product(node: Conv, x: Signal, allowed: frozenset[Tier]) -> WideStep | None:
+    """A 1x1 convolution in digits of at most 16 bits, or None where three do not do."""
+    tier = halves_of(allowed)
+    if tier is None:
+        return None
+    weight = taps_of(node)
+    best: tuple[int, int, int, int, int] | None = None
+    for digits in range(1, MOST_DIGITS + 1):
+        for parts in range(1, MOST_DIGITS + 1):
+            bits = _digit_bits(max(max(x.hi), ~min(x.lo)), digits)
+            places = _digit_bits(int(max(weight.max(), ~weight.min())), parts)
+            if bits <= 16 and places <= 16 and _holds(weight, x, bits, digits, places, parts):
+                best = min(best or (99,) * 5, (digits * parts, digits, parts, bits, places))
+    if best is None:
+        return None
+    _, digits, parts, bits, places = best
+    balanced, panel = _balanced(weight, places, parts), panel_of(tier)
+    w = [packed(part, 2, np.dtype(np.int16), panel) for part in balanced]
+    passes = tuple((i, w[j], i * bits + j * places) for i in range(digits) for j in range(parts))
+    constants = whole_constants(weight.shape[2])
+    groups = -(-weight.shape[1] // 2)
+    bias = np.ascontiguousarray(node.bias)
+    return WideStep(node.name, node.x, tier, bits, digits, passes, constants, groups, bias)
+
+
+def _digit_bits(largest: int, digits: int) -> int:
+    """Bits of each digit that words up to `largest` are split into, evenly."""
+    return -(-(largest.bit_length() + 1) // digits)
+
+
+def _balanced(words: IntArray, bits: int, count: int) -> list[IntArray]:
+    """Digits, lowest first, all but the highest in `-2**(bits - 1)..2**(bits - 1) - 1`."""
+    found = []
+    for _ in range(count - 1):
+        low = ((words + (1 << (bits - 1))) & ((1 << bits) - 1)) - (1 << (bits - 1))
+        found.append(low)
+        words = (words - low) >> bits
+    return [*found, words]
+
+
+def _holds(weight: IntArray, x: Signal, bits: int, digits: int, places: int, parts: int) -> bool:
+    """Whether every pair of digits fits 16 bits and its sums fit 32."""
+    largest = max(max(x.hi), ~min(x.lo))
+    for digit in range(digits):
+        last = digit == digits - 1
+        reach = (largest >> (bits * digit)) + 1 if last else 1 << (bits - 1)
+        if reach > HALVES.max + (not last or digits == 1):
+            return False
+        for part in _balanced(weight, places, parts):
+            if part.min() < HALVES.min or part.max() > HALVES.max:
+                return False
+            if int(np.abs(part).sum(axis=(0, 1)).max()) * reach > _INT32.max:
+                return False
+    return True
