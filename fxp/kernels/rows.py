@@ -20,6 +20,7 @@ one per channel: shape (constants, C).
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from functools import partial
 from typing import Any
 
 from fxp.kernels.tables import Rows, RowsConstant
@@ -39,6 +40,7 @@ from fxp.kernels.vector import (
     load_row,
     long,
     offset,
+    reachable,
     repeat,
     splat,
     store_row,
@@ -142,7 +144,7 @@ class _Block:
             address = b.add(base, b.mul(b.mul(joint, self.channels), item))
             return self._plus(self._load(code, address), RowsConstant.SOURCE_OFFSET)
 
-        def edges() -> list[Value]:
+        def edges(code: int) -> list[Value]:
             edge = offset(b, self.field(Rows.EDGE_LIST), first, EDGE_BYTES)
 
             def body(state: list[Value]) -> tuple[Value, list[Value]]:
@@ -151,13 +153,16 @@ class _Block:
                 factor = load(b, b.add(edge, long(8)), self.element)
                 more = load(b, b.add(edge, long(16)), LONG)
                 each = splat(b, factor, self.lanes)
-                x = self._load(code, where)
+                x = self._load(long(code), where)
                 sums = [b.add(a, b.mul(word, each)) for a, word in zip(sums, x, strict=True)]
                 return more, [b.add(edge, long(EDGE_BYTES)), *sums]
 
             return until_zero(b, [edge, *start], body)[1:]
 
-        return _each(either(b, self.field(Rows.EDGES), edges, single))
+        # outside of the loop, which then has no branch but its own
+        cases = [partial(edges, each) for each in reachable(self.element)]
+
+        return _each(either(b, self.field(Rows.EDGES), lambda: switch(b, code, cases), single))
 
     def _window(self, x: list[Value], slot: Value, phase: Value, joint: Value) -> list[Value]:
         """The running sum of its phase, with x in and the oldest word of the FIFO out."""

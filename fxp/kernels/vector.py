@@ -144,7 +144,7 @@ def load_row(
             found.append(resize(b, words, element))
         return found
 
-    return list(switch(b, code, [partial(case, c) for c in _reachable(element)]))
+    return list(switch(b, code, [partial(case, c) for c in reachable(element)]))
 
 
 def store_words(b: Builder, code: Value, x: Value, address: Value, mask: Value | None) -> None:
@@ -170,10 +170,10 @@ def store_row(
             else:
                 _masked_store(b, words, at, mask)
 
-    switch(b, code, [partial(case, c) for c in _reachable(row[0].type.element)])
+    switch(b, code, [partial(case, c) for c in reachable(row[0].type.element)])
 
 
-def _reachable(element: Any) -> range:
+def reachable(element: Any) -> range:
     """The codes that lanes of a width are ever loaded from or stored to: no wider ones."""
     return range(1 + max(c for c, kind in enumerate(_ELEMENTS) if kind.width <= element.width))
 
