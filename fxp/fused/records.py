@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from typing import TYPE_CHECKING, Any, TypeAlias, assert_never
+from typing import Any, TypeAlias, assert_never
 
 import numpy as np
 import numpy.typing as npt
@@ -53,10 +53,7 @@ from fxp.kernels.tables import (
 )
 from fxp.kernels.vector import I64, code_of
 from fxp.operations import Normalise, Share
-from fxp.plan import Plan
-
-if TYPE_CHECKING:
-    from fxp.state import State
+from fxp.plan import Part, Plan, Slots
 
 Kernel: TypeAlias = Callable[[int, int, int], None]
 
@@ -69,13 +66,18 @@ _CROSSED = {Tier.INT16: dot_crossed, Tier.MADD16: add_crossed, Tier.PLAIN16: pla
 
 
 class Records:
-    """Grows step by step. `rows` are the records, `kept` what they point to besides `values`."""
+    """Grows step by step. `rows` are the records, `kept` what they point to besides `values`.
 
-    def __init__(self, plan: Plan, state: State, values: Mapping[str, Words]) -> None:
+    `moving` are their addresses in a state: row, column and bytes from the state's block on.
+    """
+
+    def __init__(self, plan: Plan, values: Mapping[str, Words]) -> None:
         """None yet; `values` are the arrays (frames, V, C) of the values in memory."""
-        self.plan, self.state, self.values = plan, state, values
+        self.plan, self.values = plan, values
+        self.slots = {(slots.part, slots.name): slots for slots in plan.state_layout}
         self.rows: list[IntArray] = []
         self.kept: list[Any] = []
+        self.moving: list[tuple[int, int, int]] = []
 
     def table(self) -> IntArray:
         """All of them, (n, RECORD)."""
@@ -100,6 +102,12 @@ class Records:
             fresh[...] = array
             known = self.plan.shared.setdefault(id(array), fresh)  # two threads may come here
         return int(known.ctypes.data)
+
+    def _in_state(self, column: int, part: Part, name: str) -> Slots:
+        """Let an entry of the newest record be the address of an array of the state."""
+        slots = self.slots[part, name]
+        self.moving.append((len(self.rows) - 1, column, slots.start))
+        return slots
 
     def _scratch(self, items: int, dtype: npt.DTypeLike) -> int:
         return self._constant(np.zeros(items), dtype)
@@ -158,9 +166,11 @@ class Records:
             table[Rows.EDGE_LIST] = self._constant(edges * [source.itemsize, 1, 1])
         if step.fifo is not None:
             table[Rows.WINDOW] = 1
-            fifo, total = self.state.rings[step.fifo], self.state.accumulators[step.fifo]
-            table[Rows.FIFO : Rows.FIFO_ITEM + 1] = _where(fifo)
-            table[Rows.TOTAL : Rows.TOTAL_ITEM + 1] = _where(total)
+            parts: tuple[tuple[Rows, Part], ...]
+            parts = ((Rows.FIFO, "rings"), (Rows.TOTAL, "accumulators"))
+            for which, part in parts:
+                slots = self._in_state(HEAD + which, part, step.fifo)
+                table[which + 1 : which + 3] = code_of(slots.dtype), slots.dtype.itemsize
         table[Rows.AFFINE] = step.affine
         if step.other is not None:
             factors = step.constants[[RowsConstant.LEFT, RowsConstant.RIGHT]]
@@ -246,7 +256,7 @@ class Records:
         joints, inputs = self.plan.shape(product.x)
         self._product_table(record, product, inputs * item, step.taps)
         outs = [self.values[name] for name in product.results]
-        ring = self.state.rings[product.name]
+        ring = self._in_state(Head.RING, "rings", product.name)
         record[Head.X], record[Head.FRAME] = address, joints * inputs * item
         record[Head.OUT], record[Head.JOINTS] = outs[0].ctypes.data, joints
         record[Head.CHANNELS] = outs[0].shape[2]
@@ -257,7 +267,7 @@ class Records:
             step.stride,
         )
         record[Head.ADDRESSES] = self._scratch(step.taps, np.int64)
-        record[Head.RING], record[Head.SLOTS] = ring.ctypes.data, len(ring)
+        record[Head.SLOTS] = ring.shape[0]
         record[Head.SECOND] = outs[1].ctypes.data if len(outs) == 2 else 0
 
     def _crossed(self, step: CrossedStep) -> None:
@@ -366,9 +376,8 @@ class Records:
 
     def _delay(self, step: DelayStep) -> None:
         record = self._record(Op.DELAY, step.x, step.add)
-        line = self.state.delays[step.name]
         record[Head.OUT] = self._address(step.name)
-        record[Head.RING], record[Head.SLOTS] = line.ctypes.data, len(line)
+        record[Head.SLOTS] = self._in_state(Head.RING, "delays", step.name).shape[0]
 
     def _pick(self, step: PickStep) -> None:
         record = self._record(Op.PICK, step.x, step.name)

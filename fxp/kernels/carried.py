@@ -102,8 +102,8 @@ class CarriedPanel(Panel):
 
     def tile(self, taps: Value, row: Value, rows: int) -> None:
         """The sums of `rows` rows from `row` on, and what is made of them."""
-        sums = self.carried(taps, row, rows, lowered=True)
-        self.casts(row, rows, lambda k, half: self.joined(*(part[k] for part in sums), half))
+        high, low = self.carried(taps, row, rows, lowered=True)
+        self.casts(row, rows, lambda k, half: self.joined(high[k], low[k], half))
 
     def carried(
         self, taps: Value, row: Value, rows: int, *, lowered: bool

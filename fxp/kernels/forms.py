@@ -2,9 +2,9 @@
 
 Forms differ in how many products one instruction adds up in a lane:
 
-- `dot_bytes`: four of bytes, `vpdpbusd` (AVX-512 VNNI). It wants unsigned operands: signed ones have
-  their top bit flipped on the way, which adds 128, and 128 times the sum of the weights is taken
-  off the bias beforehand.
+- `dot_bytes`: four of bytes, `vpdpbusd` (AVX-512 VNNI). It wants unsigned operands: signed ones
+  have their top bit flipped on the way, which adds 128, and 128 times the sum of the weights is
+  taken off the bias beforehand.
 - `dot_halves`, `add_halves`, `plain_halves`: two of 16 bits, by `vpdpwssd`, by `vpmaddwd` and an
   addition, and by whatever the processor has. The last two have tiles for 16 registers of 32 bytes.
 """

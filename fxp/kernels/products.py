@@ -72,6 +72,7 @@ class Panel:
         *,
         full: bool,
     ):
+        """For columns from `first` on, with all lanes of the last vector or with some."""
         self.b, self.table, self.form = b, table, form
         self.first, self.vectors = first, vectors
         self.columns = self.field(Product.COLUMNS)
@@ -80,9 +81,11 @@ class Panel:
         self.padded = b.and_(b.add(self.columns, long(LANES - 1)), long(-LANES))
 
     def field(self, which: Product) -> Value:
+        """An entry of the table."""
         return field(self.b, self.table, which)
 
     def constant(self, row: ProductConstant, j: int) -> Value:
+        """Of the columns of vector j."""
         b = self.b
         at = b.add(b.add(b.mul(long(row), self.padded), self.first), long(LANES * j))
         return load(b, offset(b, self.field(Product.CONSTANTS), at, 4), SUMS)
@@ -111,6 +114,7 @@ class Panel:
         either(self.b, self.field(Product.SECOND), both, first)
 
     def sums(self, taps: Value, row: Value, rows: int) -> list[Value]:
+        """One row after the other, bias included."""
         b, n = self.b, self.vectors
         groups = self.field(Product.GROUPS)
         flip = splat(b, b.trunc(self.field(Product.FLIP), WORD), LANES)
