@@ -27,7 +27,13 @@ from fxp.fused.steps import (
 from fxp.fused.tiers import Tier
 from fxp.ir import IntArray
 from fxp.kernels.alone import Field as Alone
-from fxp.kernels.alone import layer_norm_alone, recast_alone, softmax_alone
+from fxp.kernels.alone import (
+    clip_mean_alone,
+    clip_sum_alone,
+    layer_norm_alone,
+    recast_alone,
+    softmax_alone,
+)
 from fxp.kernels.carried import add_carried, dot_carried, plain_carried
 from fxp.kernels.casting import Recast
 from fxp.kernels.crossed import (
@@ -52,7 +58,7 @@ from fxp.kernels.tables import (
     Split,
 )
 from fxp.kernels.vector import I64, code_of
-from fxp.operations import Normalise, Share
+from fxp.operations import Average, Normalise, Share
 from fxp.plan import Part, Plan, Slots
 
 Kernel: TypeAlias = Callable[[int, int, int], None]
@@ -337,11 +343,14 @@ class Records:
     def add_alone(self, step: SingleStep) -> bool:
         """A node without a pass as records, in 64 bits; false where it has no kernel for that."""
         operation = self.plan.stages[step.name].operation
+        if isinstance(operation, Average):
+            self._clip_mean(step, operation)
+            return True
         if not isinstance(operation, Normalise | Share | Recast):
             return False
         x, out = self.values[step.reads[0]], self.values[step.name]
         source, _ = self._operand(step.reads[0], np.int64)
-        target = out.ctypes.data if out.dtype == np.int64 else self._scratch(out.size, np.int64)
+        target = self._target(out)
         record = self._record(Op.ROWS, step.reads[0], step.name, _ALONE[type(operation)])
         table = record[HEAD:]
         table[Alone.X], table[Alone.OUT] = source, target
@@ -362,11 +371,32 @@ class Records:
                 columns = (k.offset, k.negative, k.odd, k.shift, k.left, k.low, k.high)
                 self._arrays(table, np.stack(columns), k.bounds)
                 table[Alone.A_SIZE], table[Alone.FIRST] = len(k.offset), k.wrap
-        if target != out.ctypes.data:
-            record = self._record(Op.ROWS, step.name, step.name, pass64)
-            given = (target, I64, 8, out[:1].size * 8)
-            self._copying(record, out, [_where(out)], 8, given)
+        self._put(step.name, target)
         return True
+
+    def _clip_mean(self, step: SingleStep, operation: Average) -> None:
+        """Two records: one for every frame of the operand, and one for the clip's."""
+        x, out = step.reads[0], self.values[step.name]
+        source, _ = self._operand(x, np.int64)
+        target, count = self._target(out), self._scratch(1, np.int64)
+        for made, kernel in ((x, clip_sum_alone), (step.name, clip_mean_alone)):
+            table = self._record(Op.ROWS, x, made, kernel)[HEAD:]
+            self._in_state(HEAD + Alone.A, "accumulators", step.name)
+            table[Alone.X], table[Alone.OUT], table[Alone.COUNT] = source, target, count
+            table[Alone.JOINTS], table[Alone.CHANNELS] = out.shape[1:]
+            table[Alone.FIRST] = operation.shift
+        self._put(step.name, target)
+
+    def _target(self, out: Words) -> int:
+        """The address where a node that runs alone puts 64-bit words."""
+        return int(out.ctypes.data) if out.dtype == np.int64 else self._scratch(out.size, np.int64)
+
+    def _put(self, name: str, target: int) -> None:
+        """From there to the value's own place, if that is another."""
+        out = self.values[name]
+        if target != out.ctypes.data:
+            record = self._record(Op.ROWS, name, name, pass64)
+            self._copying(record, out, [_where(out)], 8, (target, I64, 8, out[:1].size * 8))
 
     def _arrays(self, table: IntArray, a: IntArray, b: IntArray | None = None) -> None:
         """Constants of a node that runs alone."""

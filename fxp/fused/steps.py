@@ -58,7 +58,8 @@ class CrossedStep:
     """A 1x1 convolution of words and weights in two digits, as three products of these.
 
     `product` is that of the high digits, with the casts of it all and the words' `centre`; `low`
-    and `both` are the weights of the others, `low_bits` those of a low digit (`fxp.kernels.crossed`).
+    and `both` are the weights of the others, `low_bits` the bits of a low digit
+    (`fxp.kernels.crossed`).
     """
 
     product: ProductStep

@@ -65,7 +65,7 @@ Sums: TypeAlias = Callable[[int, int], Value]  # of a vector of a tile, half of 
 
 @dataclass(frozen=True)
 class _Cast:
-    """Where one of the two casts finds its constants: bias with offset, offset, shift and bounds."""
+    """Where a cast finds its constants: bias with offset, offset alone, shift and bounds."""
 
     bias: ProductConstant
     away: ProductConstant
@@ -172,7 +172,7 @@ class CarriedPanel(Panel):
             mask = None
             if self.mask is not None and j == n - 1:
                 mask = below(b, b.sub(self.last, long(_HALF * half)), _HALF)
-            # read before anything is stored: for all that the compiler knows, that could change them
+            # read before anything is stored, which could change them for all the compiler knows
             constants = self.cast_constants(cast, j, half)
             for r in range(rows):
                 word = self.word(sums(r * n + j, half), constants, to_even=to_even)
