@@ -25,7 +25,10 @@ class ProductStep:
     """A 1x1 convolution (one tap), with the casts of its sums if there are any.
 
     `operand` is the dtype it multiplies, `weight` and `constants` as `fxp.kernels.products` wants
-    them, `nodes` all that it computes, `results` those of them that others read.
+    them, `nodes` all that it computes, `results` those of them that others read. Where 32
+    bits do not hold its sums, these are carried after every `carry` groups of operands, which are
+    lowered by `centre`, constants are of 64 bits (`fxp.kernels.carried`), and there are `narrow`
+    ones if 32 bits are enough for the casts.
     """
 
     name: str
@@ -40,6 +43,7 @@ class ProductStep:
     even: tuple[bool, ...]
     carry: int = 0
     centre: int = 0
+    narrow: Words | None = None
 
 
 @dataclass(frozen=True, eq=False)

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 
-from fxp.fused.casts import NO_CAST, VectorCast
+from fxp.fused.casts import NO_CAST, VectorCast, per_channel
 from fxp.fused.products import (
     HALVES,
     constant_table,
@@ -22,13 +22,15 @@ from fxp.fused.products import (
 from fxp.fused.steps import CrossedStep, ProductStep, TapsStep, WideStep, Words
 from fxp.fused.tiers import Tier
 from fxp.ir import Conv, IntArray, TemporalConv
-from fxp.kernels.carried import CARRY_BITS
-from fxp.kernels.tables import CastKind, ProductConstant
+from fxp.kernels.finish import CARRY_BITS
+from fxp.kernels.forms import LANES
+from fxp.kernels.tables import CastKind, NarrowConstant, ProductConstant
 from fxp.ranges import Signal, signed_bits
 
 MOST_DIGITS = 3
 BYTE_BITS, LOW_BITS = 8, 12  # of a low digit that is a byte, or has a sign and 16 bits
 MOST_CARRIED_BITS = CARRY_BITS + 31  # of a sum: its high register is one of 32 bits
+_MOST_NARROW = 1 << 30  # of words moved right, so that their parts fit 32 bits as well
 _INT32, _INT64 = np.iinfo(np.int32), np.iinfo(np.int64)
 
 
@@ -48,7 +50,7 @@ def carried_product(
     carry = _carry(weight, largest)
     if carry == 0:
         return None
-    step = _carried_step(node, casts, tier, weight, carry, centre)
+    step = _carried_step(node, y, casts, tier, weight, carry, centre)
     return over_taps(node, step, len(weight))
 
 
@@ -61,7 +63,7 @@ def crossed_product(
         return None
     for low_bits, by_bytes in ((BYTE_BITS, True), (LOW_BITS, False)):
         if not by_bytes or {Tier.INT8, Tier.INT16} <= allowed:
-            step = _crossed(node, x, casts, tier, low_bits, by_bytes)
+            step = _crossed(node, x, y, casts, tier, low_bits, by_bytes)
             if step is not None:
                 return step
     return None
@@ -70,6 +72,7 @@ def crossed_product(
 def _crossed(
     node: Conv,
     x: Signal,
+    y: Signal,
     casts: Mapping[str, VectorCast],
     tier: Tier,
     low_bits: int,
@@ -86,14 +89,16 @@ def _crossed(
     if largest + digit > HALVES.max or not halves:
         return None
     lows, highs = (np.abs(part).sum(axis=(0, 1)) for part in (low, high))
-    if max((largest * lows + digit * highs).max(), (digit * lows).max()) > _INT32.max:
+    bottom = digit * lows
+    middle = largest * lows + digit * highs + (bottom >> low_bits)  # with what it gets from below
+    if max(middle.max(), bottom.max()) > _INT32.max - (4 << low_bits):  # and parts of the bias
         return None
     carry = _carry(high, largest)
     if carry == 0:
         return None
     kind, group = (np.dtype(np.int8), 4) if by_bytes else (np.dtype(np.int16), 2)
     return CrossedStep(
-        _carried_step(node, casts, tier, high, carry, centre),
+        _carried_step(node, y, casts, tier, high, carry, centre, low_bits),
         packed(low, group, kind, panel_of(tier)),
         packed(high + low, 2, np.dtype(np.int16), panel_of(tier)),
         low_bits,
@@ -112,14 +117,17 @@ def _middle(x: Signal) -> int:
 
 def _carried_step(
     node: Conv | TemporalConv,
+    y: Signal,
     casts: Mapping[str, VectorCast],
     tier: Tier,
     weight: IntArray,
     carry: int,
     centre: int,
+    low_bits: int = 0,
 ) -> ProductStep:
     """The product of weights (taps, Cin, Cout), or of their high digits, with carried sums."""
     inputs, outputs = weight.shape[1:]
+    wanted = list(casts.values()) or [NO_CAST]
     bias = node.bias.astype(object) + centre * taps_of(node).astype(object).sum(axis=(0, 1))
     return ProductStep(
         node.name,
@@ -129,19 +137,43 @@ def _carried_step(
         tier,
         np.dtype(np.int16),
         packed(weight, 2, np.dtype(np.int16), panel_of(tier)),
-        _carried_constants(bias, list(casts.values()) or [NO_CAST], outputs),
+        _carried_constants(bias, wanted, outputs),
         -(-inputs // 2),
         tuple(cast.kind == CastKind.EVEN for cast in casts.values()) or (False,),
         carry,
         centre,
+        _narrow_constants(bias, y, wanted, outputs, low_bits),
     )
 
 
-def _carried_constants(bias: IntArray, casts: Sequence[VectorCast], outputs: int) -> Words:
-    """Those of `fxp.kernels.carried`: 64 bits, in each cast's bias the offset with which it rounds.
+def _narrow_constants(
+    bias: IntArray, y: Signal, casts: Sequence[VectorCast], outputs: int, low_bits: int
+) -> Words | None:
+    """`NarrowConstant`, or None where a cast does not fit 32 bits."""
+    cast = casts[0]
+    below, least = 2 * low_bits, min(cast.shift)
+    ends = [end >> least for end in reach(y, casts)]
+    if len(casts) > 1 or cast.kind != CastKind.CLAMP or least < below or max(cast.shift) > 47:
+        return None
+    if not all(-_MOST_NARROW <= end < _MOST_NARROW for end in (*ends, cast.low, cast.high)):
+        return None
+    table = np.zeros((len(NarrowConstant), -(-outputs // LANES) * LANES), object)
+    words = bias + np.array(per_channel(cast.offset, outputs), object)
+    shift = np.array(per_channel(cast.shift, outputs)) - below
+    digits = ((NarrowConstant.LOW_BIAS, low_bits), (NarrowConstant.MIDDLE_BIAS, low_bits))
+    for row, bits in (*digits, (NarrowConstant.BIAS, CARRY_BITS)):
+        table[row, :outputs] = words & ((1 << bits) - 1)
+        words = words >> bits
+    table[NarrowConstant.HIGH_BIAS, :outputs] = words
+    table[NarrowConstant.LEFT, :outputs] = np.maximum(CARRY_BITS - shift, 0)
+    table[NarrowConstant.EXTRA, :outputs] = np.maximum(shift - CARRY_BITS, 0)
+    table[NarrowConstant.RIGHT, :outputs] = np.minimum(shift, CARRY_BITS)
+    table[NarrowConstant.LOWEST], table[NarrowConstant.HIGHEST] = cast.low, cast.high
+    return ((table - _INT32.min) % (1 << 32) + _INT32.min).astype(np.int32)
 
-    They are modulo 2**64, as sums are.
-    """
+
+def _carried_constants(bias: IntArray, casts: Sequence[VectorCast], outputs: int) -> Words:
+    """`ProductConstant` modulo 2**64, as sums are, with the bias in each cast's own offset."""
     table = constant_table(bias, casts, outputs, _INT64.min, _INT64.max)
     if len(casts) == 2:
         table[ProductConstant.SECOND_OFFSET, :outputs] += bias

@@ -7,7 +7,7 @@
 Low digits are of 12 bits, with a sign; or where the others stay within 16 bits, of 8 bits, those of
 words without a sign, and then they are multiplied as bytes, twice as many at a time. Of the sum in
 the middle 32 bits are enough, wherever its terms wrap, since it fits them itself. That of the high
-digits is carried, as in `fxp.kernels.carried`, whose constants and casts these are.
+digits is carried, as in `fxp.kernels.carried`.
 
 `split_words` makes the three operands of words, once for all columns.
 """
@@ -17,19 +17,11 @@ from __future__ import annotations
 from collections.abc import Callable
 from functools import partial
 
-from llvmlite import ir
-
-from fxp.kernels.carried import (
-    ADD_CARRIED,
-    CARRY_BITS,
-    DOT_CARRIED,
-    PLAIN_CARRIED,
-    CarriedPanel,
-    extended,
-)
-from fxp.kernels.forms import LANES, SUMS, dot_bytes
+from fxp.kernels.carried import ADD_CARRIED, DOT_CARRIED, PLAIN_CARRIED, CarriedPanel
+from fxp.kernels.finish import CARRY_BITS, each, extended, joined
+from fxp.kernels.forms import LANES, dot_bytes
 from fxp.kernels.products import product_of
-from fxp.kernels.tables import Product, Split
+from fxp.kernels.tables import NarrowConstant, Product, Split
 from fxp.kernels.vector import (
     I16,
     WORD,
@@ -60,17 +52,26 @@ class CrossedPanel(CarriedPanel):
         both = self.plain(_BOTH, partial(self.form.multiply, b), row, rows)
         high, rest = self.carried(taps, row, rows, lowered=False)
         bits = self.field(Product.LOW_BITS)
+        places = splat(b, b.trunc(bits, WORD), LANES)
+
+        def middle(k: int) -> Value:
+            product = b.add(b.shl(high[k], each(CARRY_BITS)), rest[k])
+            return b.sub(b.sub(both[k], product), low[k])
 
         def whole(k: int, half: int) -> Value:
-            product = b.add(b.shl(high[k], ir.Constant(SUMS, [CARRY_BITS] * LANES)), rest[k])
-            middle = b.sub(b.sub(both[k], product), low[k])
-            total = self.joined(high[k], rest[k], half)
-            for part in (middle, low[k]):
+            total = joined(b, high[k], rest[k], half)
+            for part in (middle(k), low[k]):
                 wide = extended(b, part, half)
                 total = b.add(b.shl(total, splat(b, bits, wide.type.count)), wide)
             return total
 
-        self.casts(row, rows, whole)
+        def digits(k: int, constants: list[Value]) -> tuple[Value, Value]:
+            more, own, mid, least = constants[: NarrowConstant.LEFT]
+            carry = b.ashr(b.add(low[k], least), places)
+            carry = b.ashr(b.add(b.add(middle(k), mid), carry), places)
+            return b.add(high[k], more), b.add(b.add(rest[k], own), carry)
+
+        self.finish(row, rows, whole, digits)
 
     def low_multiply(self, acc: Value, x: Value, w: Value) -> Value:
         """Products of low digits."""
@@ -83,7 +84,7 @@ class CrossedPanel(CarriedPanel):
         b = self.b
         x, stride, groups = (self.field(which) for which in where[:3])
         start = [self.weights(where[3], groups), b.add(x, b.mul(row, stride))]
-        zeros = [ir.Constant(SUMS, [0] * LANES)] * (rows * self.vectors)
+        zeros = [each(0)] * (rows * self.vectors)
         return self.groups(groups, [*start, *zeros], stride, multiply)[2:]
 
 

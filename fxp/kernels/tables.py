@@ -94,6 +94,24 @@ class Rows(IntEnum):
     CAST_SECOND = 33
 
 
+class NarrowConstant(IntEnum):
+    """Rows of the constants with which sums in two registers are cast in 32 bits.
+
+    The bias, with the rounding offset, is in digits like the sum: of the high and the low register,
+    and of what two low digits of operands add (`fxp.kernels.crossed`).
+    """
+
+    HIGH_BIAS = 0
+    BIAS = 1
+    MIDDLE_BIAS = 2
+    LOW_BIAS = 3
+    LEFT = 4  # how far the high register moves left, and then right; and the low one right
+    EXTRA = 5
+    RIGHT = 6
+    LOWEST = 7
+    HIGHEST = 8
+
+
 class Split(IntEnum):
     """Entries of the table of a pass that splits words into digits (`fxp.kernels.crossed`)."""
 
@@ -176,6 +194,7 @@ class Product(IntEnum):
     BOTH = 22  # of the digits' sums
     BOTH_WEIGHT = 23
     LOW_BITS = 24
+    NARROW = 25  # address of `NarrowConstant`s, or 0
 
 
 class ProductConstant(IntEnum):
