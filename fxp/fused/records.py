@@ -57,7 +57,7 @@ from fxp.kernels.tables import (
     RowsConstant,
     Split,
 )
-from fxp.kernels.vector import I32, I64, code_of
+from fxp.kernels.vector import I64, code_of
 from fxp.operations import Average, Normalise, Share
 from fxp.plan import Part, Plan, Slots
 
@@ -198,10 +198,10 @@ class Records:
         if value.dtype == dtype:
             return self._address(x), value.itemsize
         item = np.dtype(dtype).itemsize
-        address, lanes = self._scratch(value.size, dtype), max(item, value.itemsize)
-        record = self._record(Op.ROWS, x, x, _PASSES[8 * lanes])
+        address = self._scratch(value.size, dtype)
+        record = self._record(Op.ROWS, x, x, _PASSES[8 * item])
         given = (*_where(value), value[:1].nbytes)
-        self._copying(record, value, [(address, code_of(dtype), item)], lanes, given)
+        self._copying(record, value, [(address, code_of(dtype), item)], item, given)
         return address, item
 
     def _copying(
@@ -281,11 +281,8 @@ class Records:
         product, low = step.product, step.low.dtype
         x, (joints, inputs) = self.values[product.x], self.plan.shape(product.x)
         digits = [self._scratch(x.size, kind) for kind in (low, np.int16, np.int16)]
-        source = _where(x)[:2]
-        if x.dtype == np.int64:  # a sum that lies there in more bits than it needs
-            source = self._operand(product.x, np.int32)[0], I32
         table = self._record(Op.ROWS, product.x, product.x, split_words)[HEAD:]
-        table[Split.X], table[Split.CODE] = source
+        table[Split.X], table[Split.CODE] = _where(x)[:2]
         table[Split.WORDS], table[Split.CENTRE] = joints * inputs, product.centre
         table[Split.LOW_BITS], table[Split.LOW_CODE] = step.low_bits, code_of(low)
         table[Split.ROUNDING] = 0 if low == np.int8 else 1 << (step.low_bits - 1)

@@ -28,7 +28,8 @@ from fxp.kernels.tables import CastKind, NarrowConstant, ProductConstant
 from fxp.ranges import Signal, signed_bits
 
 MOST_DIGITS = 3
-BYTE_BITS, LOW_BITS = 8, 12  # of a low digit that is a byte, or has a sign and 16 bits
+BYTE_BITS = 8  # of a low digit without a sign
+LOW_BITS = (12, 11, 10, 9, 8)  # of one with a sign, in 16 bits
 MOST_CARRIED_BITS = CARRY_BITS + 31  # of a sum: its high register is one of 32 bits
 _MOST_NARROW = 1 << 30  # of words moved right, so that their parts fit 32 bits as well
 _INT32, _INT64 = np.iinfo(np.int32), np.iinfo(np.int64)
@@ -61,12 +62,12 @@ def crossed_product(
     tier = halves_of(allowed)
     if tier is None or not _rounds(y, casts):
         return None
-    for low_bits, by_bytes in ((BYTE_BITS, True), (LOW_BITS, False)):
-        if not by_bytes or {Tier.INT8, Tier.INT16} <= allowed:
-            step = _crossed(node, x, y, casts, tier, low_bits, by_bytes)
-            if step is not None:
-                return step
-    return None
+    if {Tier.INT8, Tier.INT16} <= allowed:
+        step = _crossed(node, x, y, casts, tier, BYTE_BITS, by_bytes=True)
+        if step is not None:
+            return step
+    steps = (_crossed(node, x, y, casts, tier, bits, by_bytes=False) for bits in LOW_BITS)
+    return next((step for step in steps if step is not None), None)
 
 
 def _crossed(
@@ -76,6 +77,7 @@ def _crossed(
     casts: Mapping[str, VectorCast],
     tier: Tier,
     low_bits: int,
+    *,
     by_bytes: bool,
 ) -> CrossedStep | None:
     """With low digits of so many bits, in bytes those of words without a sign."""
@@ -96,9 +98,12 @@ def _crossed(
     carry = _carry(high, largest)
     if carry == 0:
         return None
+    step = _carried_step(node, y, casts, tier, high, carry, centre, low_bits)
+    if step.narrow is None:
+        return None
     kind, group = (np.dtype(np.int8), 4) if by_bytes else (np.dtype(np.int16), 2)
     return CrossedStep(
-        _carried_step(node, y, casts, tier, high, carry, centre, low_bits),
+        step,
         packed(low, group, kind, panel_of(tier)),
         packed(high + low, 2, np.dtype(np.int16), panel_of(tier)),
         low_bits,
@@ -165,6 +170,7 @@ def _narrow_constants(
         table[row, :outputs] = words & ((1 << bits) - 1)
         words = words >> bits
     table[NarrowConstant.HIGH_BIAS, :outputs] = words
+    table[NarrowConstant.MIDDLE_BIAS] += table[NarrowConstant.LOW_BIAS]  # off it with their sum
     table[NarrowConstant.LEFT, :outputs] = np.maximum(CARRY_BITS - shift, 0)
     table[NarrowConstant.EXTRA, :outputs] = np.maximum(shift - CARRY_BITS, 0)
     table[NarrowConstant.RIGHT, :outputs] = np.minimum(shift, CARRY_BITS)

@@ -13,7 +13,7 @@ word of 15 bits without a sign reaches as far, then, as one of 15 with it.
 
 from __future__ import annotations
 
-from fxp.kernels.finish import FinishedPanel, carried, each, joined
+from fxp.kernels.finish import FinishedPanel, carried, each
 from fxp.kernels.forms import (
     LANES,
     SUMS,
@@ -38,7 +38,7 @@ class CarriedPanel(FinishedPanel):
             more, own = (constants[c] for c in (NarrowConstant.HIGH_BIAS, NarrowConstant.BIAS))
             return self.b.add(high[k], more), self.b.add(low[k], own)
 
-        self.finish(row, rows, lambda k, half: joined(self.b, high[k], low[k], half), digits)
+        self.finish(row, rows, high, low, digits)
 
     def carried(
         self, taps: Value, row: Value, rows: int, *, lowered: bool

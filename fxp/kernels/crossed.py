@@ -7,20 +7,21 @@
 Low digits are of 12 bits, with a sign; or where the others stay within 16 bits, of 8 bits, those of
 words without a sign, and then they are multiplied as bytes, twice as many at a time. Of the sum in
 the middle 32 bits are enough, wherever its terms wrap, since it fits them itself. That of the high
-digits is carried, as in `fxp.kernels.carried`.
+digits is carried, as in `fxp.kernels.carried`. What is below the last place of a word matters only
+by its carry: the sum of low digits is moved right and added to that in the middle, and this to the
+third.
 
 `split_words` makes the three operands of words, once for all columns.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from functools import partial
 
 from fxp.kernels.carried import ADD_CARRIED, DOT_CARRIED, PLAIN_CARRIED, CarriedPanel
-from fxp.kernels.finish import CARRY_BITS, each, extended, joined
+from fxp.kernels.finish import CARRY_BITS, each
 from fxp.kernels.forms import LANES, dot_bytes
-from fxp.kernels.products import product_of
+from fxp.kernels.products import Multiply, product_of
 from fxp.kernels.tables import NarrowConstant, Product, Split
 from fxp.kernels.vector import (
     I16,
@@ -48,44 +49,42 @@ class CrossedPanel(CarriedPanel):
     def tile(self, taps: Value, row: Value, rows: int) -> None:
         """The sums of `rows` rows from `row` on, and what is made of them."""
         b = self.b
-        low = self.plain(_LOW, self.low_multiply, row, rows)
-        both = self.plain(_BOTH, partial(self.form.multiply, b), row, rows)
+        places = splat(b, b.trunc(self.field(Product.LOW_BITS), WORD), LANES)
+        low = self.plain(_LOW, NarrowConstant.LOW_BIAS, self.low_multiply, row, rows)
+        halves = partial(self.form.multiply, b)
+        both = self.plain(_BOTH, NarrowConstant.MIDDLE_BIAS, halves, row, rows)
+        middle = [
+            b.add(b.sub(whole, least), b.ashr(least, places))
+            for whole, least in zip(both, low, strict=True)
+        ]
         high, rest = self.carried(taps, row, rows, lowered=False)
-        bits = self.field(Product.LOW_BITS)
-        places = splat(b, b.trunc(bits, WORD), LANES)
-
-        def middle(k: int) -> Value:
-            product = b.add(b.shl(high[k], each(CARRY_BITS)), rest[k])
-            return b.sub(b.sub(both[k], product), low[k])
-
-        def whole(k: int, half: int) -> Value:
-            total = joined(b, high[k], rest[k], half)
-            for part in (middle(k), low[k]):
-                wide = extended(b, part, half)
-                total = b.add(b.shl(total, splat(b, bits, wide.type.count)), wide)
-            return total
 
         def digits(k: int, constants: list[Value]) -> tuple[Value, Value]:
-            more, own, mid, least = constants[: NarrowConstant.LEFT]
-            carry = b.ashr(b.add(low[k], least), places)
-            carry = b.ashr(b.add(b.add(middle(k), mid), carry), places)
+            more, own = (constants[c] for c in (NarrowConstant.HIGH_BIAS, NarrowConstant.BIAS))
+            product = b.add(b.shl(high[k], each(CARRY_BITS)), rest[k])
+            carry = b.ashr(b.sub(middle[k], product), places)
             return b.add(high[k], more), b.add(b.add(rest[k], own), carry)
 
-        self.finish(row, rows, whole, digits)
+        self.narrow(row, rows, digits)
 
     def low_multiply(self, acc: Value, x: Value, w: Value) -> Value:
         """Products of low digits."""
         return self.form.multiply(self.b, acc, x, w)
 
     def plain(
-        self, where: tuple[Product, ...], multiply: Callable[..., Value], row: Value, rows: int
+        self,
+        where: tuple[Product, ...],
+        bias: NarrowConstant,
+        multiply: Multiply,
+        row: Value,
+        rows: int,
     ) -> list[Value]:
         """Sums in 32 bits: operands, bytes of a row of them, groups, weights."""
         b = self.b
         x, stride, groups = (self.field(which) for which in where[:3])
         start = [self.weights(where[3], groups), b.add(x, b.mul(row, stride))]
-        zeros = [each(0)] * (rows * self.vectors)
-        return self.groups(groups, [*start, *zeros], stride, multiply)[2:]
+        first = [self.narrow_constant(bias, j) for j in range(self.vectors)]
+        return self.groups(groups, [*start, *(first * rows)], stride, multiply)[2:]
 
 
 class BytesPanel(CrossedPanel):

@@ -11,7 +11,6 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
-from itertools import product
 from typing import TypeAlias
 
 import numpy as np
@@ -35,6 +34,8 @@ from fxp.kernels.vector import (
     load,
     long,
     offset,
+    repeat,
+    store,
     store_words,
     switch,
     vector,
@@ -44,8 +45,7 @@ CARRY_BITS = 16  # what stays in the low register of two
 _HALF = LANES // 2  # of a vector's lanes, as 64 bits
 _WIDE = vector(LONG, _HALF)
 
-# of a vector of a tile: half of it in 64 bits; or its two registers with the bias, from constants
-Sums: TypeAlias = Callable[[int, int], Value]
+# of a vector of a tile and constants: its two registers with the bias
 Digits: TypeAlias = Callable[[int, list[Value]], tuple[Value, Value]]
 
 
@@ -79,13 +79,15 @@ _SECOND = _Cast(
 class FinishedPanel(Panel):
     """A panel whose sums are in two registers."""
 
-    def finish(self, row: Value, rows: int, sums: Sums, digits: Digits) -> None:
+    def finish(
+        self, row: Value, rows: int, high: list[Value], low: list[Value], digits: Digits
+    ) -> None:
         """Cast and store the sums of a tile, in 32 bits where that does."""
         either(
             self.b,
             self.field(Product.NARROW),
             lambda: self.narrow(row, rows, digits),
-            lambda: self.casts(row, rows, sums),
+            lambda: self.casts(row, high, low),
         )
 
     def narrow(self, row: Value, rows: int, digits: Digits) -> None:
@@ -119,46 +121,54 @@ class FinishedPanel(Panel):
         line = b.mul(self.columns, long(size))
         return line, b.add(b.add(self.field(out), b.mul(row, line)), b.mul(self.first, long(size)))
 
-    def casts(self, row: Value, rows: int, sums: Sums) -> None:
-        """Cast and store the sums of a tile, up to twice."""
+    def casts(self, row: Value, high: list[Value], low: list[Value]) -> None:
+        """Up to two casts of any kind, vector by vector: a loop, as there are so many kinds."""
+        b, both = self.b, [v for pair in zip(high, low, strict=True) for v in pair]
+        with b.goto_entry_block():
+            room = b.alloca(SUMS, len(both))
+        start = b.ptrtoint(room, LONG)
+        for k, part in enumerate(both):
+            store(b, part, b.add(start, long(64 * k)))
 
-        def once(cast: _Cast) -> None:
-            def put(code: int) -> None:
-                either(
-                    self.b,
-                    self.field(cast.even),
-                    partial(self.put, cast, code, row, rows, sums, to_even=True),
-                    partial(self.put, cast, code, row, rows, sums, to_even=False),
-                )
+        def one(k: Value, state: list[Value]) -> list[Value]:
+            at = offset(b, start, k, 128)
+            parts = [load(b, b.add(at, long(64 * i)), SUMS) for i in (0, 1)]
+            first = b.mul(b.srem(k, long(self.vectors)), long(LANES))
+            line = b.add(row, b.sdiv(k, long(self.vectors)))
+            for half in (0, 1):
+                column = b.add(b.add(self.first, first), long(_HALF * half))
+                self.cast_both(joined(b, parts[0], parts[1], half), line, column)
+            return state
 
-            code = self.field(Product(cast.out + 1))
-            switch(self.b, code, [partial(put, each) for each in range(len(STORAGE))])
+        repeat(b, long(len(high)), [], one)
 
-        once(_FIRST)
-        either(self.b, self.field(Product.SECOND), lambda: once(_SECOND), lambda: None)
+    def cast_both(self, x: Value, row: Value, column: Value) -> None:
+        """Cast and store some columns of a row, the sums in 64 bits."""
+        b = self.b
+        mask = below(b, b.sub(self.columns, column), _HALF)
 
-    def put(
-        self, cast: _Cast, code: int, row: Value, rows: int, sums: Sums, *, to_even: bool
-    ) -> None:
-        """Store all words of a tile in one type."""
-        b, n, size = self.b, self.vectors, np.dtype(STORAGE[code]).itemsize
-        line, start = self.lines(cast.out, size, row)
-        for j, half in product(range(n), (0, 1)):
-            mask = None
-            if self.mask is not None and j == n - 1:
-                mask = below(b, b.sub(self.last, long(_HALF * half)), _HALF)
-            # read before anything is stored, which could change them for all the compiler knows
-            constants = self.cast_constants(cast, j, half)
-            for r in range(rows):
-                word = self.word(sums(r * n + j, half), constants, to_even=to_even)
-                at = b.add(start, b.mul(line, long(r)))
-                at = b.add(at, long((LANES * j + _HALF * half) * size))
-                store_words(b, long(code), word, at, mask)
+        def put(cast: _Cast) -> None:
+            constants = self.cast_constants(cast, column)
+            word = either(
+                b,
+                self.field(cast.even),
+                partial(self.word, x, constants, to_even=True),
+                partial(self.word, x, constants, to_even=False),
+            )
+            place = b.add(b.mul(row, self.columns), column)
+            at = b.add(self.field(cast.out), b.mul(place, self.field(Product(cast.out + 2))))
+            store_words(b, self.field(Product(cast.out + 1)), word, at, mask)
 
-    def cast_constants(self, cast: _Cast, j: int, half: int) -> list[Value]:
+        put(_FIRST)
+        either(b, self.field(Product.SECOND), lambda: put(_SECOND), lambda: None)
+
+    def cast_constants(self, cast: _Cast, column: Value) -> list[Value]:
         """Bias with offset, offset, shift, bounds, and what is added to odd words."""
-        rows = [cast.bias, cast.away, *(cast.first + k for k in range(1, 5))]
-        return [self.wide_constant(ProductConstant(row), j, half) for row in rows]
+        b, found = self.b, []
+        for row in (cast.bias, cast.away, *(cast.first + k for k in range(1, 5))):
+            at = b.add(b.mul(long(row), self.padded), column)
+            found.append(load(b, offset(b, self.field(Product.CONSTANTS), at, 8), _WIDE))
+        return found
 
     def word(self, x: Value, constants: list[Value], *, to_even: bool) -> Value:
         """`clamp(x + bias >> shift)`."""
@@ -168,13 +178,6 @@ class FinishedPanel(Panel):
         if to_even:
             x = b.add(x, b.and_(b.ashr(b.sub(x, away), shift), odd))
         return clamp(b, b.ashr(x, shift), low, high)
-
-    def wide_constant(self, row: ProductConstant, j: int, half: int) -> Value:
-        """Of half a vector of columns, in 64 bits."""
-        b = self.b
-        at = b.add(b.mul(long(row), self.padded), self.first)
-        at = b.add(at, long(LANES * j + _HALF * half))
-        return load(b, offset(b, self.field(Product.CONSTANTS), at, 8), _WIDE)
 
 
 def each(value: int) -> Value:

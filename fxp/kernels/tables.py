@@ -98,7 +98,7 @@ class NarrowConstant(IntEnum):
     """Rows of the constants with which sums in two registers are cast in 32 bits.
 
     The bias, with the rounding offset, is in digits like the sum: of the high and the low register,
-    and of what two low digits of operands add (`fxp.kernels.crossed`).
+    of the middle sum of crossed digits, which has the next digit in it too, and of the lowest.
     """
 
     HIGH_BIAS = 0
