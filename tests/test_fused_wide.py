@@ -180,6 +180,26 @@ def test_what_is_crossed() -> None:
     assert found["int16 12"] and found["int16 11"] and found["int16 9"]
 
 
+@pytest.mark.parametrize("words", [24, 26])
+@pytest.mark.parametrize("inputs", [100, 600])
+def test_the_middle_of_crossed_digits_fits_32_bits(inputs: int, words: int) -> None:
+    """All weights and words as large in both digits as they get; too many are not crossed."""
+    low = 8 if words == 24 else 12
+    weight = np.full((3, inputs), (2 ** (words - low - 1) - 200 << low) + 2 ** (low - 1) - 1)
+    cast = Cast(QFormat(words, -11), RND), False
+    graph = graph_of(weight, np.zeros(3, np.int64), words, (cast,), relu=True)
+    clip = at_the_ends(graph, weight, 3, 7)
+    clip[1] = 2 ** (words - 1) - 1
+    for tiers in SETS:
+        (step,) = steps_of(compare(graph, clip, tiers))
+        if inputs == 600:
+            assert isinstance(step, WideStep)
+        elif words == 24 and tiers == "all" and Tier.INT8 in machine_tiers():
+            assert isinstance(step, CrossedStep) and step.low.dtype == np.int8
+        else:
+            assert isinstance(step, CrossedStep)
+
+
 @settings(deadline=None, max_examples=120)
 @given(st.data())
 def test_any_convolution_of_any_width(data: st.DataObject) -> None:
