@@ -83,14 +83,20 @@ def why(plan: Plan, nodes: Nodes, step: Step) -> str:
     """Why nothing narrower computes a step; empty where there is nothing narrower."""
     node = product_of(nodes, step)
     match step:
-        case TapsStep() | CrossedStep():
+        case TapsStep():
             return why(plan, nodes, step.product)
         case ProductStep():
             assert node is not None
-            refused = list(Tier).index(step.tier) + (step.carry > 0)  # itself, if not by carrying
-            narrower = list(Tier)[:refused]
-            reasons = (_why_no_tier(plan, narrower, node), _why_apart(plan, nodes, step, node))
+            narrower = list(Tier)[: list(Tier).index(step.tier)]
+            reasons = (
+                _why_no_tier(plan, narrower, node),
+                _why_carried(plan, nodes, step, node) if step.carry else "",
+                _why_apart(plan, nodes, step, node),
+            )
             return "; ".join(reason for reason in reasons if reason)
+        case CrossedStep():
+            assert node is not None
+            return _why_no_tier(plan, [step.product.tier], node)
         case WideStep():
             assert node is not None
             return _why_no_tier(plan, [step.tier], node)
@@ -146,6 +152,19 @@ def _refusals(plan: Plan, tier: Tier, node: Product) -> list[str]:
     return found
 
 
+def _why_carried(plan: Plan, nodes: Nodes, step: ProductStep, node: Product) -> str:
+    """Why 32 bits do not hold the sums, or what casts make of them."""
+    refused = ", ".join(_refusals(plan, step.tier, node))
+    y, casts = plan.signals[node.name], _casts(plan, nodes, step)
+    return f"{step.tier}: {refused or _too_much(y, casts)}"
+
+
+def _too_much(y: Signal, casts: Sequence[VectorCast]) -> str:
+    """What casts need that 32 bits do not have."""
+    bits, places = signed_bits(*reach(y, casts)), max(max(cast.shift) for cast in casts)
+    return f"rounding needs {bits} bits" if bits > 32 else f"a shift of {places} places"
+
+
 def _why_apart(plan: Plan, nodes: Nodes, step: ProductStep, node: Product) -> str:
     """Why a product leaves its sums in memory, where it is the rounding of their casts."""
     x, y = plan.signals[node.x], plan.signals[node.name]
@@ -156,10 +175,7 @@ def _why_apart(plan: Plan, nodes: Nodes, step: ProductStep, node: Product) -> st
         return ""
     if product_tier(node, x, y, found, plan.tiers) is not None:
         return ""
-    bits, places = signed_bits(*reach(y, found)), max(max(cast.shift) for cast in found)
-    return "casts run behind: " + (
-        f"rounding needs {bits} bits" if bits > 32 else f"a shift of {places} places"
-    )
+    return f"casts run behind: {_too_much(y, found)}"
 
 
 def _zero(signal: Signal) -> Signal:

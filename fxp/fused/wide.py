@@ -20,7 +20,7 @@ from fxp.fused.products import (
     whole_constants,
 )
 from fxp.fused.steps import CrossedStep, ProductStep, TapsStep, WideStep, Words
-from fxp.fused.tiers import Tier
+from fxp.fused.tiers import Tier, fits_int32
 from fxp.ir import Conv, IntArray, TemporalConv
 from fxp.kernels.finish import CARRY_BITS
 from fxp.kernels.forms import LANES
@@ -44,8 +44,14 @@ def carried_product(
 ) -> ProductStep | TapsStep | None:
     """A convolution of 16-bit words whose sums are carried, or None where that does not do."""
     tier = halves_of(allowed)
-    if tier is None or multiplied(node, x, allowed) != np.int16 or not _rounds(y, casts):
+    if tier is None or not _rounds(y, casts):
         return None
+    if multiplied(node, x, allowed - {Tier.INT8}) is None:
+        return None
+    if multiplied(node, x, allowed) != np.int16 and (
+        isinstance(node, TemporalConv) or fits_int32(*reach(y, []))
+    ):
+        return None  # a ring that holds bytes; or bytes are faster, with their casts behind
     weight, centre = taps_of(node), _middle(x)
     largest = max(max(x.hi) - centre, centre - min(x.lo))
     carry = _carry(weight, largest)
