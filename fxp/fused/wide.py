@@ -66,7 +66,7 @@ def crossed_product(
 ) -> CrossedStep | None:
     """A 1x1 convolution of two digits by two as three products, or None where that does not do."""
     tier = halves_of(allowed)
-    if tier is None or not _rounds(y, casts):
+    if tier is None or not _rounds(y, casts) or multiplied(node, x, allowed) == np.int8:
         return None
     if {Tier.INT8, Tier.INT16} <= allowed:
         step = _crossed(node, x, y, casts, tier, BYTE_BITS, by_bytes=True)
