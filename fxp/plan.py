@@ -7,16 +7,14 @@ flat frame read `joint * C + channel`. Values take 32 bits where their certified
 
 from __future__ import annotations
 
-import math
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import cached_property, partial
-from typing import TYPE_CHECKING, Any, Literal, TypeAlias, assert_never
+from typing import TYPE_CHECKING, Any, assert_never
 
 import numpy as np
 import numpy.typing as npt
 
-from fxp.fused.arena import ALIGNMENT
 from fxp.fused.fuse import delay_name, fuse
 from fxp.fused.products import multiplied
 from fxp.fused.steps import Step, Words
@@ -62,6 +60,7 @@ from fxp.operations import (
     Window,
 )
 from fxp.ranges import Signal, analyse, certify
+from fxp.state_layout import Slots, layout_of
 from fxp.validate import longest_clip
 
 if TYPE_CHECKING:
@@ -70,9 +69,6 @@ if TYPE_CHECKING:
 CHUNK_BYTES = 1 << 19  # of a chunk's largest value in memory: what is live stays near L2
 MAX_CHUNK_FRAMES = 1024
 _INT32 = np.iinfo(np.int32)
-
-
-Part: TypeAlias = Literal["rings", "accumulators", "delays"]  # of a state
 
 
 @dataclass(frozen=True, eq=False)
@@ -94,25 +90,6 @@ class Stage:
     def operation(self) -> Operation:
         """Made when it is first needed: the fused engine does without most."""
         return self.make()
-
-
-@dataclass(frozen=True)
-class Slots:
-    """An array (slots, V, C) that a state keeps, where it lies in the state's block of bytes.
-
-    `part` is the attribute of the state that has it by `name`.
-    """
-
-    part: Part
-    name: str
-    start: int
-    shape: tuple[int, int, int]
-    dtype: np.dtype[np.integer]
-
-    @property
-    def size(self) -> int:
-        """Its bytes."""
-        return math.prod(self.shape) * self.dtype.itemsize
 
 
 @dataclass(frozen=True, eq=False)
@@ -172,43 +149,8 @@ class Plan:
 
     @cached_property
     def state_layout(self) -> tuple[Slots, ...]:
-        """The arrays of a state one after the other, each from a cache line on."""
-        found: list[Slots] = []
-        for part, name, count, value, dtype in self._kept():
-            start = 0
-            if found:
-                end = found[-1].start + found[-1].size
-                start = (end + ALIGNMENT - 1) // ALIGNMENT * ALIGNMENT
-            shape = (count, *self.shape(value))
-            found.append(Slots(part, name, start, shape, self._integers(value, dtype)))
-        return tuple(found)
-
-    def _integers(self, value: str, dtype: npt.DTypeLike | None) -> np.dtype[np.integer]:
-        return np.dtype(self.storage(value) if dtype is None else dtype)  # type: ignore[return-value]
-
-    def _kept(self) -> Iterator[tuple[Part, str, int, str, npt.DTypeLike | None]]:
-        """Part, name, slots, value and dtype of each array, that of the value where it is None.
-
-        The ring of a `TemporalConv` has room for a chunk's frames besides those that taps reach.
-        """
-        for node in self.graph.nodes:
-            match node:
-                case TemporalSum():
-                    yield "rings", node.name, node.window * node.dilation, node.x, None
-                    yield "accumulators", node.name, node.dilation, node.name, None
-                case TemporalConv():
-                    back = (node.weight.raw.shape[2] - 1) * node.dilation
-                    dtype = self.ring_dtype(node)
-                    yield "rings", node.name, back + self.chunk_frames, node.x, dtype
-                case ClipMean():
-                    yield "accumulators", node.name, 1, node.name, np.int64
-                case Add():
-                    for side, delay in enumerate(delay_frames(node, self.timing)):
-                        if delay:
-                            line = delay_name(node.name, side)
-                            yield "delays", line, delay, operands(node)[side], None
-                case _:
-                    pass  # stateless
+        """The arrays of a state, where they lie in its block of bytes."""
+        return layout_of(self)
 
     def storage(self, name: str) -> npt.DTypeLike:
         """The narrowest type that holds every word of a value or of a delay line."""

@@ -19,7 +19,8 @@ from fxp.fused.program import Program
 from fxp.fused.steps import Words
 from fxp.ir import IntArray, complete_frames
 from fxp.operations import Taps, Window
-from fxp.plan import Plan, Slots, zeros_after
+from fxp.plan import Plan, zeros_after
+from fxp.state_layout import Slots
 
 
 @dataclass

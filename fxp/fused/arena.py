@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from bisect import insort
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -21,7 +22,7 @@ def zeros(shape: tuple[int, ...], dtype: npt.DTypeLike) -> npt.NDArray[Any]:
     """
     size = math.prod(shape) * np.dtype(dtype).itemsize
     raw = np.zeros(size + 2 * ALIGNMENT, np.uint8)
-    start = -raw.ctypes.data % ALIGNMENT
+    start = -address_of_array(raw) % ALIGNMENT
     return raw[start : start + size].view(dtype).reshape(shape)
 
 
@@ -37,25 +38,28 @@ class Lifetime:
 def place(lives: Mapping[str, Lifetime]) -> tuple[dict[str, int], int]:
     """Offsets in bytes, each at the first gap that fits, and the size of the whole.
 
-    A value gets a cache line more than its size: vector code reads, and never uses, a few bytes
-    behind a row.
+    `lives` begin one after the other. A value gets a cache line more than its size: vector code
+    reads, and never uses, a few bytes behind a row.
     """
     offsets: dict[str, int] = {}
+    taken: list[tuple[int, int, int]] = []  # beginning, end, last step of those that are in use
     total = 0
     for name, life in lives.items():
-        taken = sorted(
-            (offsets[other], offsets[other] + _room(lives[other].size))
-            for other in offsets
-            if lives[other].first <= life.last and life.first <= lives[other].last
-        )
-        start = 0
-        for begin, end in taken:
-            if start + _room(life.size) <= begin:
+        taken = [each for each in taken if each[2] >= life.first]
+        start, room = 0, _room(life.size)
+        for begin, end, _ in taken:
+            if start + room <= begin:
                 break
             start = max(start, end)
+        insort(taken, (start, start + room, life.last))
         offsets[name] = start
-        total = max(total, start + _room(life.size))
+        total = max(total, start + room)
     return offsets, total
+
+
+def address_of_array(array: npt.NDArray[Any]) -> int:
+    """Where its first word is: `array.ctypes.data`, and several times as fast."""
+    return int(array.__array_interface__["data"][0])
 
 
 def _room(size: int) -> int:

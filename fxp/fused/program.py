@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import numpy.typing as npt
 
-from fxp.fused.arena import Lifetime, place, zeros
+from fxp.fused.arena import Lifetime, address_of_array, place, zeros
 from fxp.fused.fuse import reads_of, results_of
-from fxp.fused.records import Records
+from fxp.fused.lone import AllRecords
 from fxp.fused.steps import SingleStep, Step, ViewStep, WideStep, Words
 from fxp.ir import IntArray
 from fxp.plan import Plan
@@ -73,7 +73,7 @@ class Program:
         """Bind it to a state of the plan, which it keeps until the next one; returns itself."""
         assert state.layout == self.plan.state_layout, "a state of another plan"
         rows, columns, places = self.moving
-        self.records[rows, columns] = places + state.block.ctypes.data
+        self.records[rows, columns] = places + address_of_array(state.block)
         self.state = state
         return self
 
@@ -101,7 +101,7 @@ class _Binding:
         self.plan, self.frames, self.part = plan, frames, part
         self.wide = {step.name for step in part.steps if isinstance(step, WideStep)}
         self.arena, self.values = self._buffers()
-        self.records = Records(plan, self.values)
+        self.records = AllRecords(plan, self.values)
 
     def program(self) -> Program:
         parts: list[Run | SingleStep] = []

@@ -8,7 +8,7 @@ from typing import Any, TypeAlias, assert_never
 import numpy as np
 import numpy.typing as npt
 
-from fxp.fused.arena import zeros
+from fxp.fused.arena import address_of_array, zeros
 from fxp.fused.chains import fills_better_flat
 from fxp.fused.steps import (
     CrossedStep,
@@ -26,16 +26,7 @@ from fxp.fused.steps import (
 )
 from fxp.fused.tiers import Tier
 from fxp.ir import IntArray
-from fxp.kernels.alone import Field as Alone
-from fxp.kernels.alone import (
-    clip_mean_alone,
-    clip_sum_alone,
-    layer_norm_alone,
-    recast_alone,
-    softmax_alone,
-)
 from fxp.kernels.carried import add_carried, dot_carried, plain_carried
-from fxp.kernels.casting import Recast
 from fxp.kernels.crossed import (
     add_crossed,
     bytes_crossed,
@@ -58,14 +49,13 @@ from fxp.kernels.tables import (
     Split,
 )
 from fxp.kernels.vector import I64, code_of
-from fxp.operations import Average, Normalise, Share
-from fxp.plan import Part, Plan, Slots
+from fxp.plan import Plan
+from fxp.state_layout import Part, Slots
 
 Kernel: TypeAlias = Callable[[int, int, int], None]
 
 _FLIP_BYTES = 0x80808080
-_PASSES = {16: pass16, 32: pass32, 64: pass64}
-_ALONE = {Normalise: layer_norm_alone, Share: softmax_alone, Recast: recast_alone}
+PASSES = {16: pass16, 32: pass32, 64: pass64}
 _PRODUCTS = {Tier.INT8: dot8, Tier.INT16: dot16, Tier.MADD16: add16, Tier.PLAIN16: plain16}
 _CARRIED = {Tier.INT16: dot_carried, Tier.MADD16: add_carried, Tier.PLAIN16: plain_carried}
 _CROSSED = {Tier.INT16: dot_crossed, Tier.MADD16: add_crossed, Tier.PLAIN16: plain_crossed}
@@ -90,15 +80,15 @@ class Records:
         return np.array(self.rows or np.zeros((0, RECORD)), np.int64).reshape(-1, RECORD)
 
     def _address(self, name: str) -> int:
-        return int(self.values[name].ctypes.data)
+        return address_of_array(self.values[name])
 
-    def _constant(self, array: Any, dtype: npt.DTypeLike = np.int64) -> int:
+    def constant(self, array: Any, dtype: npt.DTypeLike = np.int64) -> int:
         """The address of an array, which is kept."""
         given = np.asarray(array)
         kept = zeros(given.shape, dtype)
         kept[...] = given
         self.kept.append(kept)
-        return int(kept.ctypes.data)
+        return address_of_array(kept)
 
     def _shared(self, array: Words) -> int:
         """The address of a constant of a step: programs of one plan share it."""
@@ -107,18 +97,20 @@ class Records:
             fresh = zeros(array.shape, array.dtype)
             fresh[...] = array
             known = self.plan.shared.setdefault(id(array), fresh)  # two threads may come here
-        return int(known.ctypes.data)
+        return address_of_array(known)
 
-    def _in_state(self, column: int, part: Part, name: str) -> Slots:
+    def in_state(self, column: int, part: Part, name: str) -> Slots:
         """Let an entry of the newest record be the address of an array of the state."""
         slots = self.slots[part, name]
         self.moving.append((len(self.rows) - 1, column, slots.start))
         return slots
 
-    def _scratch(self, items: int, dtype: npt.DTypeLike) -> int:
-        return self._constant(np.zeros(items), dtype)
+    def scratch(self, items: int, dtype: npt.DTypeLike) -> int:
+        """The address of room for so many words."""
+        return self.constant(np.zeros(items), dtype)
 
-    def _record(self, op: Op, x: str, out: str, kernel: Kernel | None = None) -> IntArray:
+    def record(self, op: Op, x: str, out: str, kernel: Kernel | None = None) -> IntArray:
+        """One more, with a head for frames of x and out."""
         record = np.zeros(RECORD, np.int64)
         record[Head.KERNEL] = 0 if kernel is None else address_of(kernel)
         record[Head.OP] = op
@@ -157,54 +149,54 @@ class Records:
                 assert_never(step)
 
     def _rows(self, step: RowsStep) -> None:
-        record = self._record(Op.ROWS, step.source, step.results[0], _PASSES[step.lanes_bits])
+        record = self.record(Op.ROWS, step.source, step.results[0], PASSES[step.lanes_bits])
         table = record[HEAD:]
         source = self.values[step.source]
         table[Rows.JOINTS], table[Rows.CHANNELS] = step.joints, step.channels
         table[Rows.CONSTANTS] = self._shared(step.constants)
-        table[Rows.SOURCE : Rows.SOURCE_FRAME + 1] = (*_where(source), source[:1].nbytes)
+        table[Rows.SOURCE : Rows.SOURCE_FRAME + 1] = (*where_is(source), source[:1].nbytes)
         table[Rows.DEPTH], table[Rows.DILATION] = step.depth, step.dilation
         table[Rows.ORDER] = self._order(step.joints)
         if step.edges is not None:
             order, edges = step.edges
             table[Rows.EDGES] = 1
-            table[Rows.ORDER] = self._constant(order)
-            table[Rows.EDGE_LIST] = self._constant(edges * [source.itemsize, 1, 1])
+            table[Rows.ORDER] = self.constant(order)
+            table[Rows.EDGE_LIST] = self.constant(edges * [source.itemsize, 1, 1])
         if step.fifo is not None:
             table[Rows.WINDOW] = 1
             parts: tuple[tuple[Rows, Part], ...]
             parts = ((Rows.FIFO, "rings"), (Rows.TOTAL, "accumulators"))
             for which, part in parts:
-                slots = self._in_state(HEAD + which, part, step.fifo)
+                slots = self.in_state(HEAD + which, part, step.fifo)
                 table[which + 1 : which + 3] = code_of(slots.dtype), slots.dtype.itemsize
         table[Rows.AFFINE] = step.affine
         if step.other is not None:
             factors = step.constants[[RowsConstant.LEFT, RowsConstant.RIGHT]]
             table[Rows.ADD] = 1 if (factors == 1).all() else 2
-            table[Rows.OTHER : Rows.OTHER_ITEM + 1] = _where(self.values[step.other])
-        table[Rows.OUT : Rows.OUT_ITEM + 1] = _where(self.values[step.results[0]])
+            table[Rows.OTHER : Rows.OTHER_ITEM + 1] = where_is(self.values[step.other])
+        table[Rows.OUT : Rows.OUT_ITEM + 1] = where_is(self.values[step.results[0]])
         if len(step.results) == 2:
-            table[Rows.SECOND : Rows.SECOND_ITEM + 1] = _where(self.values[step.results[1]])
+            table[Rows.SECOND : Rows.SECOND_ITEM + 1] = where_is(self.values[step.results[1]])
         flags = (Rows.CAST_SOURCE, Rows.CAST_AFFINE, Rows.CAST_OUT, Rows.CAST_SECOND)
         table[list(flags)] = step.kinds
 
     def _order(self, joints: int) -> int:
         """Joints one after the other, without edges."""
-        return self._constant(np.stack([np.arange(joints), np.zeros(joints)], axis=1))
+        return self.constant(np.stack([np.arange(joints), np.zeros(joints)], axis=1))
 
-    def _operand(self, x: str, dtype: npt.DTypeLike) -> tuple[int, int]:
+    def operand(self, x: str, dtype: npt.DTypeLike) -> tuple[int, int]:
         """(address, bytes of a word) of a value as a product reads it, widened where it must be."""
         value = self.values[x]
         if value.dtype == dtype:
             return self._address(x), value.itemsize
         item = np.dtype(dtype).itemsize
-        address = self._scratch(value.size, dtype)
-        record = self._record(Op.ROWS, x, x, _PASSES[8 * item])
-        given = (*_where(value), value[:1].nbytes)
-        self._copying(record, value, [(address, code_of(dtype), item)], item, given)
+        address = self.scratch(value.size, dtype)
+        record = self.record(Op.ROWS, x, x, PASSES[8 * item])
+        given = (*where_is(value), value[:1].nbytes)
+        self.copying(record, value, [(address, code_of(dtype), item)], item, given)
         return address, item
 
-    def _copying(
+    def copying(
         self,
         record: IntArray,
         x: Words,
@@ -223,7 +215,7 @@ class Records:
         constants = zeros((len(RowsConstant), size), f"int{8 * item}")
         self.kept.append(constants)
         table[Rows.JOINTS], table[Rows.CHANNELS] = joints, size
-        table[Rows.CONSTANTS] = constants.ctypes.data
+        table[Rows.CONSTANTS] = address_of_array(constants)
         table[Rows.SOURCE : Rows.SOURCE_FRAME + 1] = given
         table[Rows.DEPTH] = table[Rows.DILATION] = 1
         table[Rows.ORDER] = self._order(joints)
@@ -233,12 +225,12 @@ class Records:
         return constants
 
     def _product(self, step: ProductStep) -> None:
-        address, item = self._operand(step.x, step.operand)
-        record = self._record(Op.PRODUCT, step.x, step.results[0], _kernel(step))
+        address, item = self.operand(step.x, step.operand)
+        record = self.record(Op.PRODUCT, step.x, step.results[0], _kernel(step))
         joints, inputs = self.plan.shape(step.x)
         self._product_table(record, step, inputs * item, 1)
         record[Head.X], record[Head.JOINTS] = address, joints
-        record[Head.ADDRESSES] = self._scratch(1, np.int64)
+        record[Head.ADDRESSES] = self.scratch(1, np.int64)
 
     def _product_table(self, record: IntArray, step: ProductStep, row: int, taps: int) -> None:
         table = record[HEAD:]
@@ -250,22 +242,22 @@ class Records:
         table[Product.NARROW] = 0 if step.narrow is None else self._shared(step.narrow)
         table[Product.WEIGHT] = self._shared(step.weight)
         table[Product.CONSTANTS] = self._shared(step.constants)
-        table[Product.OUT : Product.OUT_ITEM + 1] = _where(outs[0])
+        table[Product.OUT : Product.OUT_ITEM + 1] = where_is(outs[0])
         table[Product.OUT_EVEN] = step.even[0]
         if len(outs) == 2:
-            table[Product.SECOND : Product.SECOND_ITEM + 1] = _where(outs[1])
+            table[Product.SECOND : Product.SECOND_ITEM + 1] = where_is(outs[1])
             table[Product.SECOND_EVEN] = step.even[1]
 
     def _taps(self, step: TapsStep) -> None:
         product = step.product
-        address, item = self._operand(product.x, product.operand)
-        record = self._record(Op.TAPS, product.x, product.results[0], _kernel(product))
+        address, item = self.operand(product.x, product.operand)
+        record = self.record(Op.TAPS, product.x, product.results[0], _kernel(product))
         joints, inputs = self.plan.shape(product.x)
         self._product_table(record, product, inputs * item, step.taps)
         outs = [self.values[name] for name in product.results]
-        ring = self._in_state(Head.RING, "rings", product.name)
+        ring = self.in_state(Head.RING, "rings", product.name)
         record[Head.X], record[Head.FRAME] = address, joints * inputs * item
-        record[Head.OUT], record[Head.JOINTS] = outs[0].ctypes.data, joints
+        record[Head.OUT], record[Head.JOINTS] = address_of_array(outs[0]), joints
         record[Head.CHANNELS] = outs[0].shape[2]
         record[Head.TAPS : Head.STRIDE + 1] = (
             step.taps,
@@ -273,24 +265,24 @@ class Records:
             step.lookahead,
             step.stride,
         )
-        record[Head.ADDRESSES] = self._scratch(step.taps, np.int64)
+        record[Head.ADDRESSES] = self.scratch(step.taps, np.int64)
         record[Head.SLOTS] = ring.shape[0]
-        record[Head.SECOND] = outs[1].ctypes.data if len(outs) == 2 else 0
+        record[Head.SECOND] = address_of_array(outs[1]) if len(outs) == 2 else 0
 
     def _crossed(self, step: CrossedStep) -> None:
         product, low = step.product, step.low.dtype
         x, (joints, inputs) = self.values[product.x], self.plan.shape(product.x)
-        digits = [self._scratch(x.size, kind) for kind in (low, np.int16, np.int16)]
-        table = self._record(Op.ROWS, product.x, product.x, split_words)[HEAD:]
-        table[Split.X], table[Split.CODE] = _where(x)[:2]
+        digits = [self.scratch(x.size, kind) for kind in (low, np.int16, np.int16)]
+        table = self.record(Op.ROWS, product.x, product.x, split_words)[HEAD:]
+        table[Split.X], table[Split.CODE] = where_is(x)[:2]
         table[Split.WORDS], table[Split.CENTRE] = joints * inputs, product.centre
         table[Split.LOW_BITS], table[Split.LOW_CODE] = step.low_bits, code_of(low)
         table[Split.ROUNDING] = 0 if low == np.int8 else 1 << (step.low_bits - 1)
         table[Split.LOW], table[Split.HIGH], table[Split.BOTH] = digits
         kernel = bytes_crossed if low == np.int8 else _CROSSED[product.tier]
-        record = self._record(Op.PRODUCT, product.x, product.results[0], kernel)
+        record = self.record(Op.PRODUCT, product.x, product.results[0], kernel)
         record[Head.X], record[Head.JOINTS] = digits[1], joints
-        record[Head.ADDRESSES] = self._scratch(1, np.int64)
+        record[Head.ADDRESSES] = self.scratch(1, np.int64)
         self._product_table(record, product, 2 * inputs, 1)
         table = record[HEAD:]
         table[Product.LOW], table[Product.LOW_ROW] = digits[0], inputs * low.itemsize
@@ -302,33 +294,33 @@ class Records:
         digits = self._digits(step)
         joints, inputs = self.plan.shape(step.x)
         out = self.values[step.name]
-        bias = self._constant(step.bias)
+        bias = self.constant(step.bias)
         for number, (digit, weight, places) in enumerate(step.passes):
-            record = self._record(Op.PRODUCT, step.x, step.name, _PRODUCTS[step.tier])
+            record = self.record(Op.PRODUCT, step.x, step.name, _PRODUCTS[step.tier])
             record[Head.X], record[Head.JOINTS] = digits[digit], joints
-            record[Head.OUT], record[Head.CHANNELS] = out.ctypes.data, out.shape[2]
+            record[Head.OUT], record[Head.CHANNELS] = address_of_array(out), out.shape[2]
             record[Head.BIAS] = 0 if number else bias
-            record[Head.ADDRESSES] = self._scratch(1, np.int64)
+            record[Head.ADDRESSES] = self.scratch(1, np.int64)
             table = record[HEAD:]
             table[Product.COLUMNS], table[Product.ROW] = out.shape[2], 2 * inputs
             table[Product.TAPS], table[Product.GROUPS] = 1, step.groups
             table[Product.WEIGHT] = self._shared(weight)
             table[Product.CONSTANTS] = self._shared(step.constants)
-            table[Product.OUT : Product.OUT_ITEM + 1] = out.ctypes.data, I64, out.itemsize
+            table[Product.OUT : Product.OUT_ITEM + 1] = address_of_array(out), I64, out.itemsize
             table[Product.PLACES] = places
 
     def _digits(self, step: WideStep) -> list[int]:
         """Addresses of the digits of an operand, lowest first."""
         if step.digits == 1:
-            return [self._operand(step.x, np.int16)[0]]
+            return [self.operand(step.x, np.int16)[0]]
         x, found = self.values[step.x], []
         low, mask = -(1 << (step.digit_bits - 1)), (1 << step.digit_bits) - 1
         for digit in range(step.digits):
-            address = self._scratch(x.size, np.int16)
+            address = self.scratch(x.size, np.int16)
             found.append(address)
-            record = self._record(Op.ROWS, step.x, step.x, pass64)
-            given = (*_where(x), x[:1].nbytes)
-            constants = self._copying(record, x, [(address, code_of(np.int16), 2)], 8, given)
+            record = self.record(Op.ROWS, step.x, step.x, pass64)
+            given = (*where_is(x), x[:1].nbytes)
+            constants = self.copying(record, x, [(address, code_of(np.int16), 2)], 8, given)
             # what is above a digit is rounded, so the balanced ones below it make up for it
             shift = digit * step.digit_bits
             constants[RowsConstant.OUT_OFFSET] = sum(
@@ -341,81 +333,17 @@ class Records:
             record[HEAD + Rows.CAST_OUT] = CastKind.CLAMP if last else CastKind.WRAP
         return found
 
-    def add_alone(self, step: SingleStep) -> bool:
-        """A node without a pass as records, in 64 bits; false where it has no kernel for that."""
-        operation = self.plan.stages[step.name].operation
-        if isinstance(operation, Average):
-            self._clip_mean(step, operation)
-            return True
-        if not isinstance(operation, Normalise | Share | Recast):
-            return False
-        x, out = self.values[step.reads[0]], self.values[step.name]
-        source, _ = self._operand(step.reads[0], np.int64)
-        target = self._target(out)
-        record = self._record(Op.ROWS, step.reads[0], step.name, _ALONE[type(operation)])
-        table = record[HEAD:]
-        table[Alone.X], table[Alone.OUT] = source, target
-        table[Alone.JOINTS], table[Alone.CHANNELS] = x.shape[1:]
-        match operation:
-            case Normalise():
-                self._arrays(table, operation.seeds)
-                table[Alone.FIRST] = operation.epsilon
-                table[Alone.SECOND], table[Alone.THIRD] = (
-                    operation.newton_steps,
-                    operation.frac_bits,
-                )
-            case Share():
-                self._arrays(table, operation.coarse, operation.fine)
-                table[Alone.FIRST], table[Alone.SECOND] = operation.exp_bits, operation.frac_bits
-            case Recast():
-                k = operation
-                columns = (k.offset, k.negative, k.odd, k.shift, k.left, k.low, k.high)
-                self._arrays(table, np.stack(columns), k.bounds)
-                table[Alone.A_SIZE], table[Alone.FIRST] = len(k.offset), k.wrap
-        self._put(step.name, target)
-        return True
-
-    def _clip_mean(self, step: SingleStep, operation: Average) -> None:
-        """Two records: one for every frame of the operand, and one for the clip's."""
-        x, out = step.reads[0], self.values[step.name]
-        source, _ = self._operand(x, np.int64)
-        target, count = self._target(out), self._scratch(1, np.int64)
-        for made, kernel in ((x, clip_sum_alone), (step.name, clip_mean_alone)):
-            table = self._record(Op.ROWS, x, made, kernel)[HEAD:]
-            self._in_state(HEAD + Alone.A, "accumulators", step.name)
-            table[Alone.X], table[Alone.OUT], table[Alone.COUNT] = source, target, count
-            table[Alone.JOINTS], table[Alone.CHANNELS] = out.shape[1:]
-            table[Alone.FIRST] = operation.shift
-        self._put(step.name, target)
-
-    def _target(self, out: Words) -> int:
-        """The address where a node that runs alone puts 64-bit words."""
-        return int(out.ctypes.data) if out.dtype == np.int64 else self._scratch(out.size, np.int64)
-
-    def _put(self, name: str, target: int) -> None:
-        """From there to the value's own place, if that is another."""
-        out = self.values[name]
-        if target != out.ctypes.data:
-            record = self._record(Op.ROWS, name, name, pass64)
-            self._copying(record, out, [_where(out)], 8, (target, I64, 8, out[:1].size * 8))
-
-    def _arrays(self, table: IntArray, a: IntArray, b: IntArray | None = None) -> None:
-        """Constants of a node that runs alone."""
-        table[Alone.A], table[Alone.A_SIZE] = self._constant(a), a.size
-        if b is not None:
-            table[Alone.B], table[Alone.B_SIZE] = self._constant(b), b.size
-
     def _delay(self, step: DelayStep) -> None:
-        record = self._record(Op.DELAY, step.x, step.add)
+        record = self.record(Op.DELAY, step.x, step.add)
         record[Head.OUT] = self._address(step.name)
-        record[Head.SLOTS] = self._in_state(Head.RING, "delays", step.name).shape[0]
+        record[Head.SLOTS] = self.in_state(Head.RING, "delays", step.name).shape[0]
 
     def _pick(self, step: PickStep) -> None:
-        record = self._record(Op.PICK, step.x, step.name)
+        record = self.record(Op.PICK, step.x, step.name)
         joints, channels = self.plan.shape(step.x)
         record[Head.OUT], record[Head.JOINTS] = self._address(step.name), joints
         record[Head.CHANNELS], record[Head.CODE] = channels, code_of(self.values[step.x].dtype)
-        record[Head.LEFT] = self._constant(step.left)
+        record[Head.LEFT] = self.constant(step.left)
         record[Head.OUT_CODE] = code_of(self.values[step.name].dtype)
 
 
@@ -423,6 +351,6 @@ def _kernel(step: ProductStep) -> Kernel:
     return _CARRIED[step.tier] if step.carry else _PRODUCTS[step.tier]
 
 
-def _where(array: Words) -> tuple[int, int, int]:
+def where_is(array: Words) -> tuple[int, int, int]:
     """(address, code, bytes of a word)."""
-    return int(array.ctypes.data), code_of(array.dtype), array.itemsize
+    return address_of_array(array), code_of(array.dtype), array.itemsize
