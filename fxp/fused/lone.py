@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import numpy as np
 
-from fxp.fused.arena import address_of_array
 from fxp.fused.records import Records, where_is
 from fxp.fused.steps import SingleStep, Words
 from fxp.ir import IntArray
@@ -77,12 +76,12 @@ class AllRecords(Records):
 
     def _target(self, out: Words) -> int:
         """The address where a node that runs alone puts 64-bit words."""
-        return address_of_array(out) if out.dtype == np.int64 else self.scratch(out.size, np.int64)
+        return int(out.ctypes.data) if out.dtype == np.int64 else self.scratch(out.size, np.int64)
 
     def _put(self, name: str, target: int) -> None:
         """From there to the value's own place, if that is another."""
         out = self.values[name]
-        if target != address_of_array(out):
+        if target != int(out.ctypes.data):
             record = self.record(Op.ROWS, name, name, pass64)
             self.copying(record, out, [where_is(out)], 8, (target, I64, 8, out[:1].size * 8))
 

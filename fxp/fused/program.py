@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import numpy.typing as npt
 
-from fxp.fused.arena import Lifetime, address_of_array, place, zeros
+from fxp.errors import InputError
+from fxp.fused.arena import Lifetime, place, zeros
 from fxp.fused.fuse import reads_of, results_of
 from fxp.fused.lone import AllRecords
 from fxp.fused.steps import SingleStep, Step, ViewStep, WideStep, Words
@@ -70,10 +71,15 @@ class Program:
     state: State | None = None
 
     def attach(self, state: State) -> Program:
-        """Bind it to a state of the plan, which it keeps until the next one; returns itself."""
-        assert state.layout == self.plan.state_layout, "a state of another plan"
+        """Bind it to a state of the plan, until the next one; returns itself.
+
+        Raises:
+            InputError: the state is laid out for another plan.
+        """
+        if state.layout != self.plan.state_layout:
+            raise InputError(f"graph `{self.plan.graph.name}`: the state is one of another plan")
         rows, columns, places = self.moving
-        self.records[rows, columns] = places + address_of_array(state.block)
+        self.records[rows, columns] = places + int(state.block.ctypes.data)
         self.state = state
         return self
 

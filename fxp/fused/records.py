@@ -8,7 +8,7 @@ from typing import Any, TypeAlias, assert_never
 import numpy as np
 import numpy.typing as npt
 
-from fxp.fused.arena import address_of_array, zeros
+from fxp.fused.arena import zeros
 from fxp.fused.chains import fills_better_flat
 from fxp.fused.steps import (
     CrossedStep,
@@ -80,7 +80,7 @@ class Records:
         return np.array(self.rows or np.zeros((0, RECORD)), np.int64).reshape(-1, RECORD)
 
     def _address(self, name: str) -> int:
-        return address_of_array(self.values[name])
+        return int(self.values[name].ctypes.data)
 
     def constant(self, array: Any, dtype: npt.DTypeLike = np.int64) -> int:
         """The address of an array, which is kept."""
@@ -88,7 +88,7 @@ class Records:
         kept = zeros(given.shape, dtype)
         kept[...] = given
         self.kept.append(kept)
-        return address_of_array(kept)
+        return int(kept.ctypes.data)
 
     def _shared(self, array: Words) -> int:
         """The address of a constant of a step: programs of one plan share it."""
@@ -97,7 +97,7 @@ class Records:
             fresh = zeros(array.shape, array.dtype)
             fresh[...] = array
             known = self.plan.shared.setdefault(id(array), fresh)  # two threads may come here
-        return address_of_array(known)
+        return int(known.ctypes.data)
 
     def in_state(self, column: int, part: Part, name: str) -> Slots:
         """Let an entry of the newest record be the address of an array of the state."""
@@ -215,7 +215,7 @@ class Records:
         constants = zeros((len(RowsConstant), size), f"int{8 * item}")
         self.kept.append(constants)
         table[Rows.JOINTS], table[Rows.CHANNELS] = joints, size
-        table[Rows.CONSTANTS] = address_of_array(constants)
+        table[Rows.CONSTANTS] = int(constants.ctypes.data)
         table[Rows.SOURCE : Rows.SOURCE_FRAME + 1] = given
         table[Rows.DEPTH] = table[Rows.DILATION] = 1
         table[Rows.ORDER] = self._order(joints)
@@ -257,7 +257,7 @@ class Records:
         outs = [self.values[name] for name in product.results]
         ring = self.in_state(Head.RING, "rings", product.name)
         record[Head.X], record[Head.FRAME] = address, joints * inputs * item
-        record[Head.OUT], record[Head.JOINTS] = address_of_array(outs[0]), joints
+        record[Head.OUT], record[Head.JOINTS] = int(outs[0].ctypes.data), joints
         record[Head.CHANNELS] = outs[0].shape[2]
         record[Head.TAPS : Head.STRIDE + 1] = (
             step.taps,
@@ -267,7 +267,7 @@ class Records:
         )
         record[Head.ADDRESSES] = self.scratch(step.taps, np.int64)
         record[Head.SLOTS] = ring.shape[0]
-        record[Head.SECOND] = address_of_array(outs[1]) if len(outs) == 2 else 0
+        record[Head.SECOND] = int(outs[1].ctypes.data) if len(outs) == 2 else 0
 
     def _crossed(self, step: CrossedStep) -> None:
         product, low = step.product, step.low.dtype
@@ -298,7 +298,7 @@ class Records:
         for number, (digit, weight, places) in enumerate(step.passes):
             record = self.record(Op.PRODUCT, step.x, step.name, _PRODUCTS[step.tier])
             record[Head.X], record[Head.JOINTS] = digits[digit], joints
-            record[Head.OUT], record[Head.CHANNELS] = address_of_array(out), out.shape[2]
+            record[Head.OUT], record[Head.CHANNELS] = int(out.ctypes.data), out.shape[2]
             record[Head.BIAS] = 0 if number else bias
             record[Head.ADDRESSES] = self.scratch(1, np.int64)
             table = record[HEAD:]
@@ -306,7 +306,7 @@ class Records:
             table[Product.TAPS], table[Product.GROUPS] = 1, step.groups
             table[Product.WEIGHT] = self._shared(weight)
             table[Product.CONSTANTS] = self._shared(step.constants)
-            table[Product.OUT : Product.OUT_ITEM + 1] = address_of_array(out), I64, out.itemsize
+            table[Product.OUT : Product.OUT_ITEM + 1] = int(out.ctypes.data), I64, out.itemsize
             table[Product.PLACES] = places
 
     def _digits(self, step: WideStep) -> list[int]:
@@ -353,4 +353,4 @@ def _kernel(step: ProductStep) -> Kernel:
 
 def where_is(array: Words) -> tuple[int, int, int]:
     """(address, code, bytes of a word)."""
-    return address_of_array(array), code_of(array.dtype), array.itemsize
+    return int(array.ctypes.data), code_of(array.dtype), array.itemsize
