@@ -206,7 +206,11 @@ def _carry(weight: IntArray, largest: int) -> int:
     if int(each.sum(axis=(0, 1)).max()) * largest >= 1 << MOST_CARRIED_BITS:
         return 0
     most = (_INT32.max - (1 << CARRY_BITS)) // max(1, largest)
-    for carry in range(pairs, 0, -1):
+    if most == 0:
+        return 0
+    # so many pieces hold the largest sum of a tap: fewer, and so longer ones, need no trial
+    pieces = max(1, -(-int(each.sum(axis=1).max()) // most))
+    for carry in range(pairs if pieces == 1 else -(-pairs // (pieces - 1)), 0, -1):
         starts = np.arange(0, pairs, carry)
         if np.add.reduceat(each, starts, axis=1).max() <= most:
             return carry
