@@ -11,6 +11,7 @@ import numpy as np
 from fxp.errors import InputError
 from fxp.fused.fuse import nodes_of, results_of
 from fxp.fused.steps import (
+    CrossedStep,
     DelayStep,
     PickStep,
     ProductStep,
@@ -195,6 +196,8 @@ def _kind(step: Step) -> str:
             return "input"
         case ProductStep():
             return "product"
+        case CrossedStep():
+            return "crossed"
         case TapsStep():
             return "taps"
         case WideStep():
@@ -216,9 +219,11 @@ def _kind(step: Step) -> str:
 def _engine(step: Step) -> str:
     match step:
         case ProductStep():
-            return step.tier
+            return step.tier + (" carried" if step.carry else "")
         case TapsStep():
-            return step.product.tier
+            return _engine(step.product)
+        case CrossedStep():
+            return f"{step.product.tier} x3"
         case WideStep():
             return f"{step.tier} x{len(step.passes)}"
         case RowsStep():
@@ -248,6 +253,8 @@ def _constant_bytes(plan: Plan, step: Step) -> int:
             return _constant_bytes(plan, step.product)
         case ProductStep():
             return _bytes((step.weight, step.constants))
+        case CrossedStep():
+            return _constant_bytes(plan, step.product) + _bytes((step.low, step.both))
         case WideStep():
             weights = {id(weight): weight for _, weight, _ in step.passes}
             return _bytes((*weights.values(), step.constants, step.bias))

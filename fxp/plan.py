@@ -7,10 +7,10 @@ flat frame read `joint * C + channel`. Values take 32 bits where their certified
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from functools import cached_property
-from typing import Any, assert_never
+from functools import cached_property, partial
+from typing import TYPE_CHECKING, Any, assert_never
 
 import numpy as np
 import numpy.typing as npt
@@ -60,7 +60,11 @@ from fxp.operations import (
     Window,
 )
 from fxp.ranges import Signal, analyse, certify
+from fxp.state_layout import Slots, layout_of
 from fxp.validate import longest_clip
+
+if TYPE_CHECKING:
+    from fxp.fused.program import Program
 
 CHUNK_BYTES = 1 << 19  # of a chunk's largest value in memory: what is live stays near L2
 MAX_CHUNK_FRAMES = 1024
@@ -76,11 +80,16 @@ class Stage:
 
     name: str
     reads: tuple[str, ...]
-    operation: Operation
+    make: Callable[[], Operation]
     channels: int
     joints: int
     dtype: npt.DTypeLike
     done: tuple[str, ...]
+
+    @cached_property
+    def operation(self) -> Operation:
+        """Made when it is first needed: the fused engine does without most."""
+        return self.make()
 
 
 @dataclass(frozen=True, eq=False)
@@ -133,14 +142,22 @@ class Plan:
         """Constants of the steps, by the identity of their arrays, aligned for all programs."""
         return {}
 
+    @cached_property
+    def programs(self) -> dict[tuple[str, int], list[Program]]:
+        """The steps bound to buffers, waiting for a state that wants them: `fxp.fused.lend`."""
+        return {}
+
+    @cached_property
+    def state_layout(self) -> tuple[Slots, ...]:
+        """The arrays of a state, where they lie in its block of bytes."""
+        return layout_of(self)
+
     def storage(self, name: str) -> npt.DTypeLike:
         """The narrowest type that holds every word of a value or of a delay line."""
         return self._storages[self.delayed.get(name, (name,))[0]]
 
-    def ring_dtype(self, name: str) -> npt.DTypeLike:
+    def ring_dtype(self, node: TemporalConv) -> npt.DTypeLike:
         """What the ring of a `TemporalConv` holds: what its product multiplies."""
-        node = next(node for node in self.graph.nodes if node.name == name)
-        assert isinstance(node, TemporalConv)
         return multiplied(node, self.signals[node.x], self.tiers) or self.storage(node.x)
 
     def shape(self, name: str) -> tuple[int, int]:
@@ -181,7 +198,7 @@ def compile_graph(
         stages[node.name] = Stage(
             node.name,
             operands(node),
-            _operation(node, signals, timing),
+            partial(_operation, node, signals, timing),
             signal.channels,
             signal.joints,
             _dtype(signal),

@@ -14,8 +14,9 @@ import numpy as np
 
 from fxp.fused.casts import MOST_SHIFT, VectorCast, extremes, vector_cast
 from fxp.fused.fuse import reads_of
-from fxp.fused.products import MOST_DIGITS, product_tier, reach, wide_product
+from fxp.fused.products import product_tier, reach
 from fxp.fused.steps import (
+    CrossedStep,
     DelayStep,
     PickStep,
     ProductStep,
@@ -28,6 +29,7 @@ from fxp.fused.steps import (
     WideStep,
 )
 from fxp.fused.tiers import Tier, machine_tiers
+from fxp.fused.wide import MOST_DIGITS, wide_product
 from fxp.ir import Conv, Node, Requantise, TemporalConv, Weights, operands
 from fxp.node_fields import kind_of
 from fxp.plan import Plan
@@ -43,7 +45,7 @@ Nodes = Mapping[str, Node]
 def product_of(nodes: Nodes, step: Step) -> Product | None:
     """The convolution that a step is about, if it is about one."""
     match step:
-        case TapsStep():
+        case TapsStep() | CrossedStep():
             return product_of(nodes, step.product)
         case ProductStep() | WideStep() | SingleStep():
             node = nodes[step.name]
@@ -63,7 +65,7 @@ def deciding_bits(plan: Plan, nodes: Nodes, step: Step) -> int:
     """What sums need in the worst case, bias and rounding included; words, where there are none."""
     signals = plan.signals
     match step:
-        case TapsStep():
+        case TapsStep() | CrossedStep():
             return deciding_bits(plan, nodes, step.product)
         case ProductStep():
             return signed_bits(*reach(signals[step.name], _casts(plan, nodes, step)))
@@ -86,8 +88,15 @@ def why(plan: Plan, nodes: Nodes, step: Step) -> str:
         case ProductStep():
             assert node is not None
             narrower = list(Tier)[: list(Tier).index(step.tier)]
-            reasons = (_why_no_tier(plan, narrower, node), _why_apart(plan, nodes, step, node))
+            reasons = (
+                _why_no_tier(plan, narrower, node),
+                _why_carried(plan, nodes, step, node) if step.carry else "",
+                _why_apart(plan, nodes, step, node),
+            )
             return "; ".join(reason for reason in reasons if reason)
+        case CrossedStep():
+            assert node is not None
+            return _why_no_tier(plan, [step.product.tier], node)
         case WideStep():
             assert node is not None
             return _why_no_tier(plan, [step.tier], node)
@@ -143,6 +152,19 @@ def _refusals(plan: Plan, tier: Tier, node: Product) -> list[str]:
     return found
 
 
+def _why_carried(plan: Plan, nodes: Nodes, step: ProductStep, node: Product) -> str:
+    """Why 32 bits do not hold the sums, or what casts make of them."""
+    refused = ", ".join(_refusals(plan, step.tier, node))
+    y, casts = plan.signals[node.name], _casts(plan, nodes, step)
+    return f"{step.tier}: {refused or _too_much(y, casts)}"
+
+
+def _too_much(y: Signal, casts: Sequence[VectorCast]) -> str:
+    """What casts need that 32 bits do not have."""
+    bits, places = signed_bits(*reach(y, casts)), max(max(cast.shift) for cast in casts)
+    return f"rounding needs {bits} bits" if bits > 32 else f"a shift of {places} places"
+
+
 def _why_apart(plan: Plan, nodes: Nodes, step: ProductStep, node: Product) -> str:
     """Why a product leaves its sums in memory, where it is the rounding of their casts."""
     x, y = plan.signals[node.x], plan.signals[node.name]
@@ -153,10 +175,7 @@ def _why_apart(plan: Plan, nodes: Nodes, step: ProductStep, node: Product) -> st
         return ""
     if product_tier(node, x, y, found, plan.tiers) is not None:
         return ""
-    bits, places = signed_bits(*reach(y, found)), max(max(cast.shift) for cast in found)
-    return "casts run behind: " + (
-        f"rounding needs {bits} bits" if bits > 32 else f"a shift of {places} places"
-    )
+    return f"casts run behind: {_too_much(y, found)}"
 
 
 def _zero(signal: Signal) -> Signal:

@@ -24,7 +24,7 @@ from fxp.engine import advance
 from fxp.errors import InputError
 from fxp.fused.program import Program
 from fxp.fused.run import advance as fused_advance
-from fxp.fused.run import last_program, program_for, through
+from fxp.fused.run import lent_last_program, lent_program, program_for, through
 from fxp.fused.split import Stretch, stretches
 from fxp.fused.steps import Words
 from fxp.ir import Argmax, IntArray, complete_frames
@@ -101,8 +101,6 @@ def run(
     if draw is None:
         _run(plan, state, words, results, threads, more=more)
         return results, state
-    frames = min(plan.chunk_frames, len(words))
-    program = program_for(plan, state, frames) if _fused(plan, names) else None
     for piece in draw.pieces(plan.chunk_frames):
         some, goes_on = words[piece.start : piece.stop], more or piece.stop < len(words)
         copy = copy_state(state) if piece.checked else None
@@ -110,7 +108,7 @@ def run(
         for name in names:
             last = _frames_after(plan, state, len(some), name, goes_on) - before[name]
             found[name] = results[name][frames_of(plan, state, name) - before[name] : last]
-        _run(plan, state, some, found, threads, program, more=goes_on)
+        _run(plan, state, some, found, threads, more=goes_on)
         if copy is not None:
             check_run(plan, copy, some, found, state, draw, watch)
     return results, state
@@ -133,14 +131,10 @@ def _run(
     words: IntArray,
     results: Mapping[str, IntArray],
     threads: int,
-    program: Program | None = None,
     *,
     more: bool,
 ) -> None:
-    """Fill `results` from the next frames of a clip, shared among threads where that is worth it.
-
-    `program` is one for the state and a chunk of these frames, where that is at hand.
-    """
+    """Fill `results` from the next frames of a clip, shared among threads where it is worth it."""
     names = list(results)
     before = {name: frames_of(plan, state, name) for name in names}
     after = {name: before[name] + len(results[name]) for name in names}
@@ -171,8 +165,7 @@ def _run(
             name: (first, results[name][first - before[name] : last - before[name]])
             for name, (first, last) in place.items()
         }
-        bound = program if own is state else None
-        _through(plan, own, part, wanted, bound, flush=share is shares[-1] and not more)
+        _through(plan, own, part, wanted, flush=share is shares[-1] and not more)
         return own
 
     if len(shares) == 1:
@@ -188,26 +181,46 @@ def _through(
     state: State,
     words: IntArray,
     wanted: Mapping[str, tuple[int, IntArray]],
-    program: Program | None,
     *,
     flush: bool,
 ) -> None:
     """Run frames in chunks, and put values' frames from a first one on where they are wanted."""
-    names, ends = list(wanted), flush and plan.waits_for_end
-    frames = min(plan.chunk_frames, len(words))
-    if ends and len(words) <= SHORT_CHUNKS * plan.chunk_frames and _fused(plan, names):
-        frames = len(words)  # the last frames want a program of their own: let it do all
-    elif program is None and _fused(plan, names):
-        program = program_for(plan, state, frames)
-    done = 0
-    if program is not None and program.compiled:  # but for what waits for the end, in one call
-        done = max(0, len(words) - frames) if ends else len(words)
-        through(plan, state, program, words[:done], wanted)
-    for start in range(done, len(words), frames):
+    if not _fused(plan, list(wanted)):
+        _in_chunks(plan, state, words, wanted, None, flush=flush)
+        return
+    ends = flush and plan.waits_for_end
+    last = min(len(words), plan.chunk_frames)
+    if len(words) <= SHORT_CHUNKS * plan.chunk_frames:
+        last = len(words)  # the last frames want a program of their own: let it do all
+    going_on = len(words) - (last if ends else 0)
+    if going_on:
+        with lent_program(plan, state, going_on) as program:
+            first = words[:going_on]
+            if program.compiled:
+                through(plan, state, program, first, wanted)
+            else:
+                _in_chunks(plan, state, first, wanted, program, flush=False)
+    if ends:
+        with lent_last_program(plan, state, last) as program:
+            _in_chunks(plan, state, words[going_on:], wanted, program, flush=True)
+
+
+def _in_chunks(
+    plan: Plan,
+    state: State,
+    words: IntArray,
+    wanted: Mapping[str, tuple[int, IntArray]],
+    program: Program | None,
+    *,
+    flush: bool,
+) -> None:
+    """The same chunk by chunk, by a program, or node by node; what ends a clip is one chunk."""
+    frames = len(words) if flush and program is not None else plan.chunk_frames
+    for start in range(0, len(words), frames):
         chunk = words[start : start + frames]
         last = start + len(chunk) == len(words)
-        at = {name: frames_of(plan, state, name) for name in names}
-        values = _advance(plan, state, chunk, names, program, flush=last and flush)
+        at = {name: frames_of(plan, state, name) for name in wanted}
+        values = _advance(plan, state, chunk, list(wanted), program, flush=last and flush)
         for name, (first, target) in wanted.items():
             value, place = values[name], at[name] - first
             skipped = min(max(-place, 0), len(value))
@@ -232,8 +245,6 @@ def _advance(
     """The new frames (T', V, C) of some values, which the next call may overwrite."""
     if not _fused(plan, names):
         return advance(plan, state, words, names, flush=flush)
-    if flush and plan.waits_for_end:
-        program = last_program(plan, state, len(words))
     assert program is not None
     return fused_advance(plan, state, program, words, flush=flush)
 
@@ -283,10 +294,13 @@ def finish(plan: Plan, state: State, taps: Sequence[str] = ()) -> dict[str, IntA
     names = _wanted(plan, taps)
     node = plan.stages[plan.graph.nodes[0].name]
     nothing = np.empty((0, *_shape(node)), np.int64)
-    waits = plan.waits_for_end  # then it gets a program of its own
-    program = program_for(plan, state, 0) if _fused(plan, names) and not waits else None
-    values = _advance(plan, _going_on(plan, state), nothing, names, program, flush=True)
-    return {name: _outwards(values[name]) for name in names}
+    _going_on(plan, state)
+    if not _fused(plan, names):
+        values = _advance(plan, state, nothing, names, None, flush=True)
+        return {name: _outwards(values[name]) for name in names}
+    with lent_last_program(plan, state, 0) as program:
+        values = _advance(plan, state, nothing, names, program, flush=True)
+        return {name: _outwards(values[name]) for name in names}
 
 
 def predict(plan: Plan, x: npt.ArrayLike) -> IntArray:

@@ -15,19 +15,20 @@ import numpy.typing as npt
 
 from fxp.errors import InputError
 from fxp.fused.arena import zeros
-from fxp.fused.fuse import delay_name
 from fxp.fused.program import Program
 from fxp.fused.steps import Words
 from fxp.ir import IntArray, complete_frames
-from fxp.operations import Average, Join, Taps, Window
+from fxp.operations import Taps, Window
 from fxp.plan import Plan, zeros_after
+from fxp.state_layout import Slots
 
 
 @dataclass
 class State:
     """State of one stream; arrays are `(slots, V, C)` in the narrowest dtype for what they hold.
 
-    A `TemporalConv`'s ring has room for a chunk of frames besides those that its taps reach.
+    All of them lie in one block of bytes (`Plan.state_layout`). A `TemporalConv`'s ring has room
+    for a chunk of frames besides those that its taps reach.
 
     Attributes:
         frames: input frames read so far.
@@ -36,6 +37,8 @@ class State:
         accumulators: of each `TemporalSum`, one slot per phase `frame % dilation`; of each
             `ClipMean` one slot, always int64.
         delays: delay lines of `Add`s, as `<add>.delay_a` or `<add>.delay_b`.
+        block: the bytes of these arrays.
+        layout: where in it they are.
         program: the plan's steps bound to these arrays, once frames came one by one.
     """
 
@@ -44,50 +47,37 @@ class State:
     rings: dict[str, Words]
     accumulators: dict[str, Words]
     delays: dict[str, Words]
+    block: Words
+    layout: tuple[Slots, ...]
     program: Program | None = field(default=None, repr=False, compare=False)
 
 
 def initial_state(plan: Plan) -> State:
     """The state before the first frame of a clip: everything zero."""
-    state = State(0, False, {}, {}, {})
-    for name, stage in plan.stages.items():
-        match stage.operation:
-            case Window(depth=depth, dilation=dilation):
-                state.rings[name] = _slots(plan, depth, stage.reads[0])
-                state.accumulators[name] = _slots(plan, dilation, name)
-            case Taps(depth=depth):
-                slots = depth - 1 + plan.chunk_frames  # so that a chunk's frames fit in
-                state.rings[name] = _slots(plan, slots, stage.reads[0], plan.ring_dtype(name))
-            case Average():
-                state.accumulators[name] = np.zeros((1, stage.joints, stage.channels), np.int64)
-            case Join(delays=delays):
-                for side, delay in enumerate(delays):
-                    if delay:
-                        line = _slots(plan, delay, stage.reads[side])
-                        state.delays[delay_name(name, side)] = line
-            case _:
-                pass  # stateless
+    return _blank(plan.state_layout)
+
+
+def _blank(layout: tuple[Slots, ...]) -> State:
+    size = max((slots.start + slots.size for slots in layout), default=0)
+    state = State(0, False, {}, {}, {}, zeros((size,), np.uint8), layout)
+    for slots in layout:
+        array: Words = np.ndarray(slots.shape, slots.dtype, state.block.data, slots.start)
+        getattr(state, slots.part)[slots.name] = array
     return state
 
 
 def copy_state(state: State) -> State:
     """An independent copy."""
-    parts = (state.rings, state.accumulators, state.delays)
-    copies = ({key: _copied(array) for key, array in part.items()} for part in parts)
-    rings, accumulators, delays = copies
-    return State(state.frames, state.finished, rings, accumulators, delays)
+    copy = _blank(state.layout)
+    copy.frames, copy.finished = state.frames, state.finished
+    copy.block[:] = state.block
+    return copy
 
 
 def take_over(state: State, other: State) -> None:
     """Let a state stand where another of the same plan does."""
     state.frames, state.finished = other.frames, other.finished
-    for mine, its in (
-        (state.rings, other.rings),
-        (state.accumulators, other.accumulators),
-        (state.delays, other.delays),
-    ):
-        for key, array in its.items():
-            mine[key][...] = array
+    state.block[:] = other.block
 
 
 def frames_of(plan: Plan, state: State, name: str) -> int:
@@ -151,18 +141,6 @@ def _remembered(plan: Plan, state: State, name: str, taps: Taps) -> range:
     read = frames_of(plan, state, plan.stages[name].reads[0])
     read += zeros_after(taps, read) if state.finished else 0
     return range(max(0, read - taps.depth), read)
-
-
-def _slots(plan: Plan, count: int, value: str, dtype: npt.DTypeLike | None = None) -> Words:
-    """Zero frames of a value."""
-    joints, channels = plan.shape(value)
-    return zeros((count, joints, channels), plan.storage(value) if dtype is None else dtype)
-
-
-def _copied(array: Words) -> Words:
-    copy = zeros(array.shape, array.dtype)
-    copy[:] = array
-    return copy
 
 
 def _named_arrays(plan: Plan, state: State) -> dict[str, Words]:

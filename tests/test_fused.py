@@ -162,7 +162,6 @@ def test_the_tier_follows_the_widths() -> None:
     assert tiers(8, 8) == {Tier.INT8}
     assert tiers(8, 12) == {Tier.INT16}
     wide = compile_graph(lowered(arch, 24, 24)).steps
-    assert any(isinstance(s, WideStep) and s.digits == 2 for s in wide)
     assert not any(isinstance(s, TapsStep) for s in wide)
 
 

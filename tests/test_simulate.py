@@ -36,7 +36,9 @@ from fxp.simulate import (
     step,
 )
 from tests.equality import differing, in_pieces, whole
+from tests.networks import VARIANTS
 from tests.strategies import graphs_with_clips, random_chain, random_clip
+from tests.test_fused import lowered
 
 WORD = QFormat(8, 3)
 
@@ -348,3 +350,27 @@ def test_results_are_the_callers_own() -> None:
     results, _ = run(plan, words, taps=["x"])
     results["x"][:] = 99
     assert words.max() < 128
+
+
+def test_a_plan_lends_the_programs_that_it_keeps() -> None:
+    """Clips of any length, one after the other or at once, find buffers that others left."""
+    graph = lowered(VARIANTS["msgcn"], 8, 8)
+    plan = compile_graph(graph)
+    clips = [random_clip(np.random.default_rng(n), graph, n) for n in (30, 3, 31, 32, 30, 17, 29)]
+    alone = [run(compile_graph(graph), clip)[0] for clip in clips]
+    one_by_one = [run(plan, clip)[0] for clip in clips]
+    kept = {key: len(programs) for key, programs in plan.programs.items()}
+    assert kept == dict.fromkeys(kept, 1) and 1 < len(kept) < len(clips)
+    with ThreadPoolExecutor(3) as pool:
+        at_once = list(pool.map(lambda clip: run(plan, clip)[0], clips * 4))
+    for found in (one_by_one, *(at_once[k : k + 7] for k in range(0, 28, 7))):
+        for ours, theirs in zip(found, alone, strict=True):
+            assert all((ours[name] == theirs[name]).all() for name in graph.outputs)
+    assert all(p.state is None for programs in plan.programs.values() for p in programs)
+
+
+def test_a_state_of_another_plan_is_refused() -> None:
+    graph = lowered(VARIANTS["msgcn"], 8, 8)
+    plan, other = compile_graph(graph), replace(compile_graph(graph), chunk_frames=7)
+    with pytest.raises(InputError, match=r"graph `\w+`: the state is one of another plan"):
+        run(plan, random_clip(np.random.default_rng(0), graph, 3), initial_state(other))

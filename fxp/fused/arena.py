@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from bisect import insort
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -37,24 +38,22 @@ class Lifetime:
 def place(lives: Mapping[str, Lifetime]) -> tuple[dict[str, int], int]:
     """Offsets in bytes, each at the first gap that fits, and the size of the whole.
 
-    A value gets a cache line more than its size: vector code reads, and never uses, a few bytes
-    behind a row.
+    `lives` begin one after the other. A value gets a cache line more than its size: vector code
+    reads, and never uses, a few bytes behind a row.
     """
     offsets: dict[str, int] = {}
+    taken: list[tuple[int, int, int]] = []  # beginning, end, last step of those that are in use
     total = 0
     for name, life in lives.items():
-        taken = sorted(
-            (offsets[other], offsets[other] + _room(lives[other].size))
-            for other in offsets
-            if lives[other].first <= life.last and life.first <= lives[other].last
-        )
-        start = 0
-        for begin, end in taken:
-            if start + _room(life.size) <= begin:
+        taken = [each for each in taken if each[2] >= life.first]
+        start, room = 0, _room(life.size)
+        for begin, end, _ in taken:
+            if start + room <= begin:
                 break
             start = max(start, end)
+        insort(taken, (start, start + room, life.last))
         offsets[name] = start
-        total = max(total, start + _room(life.size))
+        total = max(total, start + room)
     return offsets, total
 
 

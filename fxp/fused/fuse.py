@@ -11,8 +11,9 @@ import numpy as np
 
 from fxp.fused.casts import VectorCast, per_channel, vector_cast
 from fxp.fused.chains import Chain, rows_step
-from fxp.fused.products import product, product_tier, wide_product
+from fxp.fused.products import product, product_tier
 from fxp.fused.steps import (
+    CrossedStep,
     DelayStep,
     PickStep,
     ProductStep,
@@ -25,6 +26,7 @@ from fxp.fused.steps import (
     WideStep,
 )
 from fxp.fused.tiers import Tier
+from fxp.fused.wide import carried_product, crossed_product, wide_product
 from fxp.ir import (
     Add,
     Affine,
@@ -128,19 +130,26 @@ class _Fusion:
         self._put(PickStep(node.name, node.x, left))
 
     def _convolution(self, node: Conv | TemporalConv) -> None:
+        step: Step | None
+        step = self._product(node, self._all_casts(node.name) or {}) or self._product(node, {})
+        if step is None and isinstance(node, Conv):
+            step = wide_product(node, self.signals[node.x], self.allowed)
+            if step is not None:
+                self.wide.add(node.name)
+        self._put(step or SingleStep(node.name, operands(node)))
+
+    def _product(
+        self, node: Conv | TemporalConv, casts: dict[str, VectorCast]
+    ) -> ProductStep | TapsStep | CrossedStep | None:
+        """A convolution with casts of its sums, if there is a product that holds both."""
         x, y = self.signals[node.x], self.signals[node.name]
-        casts = self._all_casts(node.name) or {}
         tier = product_tier(node, x, y, list(casts.values()), self.allowed)
-        if tier is None and casts:  # perhaps the sums fit, but not their rounding
-            casts = {}
-            tier = product_tier(node, x, y, [], self.allowed)
         if tier is not None:
-            self._put(product(node, casts, tier))
-            return
-        wide = wide_product(node, x, self.allowed) if isinstance(node, Conv) else None
-        if wide is not None:
-            self.wide.add(node.name)
-        self._put(wide or SingleStep(node.name, operands(node)))
+            return product(node, casts, tier)
+        carried = carried_product(node, x, y, casts, self.allowed)
+        if carried is None and isinstance(node, Conv):
+            return crossed_product(node, x, y, casts, self.allowed)
+        return carried
 
     def _all_casts(self, name: str) -> dict[str, VectorCast] | None:
         """The casts of an accumulator if nothing else reads it, and vector code has them."""
@@ -275,7 +284,7 @@ def nodes_of(step: Step) -> tuple[str, ...]:
     match step:
         case ProductStep() | RowsStep():
             return step.nodes
-        case TapsStep():
+        case TapsStep() | CrossedStep():
             return step.product.nodes
         case DelayStep():
             return ()
@@ -290,7 +299,7 @@ def results_of(step: Step) -> tuple[str, ...]:
     match step:
         case ProductStep() | RowsStep():
             return step.results
-        case TapsStep():
+        case TapsStep() | CrossedStep():
             return step.product.results
         case ReadStep() | WideStep() | DelayStep() | ViewStep() | PickStep() | SingleStep():
             return (step.name,)
@@ -305,7 +314,7 @@ def reads_of(step: Step) -> tuple[str, ...]:
             return ()
         case RowsStep():
             return (step.source, *([] if step.other is None else [step.other]))
-        case TapsStep():
+        case TapsStep() | CrossedStep():
             return (step.product.x,)
         case ProductStep() | WideStep() | DelayStep() | ViewStep() | PickStep():
             return (step.x,)

@@ -7,18 +7,18 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 
 from fxp.fused.casts import NO_CAST, VectorCast, extremes, per_channel
-from fxp.fused.steps import ProductStep, TapsStep, WideStep, Words
+from fxp.fused.steps import ProductStep, TapsStep, Words
 from fxp.fused.tiers import Tier, fits_int32
 from fxp.ir import Conv, IntArray, TemporalConv
-from fxp.kernels.products import LANES, NARROW_PANEL, WIDE_PANEL
+from fxp.kernels.forms import LANES
+from fxp.kernels.products import NARROW_PANEL, WIDE_PANEL
 from fxp.kernels.tables import CastKind, ProductConstant
 from fxp.ranges import Signal
 
-_BYTES, _HALVES = (np.iinfo(t) for t in (np.int8, np.int16))
+_BYTES, HALVES = (np.iinfo(t) for t in (np.int8, np.int16))
 _INT32 = np.iinfo(np.int32)
 _GROUP = {np.dtype(np.int8): 4, np.dtype(np.int16): 2}  # operands multiplied at a time
 _SIGNED_BYTES_ADD = 128
-MOST_DIGITS = 3
 
 
 def product_tier(
@@ -35,7 +35,7 @@ def product_tier(
     kind = multiplied(node, x, allowed)
     if kind is None:
         return None
-    return Tier.INT8 if kind == np.int8 else _halves(allowed)
+    return Tier.INT8 if kind == np.int8 else halves_of(allowed)
 
 
 def reach(y: Signal, casts: Sequence[VectorCast]) -> tuple[int, int]:
@@ -51,12 +51,13 @@ def multiplied(
     hi = max(max(x.hi), int(node.weight.raw.max()))
     if Tier.INT8 in allowed and _BYTES.min <= lo and hi <= _BYTES.max:
         return np.dtype(np.int8)
-    if _halves(allowed) and _HALVES.min <= lo and hi <= _HALVES.max:
+    if halves_of(allowed) and HALVES.min <= lo and hi <= HALVES.max:
         return np.dtype(np.int16)
     return None
 
 
-def _halves(allowed: frozenset[Tier]) -> Tier | None:
+def halves_of(allowed: frozenset[Tier]) -> Tier | None:
+    """The first tier that multiplies words of 16 bits."""
     order = (Tier.INT16, Tier.MADD16, Tier.PLAIN16)
     return next((tier for tier in order if tier in allowed), None)
 
@@ -69,9 +70,8 @@ def product(
     """A convolution with up to two casts of it, or as it is."""
     operand: np.dtype[np.integer] = np.dtype(np.int8 if tier is Tier.INT8 else np.int16)
     group = _GROUP[operand]
-    weight = _taps(node)
+    weight = taps_of(node)
     taps, inputs, outputs = weight.shape
-    packed = _packed(weight, group, operand, tier)
     flipped = _SIGNED_BYTES_ADD * weight.sum(axis=(0, 1)) if tier is Tier.INT8 else 0
     constants = _constants(node.bias - flipped, list(casts.values()) or [NO_CAST], outputs)
     step = ProductStep(
@@ -81,110 +81,71 @@ def product(
         tuple(casts) or (node.name,),
         tier,
         operand,
-        packed,
+        packed(weight, group, operand, panel_of(tier)),
         constants,
         -(-inputs // group),
         tuple(cast.kind == CastKind.EVEN for cast in casts.values()) or (False,),
     )
+    return over_taps(node, step, taps)
+
+
+def over_taps(node: Conv | TemporalConv, step: ProductStep, taps: int) -> ProductStep | TapsStep:
+    """A product as it is, or over frames."""
     if isinstance(node, Conv):
         return step
     return TapsStep(step, taps, node.dilation, node.lookahead, node.stride)
 
 
-def wide_product(node: Conv, x: Signal, allowed: frozenset[Tier]) -> WideStep | None:
-    """A 1x1 convolution in digits of at most 16 bits, or None where three do not do."""
-    tier = _halves(allowed)
-    if tier is None:
-        return None
-    weight = _taps(node)
-    best: tuple[int, int, int, int, int] | None = None
-    for digits in range(1, MOST_DIGITS + 1):
-        for parts in range(1, MOST_DIGITS + 1):
-            bits = _digit_bits(max(max(x.hi), ~min(x.lo)), digits)
-            places = _digit_bits(int(max(weight.max(), ~weight.min())), parts)
-            if bits <= 16 and places <= 16 and _holds(weight, x, bits, digits, places, parts):
-                best = min(best or (99,) * 5, (digits * parts, digits, parts, bits, places))
-    if best is None:
-        return None
-    _, digits, parts, bits, places = best
-    w = [_packed(part, 2, np.dtype(np.int16), tier) for part in _balanced(weight, places, parts)]
-    passes = tuple((i, w[j], i * bits + j * places) for i in range(digits) for j in range(parts))
-    constants = _constants(np.zeros(weight.shape[2], np.int64), [NO_CAST], weight.shape[2])
-    groups = -(-weight.shape[1] // 2)
-    bias = np.ascontiguousarray(node.bias)
-    return WideStep(node.name, node.x, tier, bits, digits, passes, constants, groups, bias)
-
-
-def _digit_bits(largest: int, digits: int) -> int:
-    """Bits of each digit that words up to `largest` are split into, evenly."""
-    return -(-(largest.bit_length() + 1) // digits)
-
-
-def _balanced(words: IntArray, bits: int, count: int) -> list[IntArray]:
-    """Digits, lowest first, all but the highest in `-2**(bits - 1)..2**(bits - 1) - 1`."""
-    found = []
-    for _ in range(count - 1):
-        low = ((words + (1 << (bits - 1))) & ((1 << bits) - 1)) - (1 << (bits - 1))
-        found.append(low)
-        words = (words - low) >> bits
-    return [*found, words]
-
-
-def _holds(weight: IntArray, x: Signal, bits: int, digits: int, places: int, parts: int) -> bool:
-    """Whether every pair of digits fits 16 bits and its sums fit 32."""
-    largest = max(max(x.hi), ~min(x.lo))
-    for digit in range(digits):
-        last = digit == digits - 1
-        reach = (largest >> (bits * digit)) + 1 if last else 1 << (bits - 1)
-        if reach > _HALVES.max + (not last or digits == 1):
-            return False
-        for part in _balanced(weight, places, parts):
-            if part.min() < _HALVES.min or part.max() > _HALVES.max:
-                return False
-            if int(np.abs(part).sum(axis=(0, 1)).max()) * reach > _INT32.max:
-                return False
-    return True
-
-
-def _taps(node: Conv | TemporalConv) -> IntArray:
+def taps_of(node: Conv | TemporalConv) -> IntArray:
     """Weights (taps, Cin, Cout)."""
     if isinstance(node, Conv):
         return node.weight.raw.T[None]
     return node.weight.raw.transpose(2, 1, 0)
 
 
-def _packed(weight: IntArray, group: int, dtype: np.dtype[np.integer], tier: Tier) -> Words:
-    """Panels as wide as a tile: (taps * groups, columns, group), zeros without weights."""
+def panel_of(tier: Tier) -> int:
+    """Vectors of columns in a tile."""
+    return WIDE_PANEL if tier in (Tier.INT8, Tier.INT16) else NARROW_PANEL
+
+
+def packed(weight: IntArray, group: int, dtype: np.dtype[np.integer], panel: int) -> Words:
+    """Panels of so many vectors: (taps * groups, columns, group), zeros without weights."""
     taps, inputs, outputs = weight.shape
     groups, columns = -(-inputs // group), -(-outputs // LANES) * LANES
     full = np.zeros((taps, groups * group, columns), dtype)
     full[:, :inputs, :outputs] = weight
     lines = full.reshape(taps * groups, group, columns)
-    width = LANES * (WIDE_PANEL if tier in (Tier.INT8, Tier.INT16) else NARROW_PANEL)
+    width = LANES * panel
     panels = [lines[:, :, at : at + width] for at in range(0, columns, width)]
     return np.concatenate([panel.transpose(0, 2, 1).reshape(-1) for panel in panels])
 
 
 def _constants(bias: IntArray, casts: Sequence[VectorCast], outputs: int) -> Words:
     """The array of `fxp.kernels.tables.ProductConstant`, columns in full vectors."""
-    columns = -(-outputs // LANES) * LANES
-    table = np.zeros((len(ProductConstant), columns), np.int64)
-    first = casts[0]
-    start = np.array(per_channel(first.offset, outputs))
-    table[ProductConstant.BIAS, :outputs] = bias + start
-    _put(table, ProductConstant.OUT_OFFSET, first, outputs)
-    table[ProductConstant.OUT_OFFSET, :outputs] = start
+    table = constant_table(bias, casts, outputs, _INT32.min, _INT32.max)
     if len(casts) == 2:
-        _put(table, ProductConstant.SECOND_OFFSET, casts[1], outputs)
-        own = np.array(per_channel(casts[1].offset, outputs))
-        table[ProductConstant.SECOND_AWAY, :outputs] = own
-        table[ProductConstant.SECOND_OFFSET, :outputs] = own - start
-    return table.astype(np.int32)  # the bias modulo 2**32
+        table[ProductConstant.SECOND_OFFSET] -= table[ProductConstant.OUT_OFFSET]
+    return table.astype(np.int64).astype(np.int32)  # the bias modulo 2**32
 
 
-def _put(table: IntArray, first: ProductConstant, cast: VectorCast, outputs: int) -> None:
-    whole = cast.kind == CastKind.NONE
-    table[first + 1, :outputs] = per_channel(cast.shift, outputs)
-    table[first + 2] = _INT32.min if whole else max(cast.low, _INT32.min)
-    table[first + 3] = _INT32.max if whole else min(cast.high, _INT32.max)
-    table[first + 4, :outputs] = per_channel(cast.odd, outputs)
+def whole_constants(outputs: int) -> Words:
+    """Those of sums that are not cast, with a bias of zero."""
+    return _constants(np.zeros(outputs, np.int64), [NO_CAST], outputs)
+
+
+def constant_table(
+    bias: IntArray, casts: Sequence[VectorCast], outputs: int, lowest: int, highest: int
+) -> Words:
+    """`ProductConstant` in Python integers: the first offset in the bias, both as they are."""
+    table = np.zeros((len(ProductConstant), -(-outputs // LANES) * LANES), object)
+    offsets = (ProductConstant.OUT_OFFSET, ProductConstant.SECOND_OFFSET)
+    for first, cast in zip(offsets, casts, strict=False):
+        whole = cast.kind == CastKind.NONE
+        table[first, :outputs] = per_channel(cast.offset, outputs)
+        table[first + 1, :outputs] = per_channel(cast.shift, outputs)
+        table[first + 2] = lowest if whole else max(cast.low, lowest)
+        table[first + 3] = highest if whole else min(cast.high, highest)
+        table[first + 4, :outputs] = per_channel(cast.odd, outputs)
+    table[ProductConstant.BIAS, :outputs] = bias + table[ProductConstant.OUT_OFFSET, :outputs]
+    table[ProductConstant.SECOND_AWAY] = table[ProductConstant.SECOND_OFFSET]
+    return table

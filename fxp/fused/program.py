@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
 
+from fxp.errors import InputError
 from fxp.fused.arena import Lifetime, place, zeros
 from fxp.fused.fuse import reads_of, results_of
-from fxp.fused.records import Records
+from fxp.fused.lone import AllRecords
 from fxp.fused.steps import SingleStep, Step, ViewStep, WideStep, Words
 from fxp.ir import IntArray
 from fxp.plan import Plan
@@ -54,17 +55,37 @@ def part_of(plan: Plan, wanted: Collection[str], known: Collection[str]) -> Part
 
 @dataclass
 class Program:
-    """A plan's steps bound to one state and to buffers for so many new frames of each value.
+    """A plan's steps bound to buffers for so many new frames of each value, and to a state.
 
     `parts` are runs of records and lone nodes in their order; `values` arrays (frames, V, C), the
-    new frames of every value in memory. `kept` holds what the records point to.
+    new frames of every value in memory. `kept` holds what the records point to, `moving` are rows
+    and columns of what they find in the state, and how far behind its beginning.
     """
 
     plan: Plan
     records: IntArray
     parts: tuple[Run | SingleStep, ...]
     values: Mapping[str, Words]
-    kept: list[Any] = field(default_factory=list)
+    kept: list[Any]
+    moving: tuple[IntArray, IntArray, IntArray]
+    state: State | None = None
+
+    def attach(self, state: State) -> Program:
+        """Bind it to a state of the plan, until the next one; returns itself.
+
+        Raises:
+            InputError: the state is laid out for another plan.
+        """
+        if state.layout != self.plan.state_layout:
+            raise InputError(f"graph `{self.plan.graph.name}`: the state is one of another plan")
+        rows, columns, places = self.moving
+        self.records[rows, columns] = places + int(state.block.ctypes.data)
+        self.state = state
+        return self
+
+    def release(self) -> None:
+        """Let go of the state."""
+        self.state = None
 
     @property
     def compiled(self) -> bool:
@@ -72,21 +93,21 @@ class Program:
         return len(self.parts) == 1 and isinstance(self.parts[0], Run)
 
 
-def bind(plan: Plan, state: State, frames: Mapping[str, int], part: Part | None = None) -> Program:
-    """Records and buffers for a state; `frames` says how many new frames each value can get.
+def bind(plan: Plan, frames: Mapping[str, int], part: Part | None = None) -> Program:
+    """Records and buffers; `frames` says how many new frames each value can get.
 
     Of a part of the plan's steps, the values it is given have buffers too, to be filled.
     """
     whole = Part(plan.steps, (), plan.graph.outputs)
-    return _Binding(plan, state, frames, whole if part is None else part).program()
+    return _Binding(plan, frames, whole if part is None else part).program()
 
 
 class _Binding:
-    def __init__(self, plan: Plan, state: State, frames: Mapping[str, int], part: Part) -> None:
+    def __init__(self, plan: Plan, frames: Mapping[str, int], part: Part) -> None:
         self.plan, self.frames, self.part = plan, frames, part
         self.wide = {step.name for step in part.steps if isinstance(step, WideStep)}
         self.arena, self.values = self._buffers()
-        self.records = Records(plan, state, self.values)
+        self.records = AllRecords(plan, self.values)
 
     def program(self) -> Program:
         parts: list[Run | SingleStep] = []
@@ -100,7 +121,11 @@ class _Binding:
                 first = len(self.records.rows)
         parts += self._run_from(first)
         kept = [self.arena, *self.records.kept]
-        return Program(self.plan, self.records.table(), tuple(parts), self.values, kept)
+        moving = np.array(self.records.moving, np.int64).reshape(-1, 3).T
+        rows, columns, places = (np.ascontiguousarray(each) for each in moving)
+        records = self.records.table()
+        where = (rows, columns, places)
+        return Program(self.plan, records, tuple(parts), self.values, kept, where)
 
     def _run_from(self, first: int) -> list[Run]:
         last = len(self.records.rows)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from typing import TYPE_CHECKING, Any, TypeAlias, assert_never
+from typing import Any, TypeAlias, assert_never
 
 import numpy as np
 import numpy.typing as npt
@@ -11,6 +11,7 @@ import numpy.typing as npt
 from fxp.fused.arena import zeros
 from fxp.fused.chains import fills_better_flat
 from fxp.fused.steps import (
+    CrossedStep,
     DelayStep,
     PickStep,
     ProductStep,
@@ -25,9 +26,14 @@ from fxp.fused.steps import (
 )
 from fxp.fused.tiers import Tier
 from fxp.ir import IntArray
-from fxp.kernels.alone import Field as Alone
-from fxp.kernels.alone import layer_norm_alone, recast_alone, softmax_alone
-from fxp.kernels.casting import Recast
+from fxp.kernels.carried import add_carried, dot_carried, plain_carried
+from fxp.kernels.crossed import (
+    add_crossed,
+    bytes_crossed,
+    dot_crossed,
+    plain_crossed,
+    split_words,
+)
 from fxp.kernels.jit import address_of
 from fxp.kernels.products import add16, dot8, dot16, plain16
 from fxp.kernels.rows import pass16, pass32, pass64
@@ -40,30 +46,34 @@ from fxp.kernels.tables import (
     Product,
     Rows,
     RowsConstant,
+    Split,
 )
 from fxp.kernels.vector import I64, code_of
-from fxp.operations import Normalise, Share
 from fxp.plan import Plan
-
-if TYPE_CHECKING:
-    from fxp.state import State
+from fxp.state_layout import Part, Slots
 
 Kernel: TypeAlias = Callable[[int, int, int], None]
 
 _FLIP_BYTES = 0x80808080
-_PASSES = {16: pass16, 32: pass32, 64: pass64}
-_ALONE = {Normalise: layer_norm_alone, Share: softmax_alone, Recast: recast_alone}
+PASSES = {16: pass16, 32: pass32, 64: pass64}
 _PRODUCTS = {Tier.INT8: dot8, Tier.INT16: dot16, Tier.MADD16: add16, Tier.PLAIN16: plain16}
+_CARRIED = {Tier.INT16: dot_carried, Tier.MADD16: add_carried, Tier.PLAIN16: plain_carried}
+_CROSSED = {Tier.INT16: dot_crossed, Tier.MADD16: add_crossed, Tier.PLAIN16: plain_crossed}
 
 
 class Records:
-    """Grows step by step. `rows` are the records, `kept` what they point to besides `values`."""
+    """Grows step by step. `rows` are the records, `kept` what they point to besides `values`.
 
-    def __init__(self, plan: Plan, state: State, values: Mapping[str, Words]) -> None:
+    `moving` are their addresses in a state: row, column and bytes from the state's block on.
+    """
+
+    def __init__(self, plan: Plan, values: Mapping[str, Words]) -> None:
         """None yet; `values` are the arrays (frames, V, C) of the values in memory."""
-        self.plan, self.state, self.values = plan, state, values
+        self.plan, self.values = plan, values
+        self.slots = {(slots.part, slots.name): slots for slots in plan.state_layout}
         self.rows: list[IntArray] = []
         self.kept: list[Any] = []
+        self.moving: list[tuple[int, int, int]] = []
 
     def table(self) -> IntArray:
         """All of them, (n, RECORD)."""
@@ -72,7 +82,7 @@ class Records:
     def _address(self, name: str) -> int:
         return int(self.values[name].ctypes.data)
 
-    def _constant(self, array: Any, dtype: npt.DTypeLike = np.int64) -> int:
+    def constant(self, array: Any, dtype: npt.DTypeLike = np.int64) -> int:
         """The address of an array, which is kept."""
         given = np.asarray(array)
         kept = zeros(given.shape, dtype)
@@ -89,10 +99,18 @@ class Records:
             known = self.plan.shared.setdefault(id(array), fresh)  # two threads may come here
         return int(known.ctypes.data)
 
-    def _scratch(self, items: int, dtype: npt.DTypeLike) -> int:
-        return self._constant(np.zeros(items), dtype)
+    def in_state(self, column: int, part: Part, name: str) -> Slots:
+        """Let an entry of the newest record be the address of an array of the state."""
+        slots = self.slots[part, name]
+        self.moving.append((len(self.rows) - 1, column, slots.start))
+        return slots
 
-    def _record(self, op: Op, x: str, out: str, kernel: Kernel | None = None) -> IntArray:
+    def scratch(self, items: int, dtype: npt.DTypeLike) -> int:
+        """The address of room for so many words."""
+        return self.constant(np.zeros(items), dtype)
+
+    def record(self, op: Op, x: str, out: str, kernel: Kernel | None = None) -> IntArray:
+        """One more, with a head for frames of x and out."""
         record = np.zeros(RECORD, np.int64)
         record[Head.KERNEL] = 0 if kernel is None else address_of(kernel)
         record[Head.OP] = op
@@ -117,6 +135,8 @@ class Records:
                 self._product(step)
             case TapsStep():
                 self._taps(step)
+            case CrossedStep():
+                self._crossed(step)
             case WideStep():
                 self._wide(step)
             case DelayStep():
@@ -129,52 +149,54 @@ class Records:
                 assert_never(step)
 
     def _rows(self, step: RowsStep) -> None:
-        record = self._record(Op.ROWS, step.source, step.results[0], _PASSES[step.lanes_bits])
+        record = self.record(Op.ROWS, step.source, step.results[0], PASSES[step.lanes_bits])
         table = record[HEAD:]
         source = self.values[step.source]
         table[Rows.JOINTS], table[Rows.CHANNELS] = step.joints, step.channels
         table[Rows.CONSTANTS] = self._shared(step.constants)
-        table[Rows.SOURCE : Rows.SOURCE_FRAME + 1] = (*_where(source), source[:1].nbytes)
+        table[Rows.SOURCE : Rows.SOURCE_FRAME + 1] = (*where_is(source), source[:1].nbytes)
         table[Rows.DEPTH], table[Rows.DILATION] = step.depth, step.dilation
         table[Rows.ORDER] = self._order(step.joints)
         if step.edges is not None:
             order, edges = step.edges
             table[Rows.EDGES] = 1
-            table[Rows.ORDER] = self._constant(order)
-            table[Rows.EDGE_LIST] = self._constant(edges * [source.itemsize, 1, 1])
+            table[Rows.ORDER] = self.constant(order)
+            table[Rows.EDGE_LIST] = self.constant(edges * [source.itemsize, 1, 1])
         if step.fifo is not None:
             table[Rows.WINDOW] = 1
-            fifo, total = self.state.rings[step.fifo], self.state.accumulators[step.fifo]
-            table[Rows.FIFO : Rows.FIFO_ITEM + 1] = _where(fifo)
-            table[Rows.TOTAL : Rows.TOTAL_ITEM + 1] = _where(total)
+            parts: tuple[tuple[Rows, Part], ...]
+            parts = ((Rows.FIFO, "rings"), (Rows.TOTAL, "accumulators"))
+            for which, part in parts:
+                slots = self.in_state(HEAD + which, part, step.fifo)
+                table[which + 1 : which + 3] = code_of(slots.dtype), slots.dtype.itemsize
         table[Rows.AFFINE] = step.affine
         if step.other is not None:
             factors = step.constants[[RowsConstant.LEFT, RowsConstant.RIGHT]]
             table[Rows.ADD] = 1 if (factors == 1).all() else 2
-            table[Rows.OTHER : Rows.OTHER_ITEM + 1] = _where(self.values[step.other])
-        table[Rows.OUT : Rows.OUT_ITEM + 1] = _where(self.values[step.results[0]])
+            table[Rows.OTHER : Rows.OTHER_ITEM + 1] = where_is(self.values[step.other])
+        table[Rows.OUT : Rows.OUT_ITEM + 1] = where_is(self.values[step.results[0]])
         if len(step.results) == 2:
-            table[Rows.SECOND : Rows.SECOND_ITEM + 1] = _where(self.values[step.results[1]])
+            table[Rows.SECOND : Rows.SECOND_ITEM + 1] = where_is(self.values[step.results[1]])
         flags = (Rows.CAST_SOURCE, Rows.CAST_AFFINE, Rows.CAST_OUT, Rows.CAST_SECOND)
         table[list(flags)] = step.kinds
 
     def _order(self, joints: int) -> int:
         """Joints one after the other, without edges."""
-        return self._constant(np.stack([np.arange(joints), np.zeros(joints)], axis=1))
+        return self.constant(np.stack([np.arange(joints), np.zeros(joints)], axis=1))
 
-    def _operand(self, x: str, dtype: npt.DTypeLike) -> tuple[int, int]:
+    def operand(self, x: str, dtype: npt.DTypeLike) -> tuple[int, int]:
         """(address, bytes of a word) of a value as a product reads it, widened where it must be."""
         value = self.values[x]
         if value.dtype == dtype:
             return self._address(x), value.itemsize
         item = np.dtype(dtype).itemsize
-        address = self._scratch(value.size, dtype)
-        record = self._record(Op.ROWS, x, x, _PASSES[8 * item])
-        given = (*_where(value), value[:1].nbytes)
-        self._copying(record, value, [(address, code_of(dtype), item)], item, given)
+        address = self.scratch(value.size, dtype)
+        record = self.record(Op.ROWS, x, x, PASSES[8 * item])
+        given = (*where_is(value), value[:1].nbytes)
+        self.copying(record, value, [(address, code_of(dtype), item)], item, given)
         return address, item
 
-    def _copying(
+    def copying(
         self,
         record: IntArray,
         x: Words,
@@ -193,7 +215,7 @@ class Records:
         constants = zeros((len(RowsConstant), size), f"int{8 * item}")
         self.kept.append(constants)
         table[Rows.JOINTS], table[Rows.CHANNELS] = joints, size
-        table[Rows.CONSTANTS] = constants.ctypes.data
+        table[Rows.CONSTANTS] = int(constants.ctypes.data)
         table[Rows.SOURCE : Rows.SOURCE_FRAME + 1] = given
         table[Rows.DEPTH] = table[Rows.DILATION] = 1
         table[Rows.ORDER] = self._order(joints)
@@ -203,12 +225,12 @@ class Records:
         return constants
 
     def _product(self, step: ProductStep) -> None:
-        address, item = self._operand(step.x, step.operand)
-        record = self._record(Op.PRODUCT, step.x, step.results[0], _PRODUCTS[step.tier])
+        address, item = self.operand(step.x, step.operand)
+        record = self.record(Op.PRODUCT, step.x, step.results[0], _kernel(step))
         joints, inputs = self.plan.shape(step.x)
         self._product_table(record, step, inputs * item, 1)
         record[Head.X], record[Head.JOINTS] = address, joints
-        record[Head.ADDRESSES] = self._scratch(1, np.int64)
+        record[Head.ADDRESSES] = self.scratch(1, np.int64)
 
     def _product_table(self, record: IntArray, step: ProductStep, row: int, taps: int) -> None:
         table = record[HEAD:]
@@ -216,24 +238,26 @@ class Records:
         table[Product.COLUMNS], table[Product.ROW] = outs[0].shape[2], row
         table[Product.TAPS], table[Product.GROUPS] = taps, step.groups
         table[Product.FLIP] = _FLIP_BYTES if step.tier is Tier.INT8 else 0
+        table[Product.CARRY], table[Product.CENTRE] = step.carry, step.centre
+        table[Product.NARROW] = 0 if step.narrow is None else self._shared(step.narrow)
         table[Product.WEIGHT] = self._shared(step.weight)
         table[Product.CONSTANTS] = self._shared(step.constants)
-        table[Product.OUT : Product.OUT_ITEM + 1] = _where(outs[0])
+        table[Product.OUT : Product.OUT_ITEM + 1] = where_is(outs[0])
         table[Product.OUT_EVEN] = step.even[0]
         if len(outs) == 2:
-            table[Product.SECOND : Product.SECOND_ITEM + 1] = _where(outs[1])
+            table[Product.SECOND : Product.SECOND_ITEM + 1] = where_is(outs[1])
             table[Product.SECOND_EVEN] = step.even[1]
 
     def _taps(self, step: TapsStep) -> None:
         product = step.product
-        address, item = self._operand(product.x, product.operand)
-        record = self._record(Op.TAPS, product.x, product.results[0], _PRODUCTS[product.tier])
+        address, item = self.operand(product.x, product.operand)
+        record = self.record(Op.TAPS, product.x, product.results[0], _kernel(product))
         joints, inputs = self.plan.shape(product.x)
         self._product_table(record, product, inputs * item, step.taps)
         outs = [self.values[name] for name in product.results]
-        ring = self.state.rings[product.name]
+        ring = self.in_state(Head.RING, "rings", product.name)
         record[Head.X], record[Head.FRAME] = address, joints * inputs * item
-        record[Head.OUT], record[Head.JOINTS] = outs[0].ctypes.data, joints
+        record[Head.OUT], record[Head.JOINTS] = int(outs[0].ctypes.data), joints
         record[Head.CHANNELS] = outs[0].shape[2]
         record[Head.TAPS : Head.STRIDE + 1] = (
             step.taps,
@@ -241,41 +265,62 @@ class Records:
             step.lookahead,
             step.stride,
         )
-        record[Head.ADDRESSES] = self._scratch(step.taps, np.int64)
-        record[Head.RING], record[Head.SLOTS] = ring.ctypes.data, len(ring)
-        record[Head.SECOND] = outs[1].ctypes.data if len(outs) == 2 else 0
+        record[Head.ADDRESSES] = self.scratch(step.taps, np.int64)
+        record[Head.SLOTS] = ring.shape[0]
+        record[Head.SECOND] = int(outs[1].ctypes.data) if len(outs) == 2 else 0
+
+    def _crossed(self, step: CrossedStep) -> None:
+        product, low = step.product, step.low.dtype
+        x, (joints, inputs) = self.values[product.x], self.plan.shape(product.x)
+        digits = [self.scratch(x.size, kind) for kind in (low, np.int16, np.int16)]
+        table = self.record(Op.ROWS, product.x, product.x, split_words)[HEAD:]
+        table[Split.X], table[Split.CODE] = where_is(x)[:2]
+        table[Split.WORDS], table[Split.CENTRE] = joints * inputs, product.centre
+        table[Split.LOW_BITS], table[Split.LOW_CODE] = step.low_bits, code_of(low)
+        table[Split.ROUNDING] = 0 if low == np.int8 else 1 << (step.low_bits - 1)
+        table[Split.LOW], table[Split.HIGH], table[Split.BOTH] = digits
+        kernel = bytes_crossed if low == np.int8 else _CROSSED[product.tier]
+        record = self.record(Op.PRODUCT, product.x, product.results[0], kernel)
+        record[Head.X], record[Head.JOINTS] = digits[1], joints
+        record[Head.ADDRESSES] = self.scratch(1, np.int64)
+        self._product_table(record, product, 2 * inputs, 1)
+        table = record[HEAD:]
+        table[Product.LOW], table[Product.LOW_ROW] = digits[0], inputs * low.itemsize
+        table[Product.LOW_GROUPS] = -(-inputs * low.itemsize // 4)
+        table[Product.LOW_WEIGHT], table[Product.LOW_BITS] = self._shared(step.low), step.low_bits
+        table[Product.BOTH], table[Product.BOTH_WEIGHT] = digits[2], self._shared(step.both)
 
     def _wide(self, step: WideStep) -> None:
         digits = self._digits(step)
         joints, inputs = self.plan.shape(step.x)
         out = self.values[step.name]
-        bias = self._constant(step.bias)
+        bias = self.constant(step.bias)
         for number, (digit, weight, places) in enumerate(step.passes):
-            record = self._record(Op.PRODUCT, step.x, step.name, _PRODUCTS[step.tier])
+            record = self.record(Op.PRODUCT, step.x, step.name, _PRODUCTS[step.tier])
             record[Head.X], record[Head.JOINTS] = digits[digit], joints
-            record[Head.OUT], record[Head.CHANNELS] = out.ctypes.data, out.shape[2]
+            record[Head.OUT], record[Head.CHANNELS] = int(out.ctypes.data), out.shape[2]
             record[Head.BIAS] = 0 if number else bias
-            record[Head.ADDRESSES] = self._scratch(1, np.int64)
+            record[Head.ADDRESSES] = self.scratch(1, np.int64)
             table = record[HEAD:]
             table[Product.COLUMNS], table[Product.ROW] = out.shape[2], 2 * inputs
             table[Product.TAPS], table[Product.GROUPS] = 1, step.groups
             table[Product.WEIGHT] = self._shared(weight)
             table[Product.CONSTANTS] = self._shared(step.constants)
-            table[Product.OUT : Product.OUT_ITEM + 1] = out.ctypes.data, I64, out.itemsize
+            table[Product.OUT : Product.OUT_ITEM + 1] = int(out.ctypes.data), I64, out.itemsize
             table[Product.PLACES] = places
 
     def _digits(self, step: WideStep) -> list[int]:
         """Addresses of the digits of an operand, lowest first."""
         if step.digits == 1:
-            return [self._operand(step.x, np.int16)[0]]
+            return [self.operand(step.x, np.int16)[0]]
         x, found = self.values[step.x], []
         low, mask = -(1 << (step.digit_bits - 1)), (1 << step.digit_bits) - 1
         for digit in range(step.digits):
-            address = self._scratch(x.size, np.int16)
+            address = self.scratch(x.size, np.int16)
             found.append(address)
-            record = self._record(Op.ROWS, step.x, step.x, pass64)
-            given = (*_where(x), x[:1].nbytes)
-            constants = self._copying(record, x, [(address, code_of(np.int16), 2)], 8, given)
+            record = self.record(Op.ROWS, step.x, step.x, pass64)
+            given = (*where_is(x), x[:1].nbytes)
+            constants = self.copying(record, x, [(address, code_of(np.int16), 2)], 8, given)
             # what is above a digit is rounded, so the balanced ones below it make up for it
             shift = digit * step.digit_bits
             constants[RowsConstant.OUT_OFFSET] = sum(
@@ -288,61 +333,24 @@ class Records:
             record[HEAD + Rows.CAST_OUT] = CastKind.CLAMP if last else CastKind.WRAP
         return found
 
-    def add_alone(self, step: SingleStep) -> bool:
-        """A node without a pass as records, in 64 bits; false where it has no kernel for that."""
-        operation = self.plan.stages[step.name].operation
-        if not isinstance(operation, Normalise | Share | Recast):
-            return False
-        x, out = self.values[step.reads[0]], self.values[step.name]
-        source, _ = self._operand(step.reads[0], np.int64)
-        target = out.ctypes.data if out.dtype == np.int64 else self._scratch(out.size, np.int64)
-        record = self._record(Op.ROWS, step.reads[0], step.name, _ALONE[type(operation)])
-        table = record[HEAD:]
-        table[Alone.X], table[Alone.OUT] = source, target
-        table[Alone.JOINTS], table[Alone.CHANNELS] = x.shape[1:]
-        match operation:
-            case Normalise():
-                self._arrays(table, operation.seeds)
-                table[Alone.FIRST] = operation.epsilon
-                table[Alone.SECOND], table[Alone.THIRD] = (
-                    operation.newton_steps,
-                    operation.frac_bits,
-                )
-            case Share():
-                self._arrays(table, operation.coarse, operation.fine)
-                table[Alone.FIRST], table[Alone.SECOND] = operation.exp_bits, operation.frac_bits
-            case Recast():
-                k = operation
-                columns = (k.offset, k.negative, k.odd, k.shift, k.left, k.low, k.high)
-                self._arrays(table, np.stack(columns), k.bounds)
-                table[Alone.A_SIZE], table[Alone.FIRST] = len(k.offset), k.wrap
-        if target != out.ctypes.data:
-            record = self._record(Op.ROWS, step.name, step.name, pass64)
-            given = (target, I64, 8, out[:1].size * 8)
-            self._copying(record, out, [_where(out)], 8, given)
-        return True
-
-    def _arrays(self, table: IntArray, a: IntArray, b: IntArray | None = None) -> None:
-        """Constants of a node that runs alone."""
-        table[Alone.A], table[Alone.A_SIZE] = self._constant(a), a.size
-        if b is not None:
-            table[Alone.B], table[Alone.B_SIZE] = self._constant(b), b.size
-
     def _delay(self, step: DelayStep) -> None:
-        record = self._record(Op.DELAY, step.x, step.add)
-        line = self.state.delays[step.name]
+        record = self.record(Op.DELAY, step.x, step.add)
         record[Head.OUT] = self._address(step.name)
-        record[Head.RING], record[Head.SLOTS] = line.ctypes.data, len(line)
+        record[Head.SLOTS] = self.in_state(Head.RING, "delays", step.name).shape[0]
 
     def _pick(self, step: PickStep) -> None:
-        record = self._record(Op.PICK, step.x, step.name)
+        record = self.record(Op.PICK, step.x, step.name)
         joints, channels = self.plan.shape(step.x)
         record[Head.OUT], record[Head.JOINTS] = self._address(step.name), joints
         record[Head.CHANNELS], record[Head.CODE] = channels, code_of(self.values[step.x].dtype)
-        record[Head.LEFT] = self._constant(step.left)
+        record[Head.LEFT] = self.constant(step.left)
         record[Head.OUT_CODE] = code_of(self.values[step.name].dtype)
 
 
-def _where(array: Words) -> tuple[int, int, int]:
+def _kernel(step: ProductStep) -> Kernel:
+    return _CARRIED[step.tier] if step.carry else _PRODUCTS[step.tier]
+
+
+def where_is(array: Words) -> tuple[int, int, int]:
     """(address, code, bytes of a word)."""
     return int(array.ctypes.data), code_of(array.dtype), array.itemsize

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 
 import numpy as np
 
@@ -18,27 +19,75 @@ from fxp.kernels.vector import code_of
 from fxp.plan import Plan
 from fxp.state import State
 
+MOST_LENT = 16  # lengths of which a plan keeps programs
+
 
 def program_for(plan: Plan, state: State, frames: int) -> Program:
     """The plan's steps bound to a state, for at most so many frames of the input at a time."""
-    names = (*plan.signals, *plan.delayed)
-    return bind(plan, state, {n: _most(plan.timing_of(n).period, frames) for n in names})
-
-
-def last_program(plan: Plan, state: State, frames: int) -> Program:
-    """The same for exactly so many last frames of a clip, and all that waited for later ones."""
-    names = (*plan.signals, *plan.delayed)
-    new = {name: len(new_frames(plan, state, name, frames, flush=True)) for name in names}
-    return bind(plan, state, new)
+    return _going_on(plan, frames).attach(state)
 
 
 def part_program(plan: Plan, state: State, part: Part, frames: int) -> Program:
     """A part of the steps, for so many frames at a time, those that end a clip among them."""
+    return bind(plan, _ending(plan, frames), part).attach(state)
+
+
+@contextmanager
+def lent_program(plan: Plan, state: State, frames: int) -> Iterator[Program]:
+    """As `program_for`, but one that the plan keeps and lends again: for as long as a call takes.
+
+    To lay out buffers takes longer than to read a short clip.
+    """
+    room = min(_rounded(frames), plan.chunk_frames)
+    yield from _lent(plan, state, ("going on", room), lambda: _going_on(plan, room))
+
+
+@contextmanager
+def lent_last_program(plan: Plan, state: State, frames: int) -> Iterator[Program]:
+    """The same for the last frames of a clip, and all that waited for later ones."""
+    room, first = _rounded(frames), state.frames == 0
+
+    def bound() -> Program:
+        names = (*plan.signals, *plan.delayed)
+        whole = {name: complete_frames(plan.timing_of(name), room, True) for name in names}
+        return bind(plan, whole if first else _ending(plan, room))
+
+    yield from _lent(plan, state, ("whole" if first else "last", room), bound)
+
+
+def _lent(
+    plan: Plan, state: State, key: tuple[str, int], bound: Callable[[], Program]
+) -> Iterator[Program]:
+    waiting = plan.programs.setdefault(key, [])
+    try:
+        program = waiting.pop()  # other threads may borrow others of the same key
+    except IndexError:
+        program = bound()
+    yield program.attach(state)
+    program.release()
+    if len(plan.programs) > MOST_LENT:
+        plan.programs.clear()
+    waiting.append(program)
+
+
+def _rounded(frames: int) -> int:
+    """Up to three significant bits: clips of about the same length share a program."""
+    places = max(0, frames.bit_length() - 3)
+    return max(1, -(-frames >> places) << places) if places else max(1, frames)
+
+
+def _going_on(plan: Plan, frames: int) -> Program:
+    names = (*plan.signals, *plan.delayed)
+    return bind(plan, {n: _most(plan.timing_of(n).period, frames) for n in names})
+
+
+def _ending(plan: Plan, frames: int) -> dict[str, int]:
+    """The most frames that each value gets from so many last ones."""
     most: dict[str, int] = {}
     for name in (*plan.signals, *plan.delayed):
         timing = plan.timing_of(name)
         most[name] = _most(timing.period, frames + timing.lookahead)
-    return bind(plan, state, most, part)
+    return most
 
 
 def advance(

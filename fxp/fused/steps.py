@@ -25,7 +25,10 @@ class ProductStep:
     """A 1x1 convolution (one tap), with the casts of its sums if there are any.
 
     `operand` is the dtype it multiplies, `weight` and `constants` as `fxp.kernels.products` wants
-    them, `nodes` all that it computes, `results` those of them that others read.
+    them, `nodes` all that it computes, `results` those of them that others read. Where 32
+    bits do not hold its sums, these are carried after every `carry` groups of operands, which are
+    lowered by `centre`, constants are of 64 bits (`fxp.kernels.carried`), and there are `narrow`
+    ones if 32 bits are enough for the casts.
     """
 
     name: str
@@ -38,6 +41,9 @@ class ProductStep:
     constants: Words
     groups: int
     even: tuple[bool, ...]
+    carry: int = 0
+    centre: int = 0
+    narrow: Words | None = None
 
 
 @dataclass(frozen=True, eq=False)
@@ -49,6 +55,21 @@ class TapsStep:
     dilation: int
     lookahead: int
     stride: int
+
+
+@dataclass(frozen=True, eq=False)
+class CrossedStep:
+    """A 1x1 convolution of words and weights in two digits, as three products of these.
+
+    `product` is that of the high digits, with the casts of it all and the words' `centre`; `low`
+    and `both` are the weights of the others, `low_bits` the bits of a low digit
+    (`fxp.kernels.crossed`).
+    """
+
+    product: ProductStep
+    low: Words
+    both: Words
+    low_bits: int
 
 
 @dataclass(frozen=True, eq=False)
@@ -136,6 +157,7 @@ Step: TypeAlias = (
     ReadStep
     | ProductStep
     | TapsStep
+    | CrossedStep
     | WideStep
     | RowsStep
     | DelayStep

@@ -16,10 +16,11 @@ from numba import types
 from numba.extending import intrinsic
 
 from fxp.ir import IntArray
-from fxp.kernels.drive import load_word
+from fxp.kernels.drive import load_word, store_word
 from fxp.kernels.jit import kernel
 from fxp.kernels.norm import layer_norm, softmax
 from fxp.kernels.pointwise import cast_saturate, cast_wrap
+from fxp.kernels.temporal import clip_mean
 from fxp.kernels.vector import Builder, Value
 
 
@@ -37,9 +38,10 @@ class Field(IntEnum):
     FIRST = 8  # numbers, likewise
     SECOND = 9
     THIRD = 10
+    COUNT = 11  # address of how many frames a `ClipMean` has read
 
 
-_X, _OUT, _JOINTS, _CHANNELS, _A, _A_SIZE, _B, _B_SIZE, _FIRST, _SECOND, _THIRD = (
+_X, _OUT, _JOINTS, _CHANNELS, _A, _A_SIZE, _B, _B_SIZE, _FIRST, _SECOND, _THIRD, _COUNT = (
     int(entry) for entry in Field
 )
 _INT64 = 3  # code of a stored word
@@ -108,3 +110,20 @@ def recast_alone(table: int, frames: int, _seen: int) -> None:
         cast_wrap(x, offset, negative, odd, shift, left, bounds, y)
     else:
         cast_saturate(x, offset, negative, odd, shift, left, low, high, bounds, y)
+
+
+def clip_sum_alone(table: int, frames: int, seen: int) -> None:
+    """The sum of a `ClipMean`, in A, of new frames; and how many there are now."""
+    clip_mean(_flat(table, _X, frames), 1, 0, _flat(table, _A, 1), _flat(table, _OUT, 0))
+    store_word(_number(table, _COUNT), _INT64, seen + frames)
+
+
+def clip_mean_alone(table: int, frames: int, _seen: int) -> None:
+    """A `ClipMean`, of the sum in A: the shift; one frame at the end of a clip, or none."""
+    clip_mean(
+        _flat(table, _X, 0),
+        load_word(_number(table, _COUNT), _INT64),
+        _number(table, _FIRST),
+        _flat(table, _A, 1),
+        _flat(table, _OUT, frames),
+    )

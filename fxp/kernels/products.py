@@ -4,14 +4,7 @@
     word      = clamp(acc >> shift) -> out                             up to two casts of it
 
 Rows are the joints of frames, columns the output channels, in panels; with AVX-512 a tile of 5 rows
-by 64 columns fills 20 of 32 vector registers with sums. Forms differ in how many products one
-instruction adds up in a lane of 32 bits:
-
-- `dot8`: four of bytes, `vpdpbusd` (AVX-512 VNNI). It wants unsigned operands: signed ones have
-  their top bit flipped on the way, which adds 128, and 128 times the sum of the weights is taken
-  off the bias beforehand.
-- `dot16`, `add16`, `plain16`: two of 16 bits, by `vpdpwssd`, by `vpmaddwd` and an addition, and by
-  whatever the processor has. The last two have tiles for 16 registers of 32 bytes.
+by 64 columns fills 20 of 32 vector registers with sums (`fxp.kernels.forms`).
 
 Sums are modulo 2**32, and the certified range says that the last one fits. A product is a table of
 int64 (`Product`) and an array of constants (`ProductConstant`), int32 (constants, columns in full
@@ -21,12 +14,20 @@ vectors).
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
 from functools import partial
-from typing import Any
+from typing import Any, TypeAlias
 
 from llvmlite import ir
 
+from fxp.kernels.forms import (
+    LANES,
+    SUMS,
+    Form,
+    add_halves,
+    dot_bytes,
+    dot_halves,
+    plain_halves,
+)
 from fxp.kernels.tables import Product, ProductConstant
 from fxp.kernels.vector import (
     BYTE,
@@ -55,58 +56,10 @@ from fxp.kernels.vector import (
     vector,
 )
 
-LANES = 16  # sums in a vector
-_SUMS = vector(WORD, LANES)
+Multiply: TypeAlias = Callable[[Value, Value, Value], Value]  # (sums, operands, weights) -> sums
 
 
-@dataclass(frozen=True)
-class Form:
-    """How sums are formed, `multiply(b, acc, x, w)`, in tiles of `rows` by `panel` vectors.
-
-    As many sums as registers hold beside what they are made of. `packs`: AVX-512 packs words into
-    bytes.
-    """
-
-    multiply: Callable[[Builder, Value, Value, Value], Value]
-    rows: int
-    panel: int
-    packs: bool
-
-
-def _dot_bytes(b: Builder, acc: Value, x: Value, w: Value) -> Value:
-    f = intrinsic_function(b, "llvm.x86.avx512.vpdpbusd.512", _SUMS, [_SUMS] * 3)
-    return b.call(f, [acc, x, w])
-
-
-def _dot_halves(b: Builder, acc: Value, x: Value, w: Value) -> Value:
-    f = intrinsic_function(b, "llvm.x86.avx512.vpdpwssd.512", _SUMS, [_SUMS] * 3)
-    return b.call(f, [acc, x, w])
-
-
-def _add_halves(b: Builder, acc: Value, x: Value, w: Value) -> Value:
-    """Two registers of 32 bytes."""
-    half, sums = vector(HALF, LANES), vector(WORD, LANES // 2)
-    f = intrinsic_function(b, "llvm.x86.avx2.pmadd.wd", sums, [half] * 2)
-    parts = []
-    for first in (0, LANES // 2):
-        picked = ir.Constant(sums, list(range(first, first + LANES // 2)))
-        a, c = (
-            b.bitcast(b.shuffle_vector(v, ir.Constant(_SUMS, ir.Undefined), picked), half)
-            for v in (x, w)
-        )
-        parts.append(b.call(f, [a, c]))
-    return b.add(acc, b.shuffle_vector(*parts, ir.Constant(_SUMS, list(range(LANES)))))
-
-
-def _plain_halves(b: Builder, acc: Value, x: Value, w: Value) -> Value:
-    """On any processor."""
-    sixteen = ir.Constant(_SUMS, [16] * LANES)
-    low = b.mul(*(b.ashr(b.shl(v, sixteen), sixteen) for v in (x, w)))
-    high = b.mul(*(b.ashr(v, sixteen) for v in (x, w)))
-    return b.add(acc, b.add(low, high))
-
-
-class _Panel:
+class Panel:
     """Emits the code for the columns of one panel, `vectors` vectors wide."""
 
     def __init__(
@@ -119,20 +72,23 @@ class _Panel:
         *,
         full: bool,
     ):
+        """For columns from `first` on, with all lanes of the last vector or with some."""
         self.b, self.table, self.form = b, table, form
         self.first, self.vectors = first, vectors
         self.columns = self.field(Product.COLUMNS)
-        last = b.sub(self.columns, b.add(first, long(LANES * (vectors - 1))))
-        self.mask = None if full else below(b, last, LANES)
+        self.last = b.sub(self.columns, b.add(first, long(LANES * (vectors - 1))))
+        self.mask = None if full else below(b, self.last, LANES)
         self.padded = b.and_(b.add(self.columns, long(LANES - 1)), long(-LANES))
 
     def field(self, which: Product) -> Value:
+        """An entry of the table."""
         return field(self.b, self.table, which)
 
     def constant(self, row: ProductConstant, j: int) -> Value:
+        """Of the columns of vector j."""
         b = self.b
         at = b.add(b.add(b.mul(long(row), self.padded), self.first), long(LANES * j))
-        return load(b, offset(b, self.field(Product.CONSTANTS), at, 4), _SUMS)
+        return load(b, offset(b, self.field(Product.CONSTANTS), at, 4), SUMS)
 
     def tile(self, taps: Value, row: Value, rows: int) -> None:
         """The sums of `rows` rows from `row` on, and what is made of them."""
@@ -158,34 +114,50 @@ class _Panel:
         either(self.b, self.field(Product.SECOND), both, first)
 
     def sums(self, taps: Value, row: Value, rows: int) -> list[Value]:
+        """One row after the other, bias included."""
         b, n = self.b, self.vectors
-        stride = self.field(Product.ROW)
-        skip = b.mul(row, stride)
         groups = self.field(Product.GROUPS)
         flip = splat(b, b.trunc(self.field(Product.FLIP), WORD), LANES)
-        weight = b.mul(self.first, b.mul(b.mul(groups, self.field(Product.TAPS)), long(4)))
         bias = [self.constant(ProductConstant.BIAS, j) for j in range(n)]
+        stride = self.field(Product.ROW)
+
+        def multiply(acc: Value, x: Value, w: Value) -> Value:
+            return self.form.multiply(b, acc, b.xor(x, flip), w)
 
         def tap(t: Value, state: list[Value]) -> list[Value]:
-            x = b.add(load(b, offset(b, taps, t, 8), LONG), skip)
-
-            def group(_: Value, state: list[Value]) -> list[Value]:
-                w = [load(b, b.add(state[0], long(64 * j)), _SUMS) for j in range(n)]
-                x, acc = state[1], []
-                for r in range(rows):
-                    word = load(b, b.add(x, b.mul(stride, long(r))), WORD)
-                    each = b.xor(splat(b, word, LANES), flip)
-                    acc += [
-                        self.form.multiply(b, state[2 + r * n + j], each, w[j]) for j in range(n)
-                    ]
-                return [b.add(state[0], long(64 * n)), b.add(x, long(4)), *acc]
-
             weight, *acc = state
-            weight, _, *acc = repeat(b, groups, [weight, x, *acc], group)
+            x = b.add(load(b, offset(b, taps, t, 8), LONG), b.mul(row, stride))
+            weight, _, *acc = self.groups(groups, [weight, x, *acc], stride, multiply)
             return [weight, *acc]
 
-        start = [b.add(self.field(Product.WEIGHT), weight), *(bias * rows)]
-        return repeat(b, self.field(Product.TAPS), start, tap)[1:]
+        start = [self.weights(Product.WEIGHT, b.mul(groups, self.field(Product.TAPS)))]
+        return repeat(b, self.field(Product.TAPS), [*start, *(bias * rows)], tap)[1:]
+
+    def weights(self, which: Product, lines: Value) -> Value:
+        """Where this panel's begin, of so many lines of groups."""
+        b = self.b
+        return b.add(self.field(which), b.mul(self.first, b.mul(lines, long(4))))
+
+    def groups(
+        self, count: Value, state: list[Value], stride: Value, multiply: Multiply
+    ) -> list[Value]:
+        """Multiply so many groups of operands, whose rows are `stride` bytes apart.
+
+        `state` is (weights, operands, *sums) and moves on.
+        """
+        b, n = self.b, self.vectors
+
+        def group(_: Value, state: list[Value]) -> list[Value]:
+            weight, x, *sums = state
+            w = [load(b, b.add(weight, long(64 * j)), SUMS) for j in range(n)]
+            acc = []
+            for r in range(len(sums) // n):
+                word = load(b, b.add(x, b.mul(stride, long(r))), WORD)
+                each = splat(b, word, LANES)
+                acc += [multiply(sums[r * n + j], each, w[j]) for j in range(n)]
+            return [b.add(weight, long(64 * n)), b.add(x, long(4)), *acc]
+
+        return repeat(b, count, state, group)
 
     def rounded(
         self, sums: list[Value], first: ProductConstant, even: Product, away: ProductConstant
@@ -255,25 +227,28 @@ class _Panel:
 def _pack_bytes(b: Builder, vectors: list[Value]) -> Value:
     """Four vectors of 32-bit lanes as one of bytes, saturated: narrower bounds may follow."""
     halves, bytes_ = vector(HALF, 2 * LANES), vector(BYTE, 4 * LANES)
-    to_halves = intrinsic_function(b, "llvm.x86.avx512.packssdw.512", halves, [_SUMS] * 2)
+    to_halves = intrinsic_function(b, "llvm.x86.avx512.packssdw.512", halves, [SUMS] * 2)
     to_bytes = intrinsic_function(b, "llvm.x86.avx512.packsswb.512", bytes_, [halves] * 2)
     pairs = [b.call(to_halves, vectors[k : k + 2]) for k in (0, 2)]
-    mixed = b.bitcast(b.call(to_bytes, pairs), _SUMS)
+    mixed = b.bitcast(b.call(to_bytes, pairs), SUMS)
     # packing works within 16 bytes: group k of four words is at 4 * (k % 4) + k // 4
-    order = ir.Constant(_SUMS, [4 * (k % 4) + k // 4 for k in range(LANES)])
-    return b.bitcast(b.shuffle_vector(mixed, ir.Constant(_SUMS, ir.Undefined), order), bytes_)
+    order = ir.Constant(SUMS, [4 * (k % 4) + k // 4 for k in range(LANES)])
+    return b.bitcast(b.shuffle_vector(mixed, ir.Constant(SUMS, ir.Undefined), order), bytes_)
 
 
 _CODE = {1: 0, 2: 1, 4: 2, 8: 3}  # bytes of a word to a code
 
 
-def _emit(b: Builder, table: Value, taps: Value, rows: Value, form: Form) -> None:
+def emit_panels(
+    b: Builder, table: Value, taps: Value, rows: Value, form: Form, kind: type[Panel]
+) -> None:
+    """All columns in panels, all rows in tiles."""
     columns = field(b, table, Product.COLUMNS)
     width, tile_rows = LANES * form.panel, form.rows
     whole = b.sdiv(columns, long(width))
     left = b.srem(columns, long(width))
 
-    def down(panel: _Panel) -> None:
+    def down(panel: Panel) -> None:
         tiles = b.sdiv(rows, long(tile_rows))
 
         def tile(i: Value, state: list[Value]) -> list[Value]:
@@ -288,31 +263,33 @@ def _emit(b: Builder, table: Value, taps: Value, rows: Value, form: Form) -> Non
         repeat(b, b.srem(rows, long(tile_rows)), [], single)
 
     def across(i: Value, state: list[Value]) -> list[Value]:
-        down(_Panel(b, table, form, b.mul(i, long(width)), form.panel, full=True))
+        down(kind(b, table, form, b.mul(i, long(width)), form.panel, full=True))
         return state
 
     def narrow(vectors: int) -> Callable[[], None]:
         first = b.mul(whole, long(width))
-        return lambda: down(_Panel(b, table, form, first, vectors, full=False))
+        return lambda: down(kind(b, table, form, first, vectors, full=False))
 
     repeat(b, whole, [], across)
     vectors = b.sdiv(b.add(left, long(LANES - 1)), long(LANES))
     switch(b, vectors, [lambda: None, *(narrow(n) for n in range(1, form.panel + 1))])
 
 
-def _emit_for(form: Form) -> Callable[[Builder, Value, Value, Value], None]:
-    def product(b: Builder, table: Value, taps: Value, rows: Value) -> None:
-        _emit(b, table, taps, rows, form)
+def product_of(form: Form, kind: type[Panel] = Panel) -> Any:
+    """What compiled code calls to run a product: (table, taps, rows)."""
 
-    return product
+    def product(b: Builder, table: Value, taps: Value, rows: Value) -> None:
+        emit_panels(b, table, taps, rows, form, kind)
+
+    return emitted(product, 3)
 
 
 WIDE_PANEL, NARROW_PANEL = 4, 2  # vectors of 64 bytes: of 32 such registers, of 16 of 32 bytes
 
-_bytes = emitted(_emit_for(Form(_dot_bytes, 5, WIDE_PANEL, packs=True)), 3)
-_halves = emitted(_emit_for(Form(_dot_halves, 5, WIDE_PANEL, packs=True)), 3)
-_added = emitted(_emit_for(Form(_add_halves, 2, NARROW_PANEL, packs=False)), 3)
-_plain = emitted(_emit_for(Form(_plain_halves, 2, NARROW_PANEL, packs=False)), 3)
+_bytes = product_of(Form(dot_bytes, 5, WIDE_PANEL, packs=True))
+_halves = product_of(Form(dot_halves, 5, WIDE_PANEL, packs=True))
+_added = product_of(Form(add_halves, 2, NARROW_PANEL, packs=False))
+_plain = product_of(Form(plain_halves, 2, NARROW_PANEL, packs=False))
 
 
 def dot8(table: int, taps: int, rows: int) -> None:

@@ -20,6 +20,7 @@ one per channel: shape (constants, C).
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from functools import partial
 from typing import Any
 
 from fxp.kernels.tables import Rows, RowsConstant
@@ -36,12 +37,13 @@ from fxp.kernels.vector import (
     emitted,
     field,
     load,
-    load_words,
+    load_row,
     long,
     offset,
+    reachable,
     repeat,
     splat,
-    store_words,
+    store_row,
     switch,
     until_zero,
 )
@@ -77,32 +79,22 @@ class _Block:
         b, size = self.b, self.element.width // 8
         at = b.add(b.mul(long(row), self.channels), self.first)
         address = offset(b, self.field(Rows.CONSTANTS), at, size)
-        return self._load(long(_CODE[size]), address, long(size))
+        return self._load(long(_CODE[size]), address)
 
-    def _load(self, code: Value, address: Value, item: Value) -> list[Value]:
+    def _load(self, code: Value, address: Value) -> list[Value]:
         """The block's words from an address on."""
-        b = self.b
-        step = b.mul(item, long(self.lanes))
-        return [
-            load_words(
-                b, code, b.add(address, b.mul(step, long(j))), self.element, self.lanes, self.mask
-            )
-            for j in range(self.vectors)
-        ]
+        masks = [self.mask] * self.vectors
+        return load_row(self.b, code, address, self.element, self.lanes, masks)
 
     def _words(self, base: Rows, code: Rows, item: Rows, frame: Value, joint: Value) -> Any:
         """This block's words of a joint, in an array (frames, V, C)."""
-        return self._load(self.field(code), self._at(base, item, frame, joint), self.field(item))
+        return self._load(self.field(code), self._at(base, item, frame, joint))
 
     def _keep(
         self, x: list[Value], base: Rows, code: Rows, item: Rows, frame: Value, joint: Value
     ) -> None:
-        b = self.b
-        address = self._at(base, item, frame, joint)
-        step = b.mul(self.field(item), long(self.lanes))
-        for j, word in enumerate(x):
-            to = b.add(address, b.mul(step, long(j)))
-            store_words(b, self.field(code), word, to, self.mask)
+        masks = [self.mask] * self.vectors
+        store_row(self.b, self.field(code), x, self._at(base, item, frame, joint), masks)
 
     def _at(self, base: Rows, item: Rows, frame: Value, joint: Value) -> Value:
         b = self.b
@@ -150,9 +142,9 @@ class _Block:
 
         def single() -> list[Value]:
             address = b.add(base, b.mul(b.mul(joint, self.channels), item))
-            return self._plus(self._load(code, address, item), RowsConstant.SOURCE_OFFSET)
+            return self._plus(self._load(code, address), RowsConstant.SOURCE_OFFSET)
 
-        def edges() -> list[Value]:
+        def edges(code: int) -> list[Value]:
             edge = offset(b, self.field(Rows.EDGE_LIST), first, EDGE_BYTES)
 
             def body(state: list[Value]) -> tuple[Value, list[Value]]:
@@ -161,13 +153,16 @@ class _Block:
                 factor = load(b, b.add(edge, long(8)), self.element)
                 more = load(b, b.add(edge, long(16)), LONG)
                 each = splat(b, factor, self.lanes)
-                x = self._load(code, where, item)
+                x = self._load(long(code), where)
                 sums = [b.add(a, b.mul(word, each)) for a, word in zip(sums, x, strict=True)]
                 return more, [b.add(edge, long(EDGE_BYTES)), *sums]
 
             return until_zero(b, [edge, *start], body)[1:]
 
-        return _each(either(b, self.field(Rows.EDGES), edges, single))
+        # outside of the loop, which then has no branch but its own
+        cases = [partial(edges, each) for each in reachable(self.element)]
+
+        return _each(either(b, self.field(Rows.EDGES), lambda: switch(b, code, cases), single))
 
     def _window(self, x: list[Value], slot: Value, phase: Value, joint: Value) -> list[Value]:
         """The running sum of its phase, with x in and the oldest word of the FIFO out."""

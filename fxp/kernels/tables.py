@@ -94,6 +94,39 @@ class Rows(IntEnum):
     CAST_SECOND = 33
 
 
+class NarrowConstant(IntEnum):
+    """Rows of the constants with which sums in two registers are cast in 32 bits.
+
+    The bias, with the rounding offset, is in digits like the sum: of the high and the low register,
+    of the middle sum of crossed digits, which has the next digit in it too, and of the lowest.
+    """
+
+    HIGH_BIAS = 0
+    BIAS = 1
+    MIDDLE_BIAS = 2
+    LOW_BIAS = 3
+    LEFT = 4  # how far the high register moves left, and then right; and the low one right
+    EXTRA = 5
+    RIGHT = 6
+    LOWEST = 7
+    HIGHEST = 8
+
+
+class Split(IntEnum):
+    """Entries of the table of a pass that splits words into digits (`fxp.kernels.crossed`)."""
+
+    X = 0  # address
+    CODE = 1
+    WORDS = 2  # of a frame
+    CENTRE = 3  # what words are lowered by
+    LOW_BITS = 4
+    ROUNDING = 5  # 0, or half the range of a low digit, which then has a sign
+    LOW = 6  # address
+    LOW_CODE = 7
+    HIGH = 8  # addresses of words of 16 bits
+    BOTH = 9
+
+
 class CastKind(IntEnum):
     """What a cast does to an accumulator with its rounding offset."""
 
@@ -151,6 +184,17 @@ class Product(IntEnum):
     SECOND_ITEM = 13
     SECOND_EVEN = 14
     PLACES = 15  # how far sums move left before they are added to an int64 `OUT`
+    CARRY = 16  # groups of operands after which sums are carried (`fxp.kernels.carried`)
+    CENTRE = 17  # what their operands are lowered by
+    # of operands and weights in two digits (`fxp.kernels.crossed`); those above are the high ones'
+    LOW = 18  # address of the low digits of operands
+    LOW_ROW = 19
+    LOW_GROUPS = 20
+    LOW_WEIGHT = 21
+    BOTH = 22  # of the digits' sums
+    BOTH_WEIGHT = 23
+    LOW_BITS = 24
+    NARROW = 25  # address of `NarrowConstant`s, or 0
 
 
 class ProductConstant(IntEnum):

@@ -122,29 +122,58 @@ def load_words(
     b: Builder, code: Value, address: Value, element: Any, lanes: int, mask: Value | None
 ) -> Value:
     """`lanes` stored words of a code as lanes of `element`; those that are masked out are zero."""
+    return load_row(b, code, address, element, lanes, [mask])[0]
 
-    def case(code: int) -> Value:
+
+def load_row(
+    b: Builder,
+    code: Value,
+    address: Value,
+    element: Any,
+    lanes: int,
+    masks: Sequence[Value | None],
+) -> list[Value]:
+    """The same for so many vectors that lie behind each other."""
+
+    def case(code: int) -> list[Value]:
         kind = vector(_ELEMENTS[code], lanes)
-        words = load(b, address, kind) if mask is None else _masked_load(b, address, kind, mask)
-        return resize(b, words, element)
+        found = []
+        for j, mask in enumerate(masks):
+            at = b.add(address, long(j * lanes << code))
+            words = load(b, at, kind) if mask is None else _masked_load(b, at, kind, mask)
+            found.append(resize(b, words, element))
+        return found
 
-    return switch(b, code, [partial(case, c) for c in _reachable(element)])
+    return list(switch(b, code, [partial(case, c) for c in reachable(element)]))
 
 
 def store_words(b: Builder, code: Value, x: Value, address: Value, mask: Value | None) -> None:
     """Lanes as stored words of a code, which holds them all."""
+    store_row(b, code, [x], address, [mask])
+
+
+def store_row(
+    b: Builder,
+    code: Value,
+    row: Sequence[Value],
+    address: Value,
+    masks: Sequence[Value | None],
+) -> None:
+    """The same for vectors, one behind the other."""
 
     def case(code: int) -> None:
-        words = resize(b, x, _ELEMENTS[code])
-        if mask is None:
-            store(b, words, address)
-        else:
-            _masked_store(b, words, address, mask)
+        for j, (x, mask) in enumerate(zip(row, masks, strict=True)):
+            words = resize(b, x, _ELEMENTS[code])
+            at = b.add(address, long(j * x.type.count << code))
+            if mask is None:
+                store(b, words, at)
+            else:
+                _masked_store(b, words, at, mask)
 
-    switch(b, code, [partial(case, c) for c in _reachable(x.type.element)])
+    switch(b, code, [partial(case, c) for c in reachable(row[0].type.element)])
 
 
-def _reachable(element: Any) -> range:
+def reachable(element: Any) -> range:
     """The codes that lanes of a width are ever loaded from or stored to: no wider ones."""
     return range(1 + max(c for c, kind in enumerate(_ELEMENTS) if kind.width <= element.width))
 
