@@ -3,8 +3,8 @@
 `estimate` puts together the loop nest (work), the schedule (cycles, accesses), the memory (sizes,
 placement) and the energy. Per layer, cycles are the largest of three: the engine's own, those the
 on-chip ports need for the layer's accesses, and those the DRAM needs for its traffic. A layer
-starts when the one before has finished; the next frame enters when the last layer accepts work
-again. docs/cost-model.md has every formula.
+starts when the one before has finished, a frame when the last layer of the one before has.
+docs/cost-model.md has every formula.
 """
 
 from __future__ import annotations
@@ -21,18 +21,18 @@ from hw_model.energy import NO_ENERGY, Energy, energy_of, prices
 from hw_model.flow import Flow, flow_of, is_matrix
 from hw_model.loops import Loop, loop_nest
 from hw_model.memory import Memory, Placement, memory_of, place
-from hw_model.schedule import LATENCY_CYCLES, Accesses, Step, loaded_frame, schedule
+from hw_model.schedule import LATENCY_CYCLES, Accesses, Step, schedule
 
 Bound = Literal["compute", "ports", "dram"]
-Basis = Literal["measured", "derived"]
+Basis = Literal["rtl", "derived"]
 
 
 @dataclass(frozen=True, slots=True)
 class LayerCost:
     """One layer: work, cycles by term, what bounds it, accesses and energy.
 
-    `cycles` is its interval, `compute_cycles` the sum of `terms`. `basis` says whether the terms
-    are the measured formula of the RTL engine or derived in its manner.
+    `cycles` is its interval, `compute_cycles` the sum of `terms`. `basis` says whether the RTL
+    engine takes exactly these cycles or they are derived in its manner.
     """
 
     layer: str
@@ -122,13 +122,12 @@ def estimate(
     loops = loop_nest(graph) if loops is None else loops
     flow = flow_of(loops)
     steps = schedule(loops, flow, accelerator)
-    memory = memory_of(loops, flow, accelerator.adjacency, loaded_frame(steps))
+    memory = memory_of(loops, flow, accelerator.adjacency)
     placement = place(loops, memory, accelerator)
     layers = _layers(steps, flow, memory, placement, accelerator)
-    busy = [layer for layer in layers if layer.cycles]
     pipeline = LATENCY_CYCLES if isinstance(accelerator.engine, Lanes) else 0
-    latency = sum(layer.cycles + pipeline for layer in busy)
-    interval = max(latency - pipeline, 1)
+    interval = max(sum(layer.cycles for layer in layers), 1)
+    latency = interval + pipeline
     ahead = lookaheads(graph)
     lookahead = max(ahead[name] for name in graph.outputs)
     reasons = (
@@ -241,12 +240,10 @@ def _layer(
 
 
 def _basis(steps: Sequence[Step], accelerator: Accelerator) -> Basis:
-    """The RTL engine was measured on a convolution, a graph product and a running sum."""
-    passes = [step.loop.kind for step in steps if step.terms]
-    summed = any(step.loop.kind == "temporal_sum" for step in steps)
-    lanes = isinstance(accelerator.engine, Lanes)
-    same = passes == ["conv", "graph_product"] and summed and lanes
-    return "measured" if same else "derived"
+    """The RTL engine has a multiplier in each lane and knows neither of these three kinds."""
+    foreign = any(step.loop.kind in ("layer_norm", "softmax", "clip_mean") for step in steps)
+    packed = any(step.products > 1 for step in steps)
+    return "rtl" if isinstance(accelerator.engine, Lanes) and not (foreign or packed) else "derived"
 
 
 def _busy_cycles(steps: Sequence[Step]) -> float:

@@ -36,7 +36,7 @@ class Memory:
     """Memory of a network by kind, in words and bits.
 
     `weights` counts all constants (biases and adjacencies too), `activations` the largest set of
-    values that wait at one time, with the frame an engine loads.
+    values that wait at one time.
     """
 
     weights: Words
@@ -73,15 +73,15 @@ def weights_of(loop: Loop, adjacency: Adjacency) -> Words:
     return loop.weights_sparse if adjacency == "sparse" else loop.weights
 
 
-def memory_of(loops: Sequence[Loop], flow: Flow, adjacency: Adjacency, loaded: Words) -> Memory:
-    """The memory of a loop nest; `loaded` is the largest frame an engine copies before a pass."""
+def memory_of(loops: Sequence[Loop], flow: Flow, adjacency: Adjacency) -> Memory:
+    """The memory of a loop nest."""
     kinds = dict.fromkeys(("fifo", "accumulator", "delay"), NO_WORDS)
     weights = NO_WORDS
     for loop in loops:
         weights += weights_of(loop, adjacency) + loop.bias
         for state in loop.state:
             kinds[state.kind] += state.size
-    activations = activation_buffers(loops, flow) + loaded
+    activations = activation_buffers(loops, flow)
     total = sum(kinds.values(), weights + activations)
     return Memory(weights, kinds["fifo"], kinds["accumulator"], kinds["delay"], activations, total)
 

@@ -1,28 +1,28 @@
 """How an engine walks the loops: cycles and on-chip memory accesses of every node, for one frame.
 
-One engine computes node after node, one frame in flight. With N lanes (times the products that the
-operands' widths pack into one multiplier, for multiply-accumulates), V joints, Ci input and Co
-output channels, P partitions:
+One engine computes pass after pass (`hw_model.passes`), one frame in flight. With N lanes (times
+the products that the operands' widths pack into one multiplier, for multiply-accumulates), V
+joints, Ci input and Co output channels, P partitions:
 
-- load: `V * ceil(Ci/N)`, once per layer that multiplies matrices: the frame is copied in (a
-  temporal convolution in front finds it in its FIFO);
-- 1x1 convolution: `V * P * ceil(Co/P/N) * Ci` (P = 1 unless a graph product follows), 3 to fill;
-- temporal convolution: `V * ceil(Co/N) * Ci * taps`, 3 to fill;
+- load: `V * ceil(Ci/N)`, once per frame: the input comes in, a line a cycle;
+- 1x1 convolution: `V * P * ceil(Co/P/N) * Ci` (P = 1 unless a graph product follows);
+- temporal convolution: `V * ceil(Co/N) * Ci * taps`;
 - graph product: `ceil(Co/N) * sum over joints of max(1, edges)`, dense `ceil(Co/N) * P * V * V`;
-- norm with multiplications: `V * ceil(C/N)`; joint mean: `V * ceil(C/N) + ceil(C/N)`;
+- norm with multiplications, joint mean, mean over the clip, or a pass that only copies, casts, adds
+  or sums over time: `V * ceil(C/N)`;
 - layer norm: `2 * V * ceil(C/N) + 24`: its sums, the root, its results;
 - softmax: `3 * V * ceil(C/N) + 32`: its maxima, its exponentials, its quotients;
-- flatten: nothing, it is wiring;
-- argmax: one cycle per word; other elementwise nodes nothing, but `V * ceil(C/N)` on the input;
-- drain: 5, once per layer that multiplies matrices; latency = interval + 2.
+- argmax: `V * C`, a word a cycle; flatten: nothing, it is wiring;
+- every pass: 11 more, 2 to fetch its word and work out its addresses, 9 until its last result is in
+  memory. Latency = interval + 2.
 
-For one RT-ST-GCN layer this is the formula that was measured on RTL, cycle by cycle:
-`interval = V*ceil(Ci/N) + V*P*ceil(Co/N)*Ci + 3 + ceil(Co/N)*sum_w max(1, nnz_w) + 5`.
+The RTL engine (docs/rtl.md) takes exactly these cycles. For one RT-ST-GCN layer alone they are
+`interval = V*ceil(Ci/N) + V*P*ceil(Co/N)*Ci + ceil(Co/N)*sum_w max(1, nnz_w) + 22`.
 
 On an R x C array, weights stationary, a matrix product of M x K x N takes
 `ceil(K/R) * ceil(N/C) * (2R + C + M - 2) - 1` cycles (it reproduces SCALE-Sim): M = V,
 K = Ci * taps, N = Co for convolutions; M = Co, K = P * V, N = V for graph products. Elementwise
-passes go C words wide; load, fill and drain are in the formula.
+passes go C words wide; load and pipeline are in the formula.
 """
 
 from __future__ import annotations
@@ -35,8 +35,9 @@ from hw_model.accelerator import Accelerator, Array, Lanes
 from hw_model.flow import Flow, is_matrix
 from hw_model.loops import NO_WORDS, Loop, Words
 
-FILL_CYCLES = 3
-DRAIN_CYCLES = 5
+START_CYCLES = 2  # of a pass: its word is fetched, its addresses are worked out
+DRAIN_CYCLES = 9  # from its last operation until the next pass may begin
+PASS_CYCLES = START_CYCLES + DRAIN_CYCLES
 LATENCY_CYCLES = 2
 DIVIDE_CYCLES = 32  # of a softmax: the depth of a pipelined divider
 ROOT_CYCLES = 24  # of a layer norm: seed and two Newton steps of three products, three cycles each
@@ -105,43 +106,27 @@ def schedule(loops: Sequence[Loop], flow: Flow, accelerator: Accelerator) -> tup
     """Every node's step, in the order of the loops."""
     engine, multiplier = accelerator.engine, accelerator.multiplier
     sparse = accelerator.adjacency == "sparse"
-    first = {loop.layer: loop.name for loop in reversed(loops) if is_matrix(loop.kind)}
-    last = {loop.layer: loop.name for loop in loops if is_matrix(loop.kind)}
     steps = []
     for position, loop in enumerate(loops):
         matrix, macs, products = is_matrix(loop.kind), loop.macs_dense, 1
-        loaded = NO_WORDS
         if matrix:
             macs = loop.macs_sparse if sparse else macs
             products = multiplier.products(loop.weight_bits, loop.operand_bits)
             work = _matrix_pass(loop, engine, products, sparse)
         else:
             work = _word_pass(loop, flow.fused(loop, position), engine)
-        terms = [(loop.name.removeprefix(f"{loop.layer}."), work.cycles)] if work.cycles else []
-        if matrix and isinstance(engine, Lanes):
-            if loop.name == first[loop.layer] and loop.kind != "temporal_conv":
-                loaded = operand_frame(loop)
-                terms.insert(0, ("load", loop.joints * _ceil(loop.inputs, engine.lanes)))
-            if loop.kind != "graph_product":
-                terms.append(("fill", FILL_CYCLES))
-            if loop.name == last[loop.layer]:
-                terms.append(("drain", DRAIN_CYCLES))
-        accesses = _accesses(loop, flow, work, loaded, sparse)
-        steps.append(Step(loop, macs, products, tuple(terms), accesses))
+        terms = _terms(loop, work, isinstance(engine, Lanes))
+        steps.append(Step(loop, macs, products, terms, _accesses(loop, flow, work, sparse)))
     return tuple(steps)
 
 
-def loaded_frame(steps: Sequence[Step]) -> Words:
-    """The largest frame that is copied in before a pass."""
-    loaded = [
-        operand_frame(step.loop) for step in steps if any(term == "load" for term, _ in step.terms)
-    ]
-    return max(loaded, key=lambda frame: frame.bits, default=NO_WORDS)
-
-
-def operand_frame(loop: Loop) -> Words:
-    """One frame of a node's operand."""
-    return _words(loop.inputs * loop.joints, loop.operand_bits)
+def _terms(loop: Loop, work: _Pass, lanes: bool) -> tuple[tuple[str, int], ...]:
+    if work.cycles == 0:
+        return ()
+    if loop.kind == "input":
+        return (("load", work.cycles),)
+    named = (loop.name.removeprefix(f"{loop.layer}."), work.cycles)
+    return (named, ("pipeline", PASS_CYCLES)) if lanes else (named,)
 
 
 def _matrix_pass(loop: Loop, engine: Lanes | Array, products: int, sparse: bool) -> _Pass:
@@ -174,18 +159,18 @@ def _word_pass(loop: Loop, fused: bool, engine: Lanes | Array) -> _Pass:
     match loop.kind:
         case "affine":
             return _Pass(loop.joints * groups, weight_words=words)
-        case "joint_mean":
-            return _Pass(loop.joints * groups + groups)
+        case "joint_mean" | "clip_mean":
+            return _Pass(loop.joints * groups)
         case "layer_norm":  # once for the sums, once for the results, and the root between them
             return _Pass(2 * loop.joints * groups + ROOT_CYCLES, weight_words=1)
         case "softmax":  # once for the maximum, once for the exponentials, once to divide
             return _Pass(3 * loop.joints * groups + DIVIDE_CYCLES, weight_words=words)
         case "argmax":
             return _Pass(words)
-        case "temporal_sum" | "clip_mean" | "shift" | "add" | "requantise":
+        case "temporal_sum" | "shift" | "add" | "requantise":
             return _Pass(0 if fused else loop.joints * groups)
-        case "input":
-            return _Pass(0)  # the first pass reads the frame
+        case "input":  # an array's first pass reads the frame itself
+            return _Pass(loop.joints * groups if isinstance(engine, Lanes) else 0)
         case "flatten":
             return _Pass(0)  # wiring
         case "conv" | "temporal_conv" | "graph_product":
@@ -194,7 +179,7 @@ def _word_pass(loop: Loop, fused: bool, engine: Lanes | Array) -> _Pass:
             assert_never(loop.kind)
 
 
-def _accesses(loop: Loop, flow: Flow, work: _Pass, loaded: Words, sparse: bool) -> Accesses:
+def _accesses(loop: Loop, flow: Flow, work: _Pass, sparse: bool) -> Accesses:
     """What a node moves: constants with bias, operands, partial sums, state, buffered results."""
     weight_bits = loop.weight_bits
     if sparse and loop.kind == "graph_product":
@@ -206,7 +191,7 @@ def _accesses(loop: Loop, flow: Flow, work: _Pass, loaded: Words, sparse: bool) 
     if not is_matrix(loop.kind):
         return Accesses(weights, _waiting_operands(loop, flow), result, state, state)
     operand = _words(work.operand_words, loop.operand_bits)
-    extra = loaded + _words(work.partial_words, loop.accumulator_bits)
+    extra = _words(work.partial_words, loop.accumulator_bits)
     if loop.kind == "temporal_conv":  # all its operands come out of its FIFO
         return Accesses(weights, extra, result + extra, operand, state)
     return Accesses(weights, operand + extra, result + extra)

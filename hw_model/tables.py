@@ -106,19 +106,19 @@ def _energy(cost: Estimate) -> Table:
 
 
 def _layers(cost: Estimate) -> Table:
-    table = Table("layer", title="layers, one frame (m: formula measured on RTL)")
+    table = Table("layer", title="layers, one frame (d: derived, the others are those of the RTL)")
     for heading in ("MACs", "cycles"):
         table.add_column(heading, justify="right")
     table.add_column("bound by")
     table.add_column("cycle terms")
     for layer in cost.layers:
         terms = " + ".join(f"{name} {cycles:,}" for name, cycles in layer.terms.items())
-        measured = " (m)" if layer.basis == "measured" else ""
+        derived = " (d)" if layer.basis == "derived" and terms else ""
         table.add_row(
             layer.layer,
             f"{layer.macs:,}",
             f"{layer.cycles:,}",
             layer.bound if layer.cycles else "",
-            terms + measured,
+            terms + derived,
         )
     return table

@@ -1,0 +1,320 @@
+// The accelerator: LANES multiply-accumulators, a pipeline of post-processing slots behind each, and
+// a sequencer that runs the passes of a program, layer after layer, one frame in flight.
+// docs/rtl.md describes the pipeline, the memories and every cycle.
+//
+// Frames come in as lines of LANES words: joint by joint, channels in groups of LANES, lane 0 in the
+// least significant bits. `in_last` marks the last line of a clip. Outputs leave as lines of LANES
+// words, group by group and joint by joint; `out_id` says which output it is. The boot port fills
+// the constant memories before the first frame.
+module engine #(
+`include "engine_params.svh"
+) (
+    input  logic                       clk,
+    input  logic                       rst,
+    input  logic                       boot_valid,
+    input  logic [                2:0] boot_memory,
+    input  logic [ BOOT_ADDR_BITS-1:0] boot_addr,
+    input  logic [      BOOT_BITS-1:0] boot_data,
+    input  logic                       in_valid,
+    output logic                       in_ready,
+    input  logic [  LANES*IN_BITS-1:0] in_data,
+    input  logic                       in_last,
+    output logic                       out_valid,
+    input  logic                       out_ready,
+    output logic [ LANES*OUT_BITS-1:0] out_data,
+    output logic [    OUT_ID_BITS-1:0] out_id,
+    output logic                       out_last,     // of this output's frame
+    output logic                       frame_done    // a frame's last pass has ended
+);
+  localparam logic [2:0] BOOT_PROGRAM = 0, BOOT_WEIGHTS = 1, BOOT_BIAS = 2, BOOT_NORM = 3;
+  localparam logic [2:0] BOOT_EDGES = 4, BOOT_DELTA = 5;
+
+  logic [PASS_BITS-1:0] pass_word, pass_next;
+`include "pass_fields.svh"
+`include "in_fields.svh"
+
+  logic enable;
+  assign enable = !(out_valid && !out_ready);
+
+  // ---- the sequencer and its program
+  logic load, pass_start, op_valid, op_first, op_last, op_zero, fifo_valid, total_valid;
+  logic [VALUE_ADDR_BITS-1:0] load_addr, op_line, add_off;
+  logic [PC_BITS-1:0] pc;
+  logic [LANE_BITS-1:0] op_lane;
+  logic [W_ADDR_BITS-1:0] op_weight;
+  logic [B_ADDR_BITS-1:0] op_bias;
+  logic [E_ADDR_BITS-1:0] op_edge;
+  logic [VALUES*VALUE_ADDR_BITS-1:0] emit_off;
+  logic [F_ADDR_BITS-1:0] fifo_off;
+  logic [T_ADDR_BITS-1:0] total_off;
+
+  sequencer u_sequencer (.*);
+
+  logic [PASS_BITS-1:0] program_words[0:PASSES-1];
+  always_ff @(posedge clk)
+    if (boot_valid && boot_memory == BOOT_PROGRAM)
+      program_words[boot_addr[PC_BITS-1:0]] <= boot_data[PASS_BITS-1:0];
+  assign pass_next = program_words[pc];
+
+  // ---- stage 1: addresses
+  logic v1, first1, last1, zero1, edge_first;
+  logic [VALUE_ADDR_BITS-1:0] line1, x_addr;
+  logic [LANE_BITS-1:0] lane1;
+  logic [W_ADDR_BITS-1:0] weight1;
+  logic [B_ADDR_BITS-1:0] bias1;
+  logic [EDGE_BITS-1:0] edge1;
+  logic edge_last1;
+  logic [SOURCE_BITS-1:0] source1;
+  logic signed [COEF_BITS-1:0] coef1;
+  assign {edge_last1, source1, coef1} = edge1;
+
+  ram #(.WIDTH(EDGE_BITS), .DEPTH(EDGES), .ADDR_BITS(E_ADDR_BITS)) u_edges (
+      .clk, .write(boot_valid && boot_memory == BOOT_EDGES),
+      .write_addr(boot_addr[E_ADDR_BITS-1:0]), .write_data(boot_data[EDGE_BITS-1:0]),
+      .read(enable), .read_addr(op_edge), .read_data(edge1)
+  );
+  assign x_addr = x_base + line1 + (mode == MODE_EDGES ? VALUE_ADDR_BITS'(source1) : '0);
+
+  always_ff @(posedge clk) begin
+    if (rst) v1 <= 1'b0;
+    else if (enable) v1 <= op_valid;
+    if (enable) begin
+      first1 <= op_first;
+      last1 <= op_last;
+      zero1 <= op_zero;
+      lane1 <= op_lane;
+      line1 <= op_line;
+      weight1 <= op_weight;
+      bias1 <= op_bias;
+      if (pass_start) edge_first <= 1'b1;
+      else if (v1) edge_first <= edge_last1;
+    end
+  end
+
+  // ---- stage 2: words come out of the memories
+  logic v2, first2, last2, zero2;
+  logic [LANE_BITS-1:0] lane2;
+  logic [B_ADDR_BITS-1:0] bias2;
+  logic signed [COEF_BITS-1:0] coef2;
+  logic [LANES*W_BITS-1:0] weights2;
+
+  always_ff @(posedge clk) begin
+    if (rst) v2 <= 1'b0;
+    else if (enable) v2 <= v1;
+    if (enable) begin
+      first2 <= mode == MODE_EDGES ? edge_first : first1;
+      last2 <= mode == MODE_EDGES ? edge_last1 : last1;
+      zero2 <= zero1;
+      lane2 <= lane1;
+      bias2 <= bias1;
+      coef2 <= coef1;
+    end
+  end
+
+  ram #(.WIDTH(LANES * W_BITS), .DEPTH(WEIGHTS), .ADDR_BITS(W_ADDR_BITS)) u_weights (
+      .clk, .write(boot_valid && boot_memory == BOOT_WEIGHTS),
+      .write_addr(boot_addr[W_ADDR_BITS-1:0]), .write_data(boot_data[LANES*W_BITS-1:0]),
+      .read(enable), .read_addr(weight1), .read_data(weights2)
+  );
+
+  // ---- memories of values: the operand of a pass from one, its residual from another
+  logic [VALUES*LANES*READ_BITS-1:0] words;  // memory after memory, lane after lane
+  logic [VALUE_ADDR_BITS-1:0] residual_addr;
+  logic v11, out11;
+  logic [VALUES-1:0] write11;
+  logic [MEMORY_BITS-1:0] memory11;
+  logic [VALUE_ADDR_BITS-1:0] emit_addr[0:VALUES-1];
+  logic [LANES*VALUES*EMIT_BITS-1:0] emitted;  // lane after lane, within a lane memory after memory
+
+  for (genvar m = 0; m < VALUES; m++) begin : g_values
+    localparam int BITS = VALUE_WIDTHS[m*32+:32];
+    localparam int LINES = VALUE_LINES[m*32+:32];
+    localparam logic [MEMORY_BITS-1:0] OWN = MEMORY_BITS'(m);
+    logic [LANES*BITS-1:0] written, came, read_line;
+    logic write, loading;
+    assign loading = load && in_memory == OWN;
+    assign write   = loading || (enable && v11 && write11[m]);
+    for (genvar n = 0; n < LANES; n++) begin : g_lane
+      assign came[n*BITS+:BITS] =
+          BITS'($signed(in_data[n*IN_BITS+:IN_BITS]));
+      assign written[n*BITS+:BITS] = emitted[(n*VALUES+m)*EMIT_BITS+:BITS];
+      assign words[(m*LANES+n)*READ_BITS+:READ_BITS] =
+          READ_BITS'($signed(read_line[n*BITS+:BITS]));
+    end
+    ram #(.WIDTH(LANES * BITS), .DEPTH(LINES), .ADDR_BITS(VALUE_ADDR_BITS)) u_ram (
+        .clk, .write(write), .write_addr(loading ? load_addr : emit_addr[m]),
+        .write_data(loading ? came : written),
+        .read(enable), .read_addr(add_on && add_memory == OWN ? residual_addr : x_addr),
+        .read_data(read_line)
+    );
+  end
+
+  logic [LANES*READ_BITS-1:0] x_line, residual_line;
+  assign x_line = words[32'(x_memory)*LANES*READ_BITS+:LANES*READ_BITS];
+  assign residual_line = words[32'(add_memory)*LANES*READ_BITS+:LANES*READ_BITS];
+
+  // ---- stage 3: operands; stage 4: products, sums
+  logic v3, first3, last3, v4, first4, last4;
+  logic [B_ADDR_BITS-1:0] bias3;
+  logic [LANES*BIAS_BITS-1:0] biases4;
+  logic signed [READ_BITS-1:0] compared4, x3_first;
+  logic [INDEX_BITS-1:0] index5;
+
+  always_ff @(posedge clk) begin
+    if (rst) {v3, v4} <= '0;
+    else if (enable) {v3, v4} <= {v2, v3};
+    if (enable) begin
+      {first3, last3, bias3} <= {first2, last2, bias2};
+      {first4, last4} <= {first3, last3};
+      compared4 <= x3_first;
+    end
+  end
+
+  ram #(.WIDTH(LANES * BIAS_BITS), .DEPTH(BIASES), .ADDR_BITS(B_ADDR_BITS)) u_bias (
+      .clk, .write(boot_valid && boot_memory == BOOT_BIAS),
+      .write_addr(boot_addr[B_ADDR_BITS-1:0]), .write_data(boot_data[LANES*BIAS_BITS-1:0]),
+      .read(enable), .read_addr(bias3), .read_data(biases4)
+  );
+
+  if (HAS_ARGMAX != 0) begin : g_argmax
+    argmax #(.X_BITS(READ_BITS), .INDEX_BITS(INDEX_BITS)) u_argmax (
+        .clk, .enable, .add(v4), .first(first4), .x(compared4), .index(index5)
+    );
+  end else begin : g_no_argmax
+    assign index5 = '0;
+  end
+
+  // ---- stages 5 to 11: where a result belongs
+  logic v5, v6, v7, v8, v9, v10, lastline5, lastline6, lastline7, lastline8, lastline9, lastline10;
+  logic lastline11;
+  logic [VALUE_ADDR_BITS-1:0] next_line, next_start, line5, line6, line7, line8, line9, line10;
+  logic [COUNT_BITS-1:0] next_joint, next_part, next_group;
+  logic [N_ADDR_BITS-1:0] next_block, block5, block6, block7, block8, block9;
+  logic joint_wraps, part_wraps;
+  assign joint_wraps = next_joint == count_joints;
+  assign part_wraps  = next_part == count_parts;
+
+  always_ff @(posedge clk) begin
+    if (rst) {v5, v6, v7, v8, v9, v10, v11} <= '0;
+    else if (enable) {v5, v6, v7, v8, v9, v10, v11} <= {v4 && last4, v5, v6, v7, v8, v9, v10};
+    if (enable) begin
+      {line5, line6, line7, line8, line9, line10} <= {next_line, line5, line6, line7, line8, line9};
+      {block5, block6, block7, block8, block9} <= {next_block, block5, block6, block7, block8};
+      lastline5 <= joint_wraps && part_wraps && next_group == count_groups;
+      {lastline6, lastline7, lastline8, lastline9, lastline10, lastline11} <=
+          {lastline5, lastline6, lastline7, lastline8, lastline9, lastline10};
+      if (pass_start)
+        {next_line, next_start, next_joint, next_part, next_group, next_block} <= '0;
+      else if (v4 && last4) begin
+        next_joint <= joint_wraps ? '0 : next_joint + 1;
+        next_line  <= next_line + VALUE_ADDR_BITS'(count_parts) + 1;
+        if (joint_wraps) begin
+          next_block <= next_block + 1;
+          next_part  <= part_wraps ? '0 : next_part + 1;
+          next_start <= part_wraps ? next_line + 1 : next_start + 1;
+          next_line  <= part_wraps ? next_line + 1 : next_start + 1;
+          if (part_wraps) next_group <= next_group + 1;
+        end
+      end
+    end
+  end
+
+  // ---- temporal sums: read in stage 5, written in stage 6
+  logic [LANES*FIFO_BITS-1:0] oldest, newest;
+  logic [LANES*TOTAL_BITS-1:0] totals, new_totals;
+  if (HAS_SUM != 0) begin : g_sum
+    ram #(.WIDTH(LANES * FIFO_BITS), .DEPTH(FIFO_LINES), .ADDR_BITS(F_ADDR_BITS)) u_fifo (
+        .clk, .write(enable && v6 && sum_on),
+        .write_addr(fifo_base + fifo_off + F_ADDR_BITS'(line6)), .write_data(newest),
+        .read(enable), .read_addr(fifo_base + fifo_off + F_ADDR_BITS'(line5)), .read_data(oldest)
+    );
+    ram #(.WIDTH(LANES * TOTAL_BITS), .DEPTH(TOTAL_LINES), .ADDR_BITS(T_ADDR_BITS)) u_totals (
+        .clk, .write(enable && v6 && sum_on),
+        .write_addr(total_base + total_off + T_ADDR_BITS'(line6)), .write_data(new_totals),
+        .read(enable), .read_addr(total_base + total_off + T_ADDR_BITS'(line5)),
+        .read_data(totals)
+    );
+  end else begin : g_no_sum
+    assign {oldest, totals} = '0;
+  end
+
+  // ---- biases of shifts (stage 7) and shifts by channel
+  logic [LANES*NORM_BITS-1:0] norm7;
+  if (HAS_SHIFT != 0) begin : g_norm
+    ram #(.WIDTH(LANES * NORM_BITS), .DEPTH(NORMS), .ADDR_BITS(N_ADDR_BITS)) u_norm (
+        .clk, .write(boot_valid && boot_memory == BOOT_NORM),
+        .write_addr(boot_addr[N_ADDR_BITS-1:0]), .write_data(boot_data[LANES*NORM_BITS-1:0]),
+        .read(enable),
+        .read_addr(norm_base + (norm_per_joint ? N_ADDR_BITS'(line6) : block6)), .read_data(norm7)
+    );
+  end else begin : g_no_norm
+    assign norm7 = '0;
+  end
+
+  logic [LANES*DELTA_BITS-1:0] deltas;
+  if (HAS_DELTA != 0) begin : g_delta
+    logic [N_ADDR_BITS-1:0] block;
+    assign block = delta_at == 1 ? next_block : delta_at == 2 ? block7 : block9;
+    ram #(.WIDTH(LANES * DELTA_BITS), .DEPTH(DELTAS), .ADDR_BITS(D_ADDR_BITS)) u_delta (
+        .clk, .write(boot_valid && boot_memory == BOOT_DELTA),
+        .write_addr(boot_addr[D_ADDR_BITS-1:0]), .write_data(boot_data[LANES*DELTA_BITS-1:0]),
+        .read(enable), .read_addr(delta_base + D_ADDR_BITS'(block)), .read_data(deltas)
+    );
+  end else begin : g_no_delta
+    assign deltas = '0;
+  end
+  assign residual_addr = add_base + add_off + line8;
+
+  // ---- the lanes
+  logic signed [READ_BITS-1:0] broadcast2;
+  assign broadcast2 = x_line[32'(lane2)*READ_BITS+:READ_BITS];
+
+  for (genvar n = 0; n < LANES; n++) begin : g_lanes
+    logic signed [READ_BITS-1:0] x2, x3;
+    logic signed [W_BITS-1:0] w2, w3;
+    logic signed [ACC_BITS-1:0] sum, result;
+    assign x2 = zero2 ? '0 : broadcast ? broadcast2 : $signed(x_line[n*READ_BITS+:READ_BITS]);
+    assign w2 = weight_from == WEIGHT_LINE ? $signed(weights2[n*W_BITS+:W_BITS])
+              : weight_from == WEIGHT_EDGE ? W_BITS'(coef2) : $signed(scalar);
+    always_ff @(posedge clk) if (enable) {x3, w3} <= {x2, w2};
+    if (n == 0) begin : g_first
+      assign x3_first = x3;
+    end
+    mac_lane #(
+        .X_BITS(X_BITS), .W_BITS(W_BITS), .PASS_BITS(READ_BITS), .BIAS_BITS(BIAS_BITS),
+        .ACC_BITS(ACC_BITS)
+    ) u_mac (
+        .clk, .enable, .x(x3[X_BITS-1:0]), .weight(w3), .passed(x3),
+        .bypass(weight_from == WEIGHT_NONE), .add(v4), .first(first4),
+        .bias(bias_on ? $signed(biases4[n*BIAS_BITS+:BIAS_BITS]) : BIAS_BITS'(0)), .sum(sum)
+    );
+    assign result = !is_argmax ? sum : n == 0 ? ACC_BITS'({1'b0, index5}) : '0;
+    post_lane u_post (
+        .clk, .enable, .pass_word, .sum(result), .delta(deltas[n*DELTA_BITS+:DELTA_BITS]),
+        .fifo_valid, .total_valid, .oldest(oldest[n*FIFO_BITS+:FIFO_BITS]),
+        .total(totals[n*TOTAL_BITS+:TOTAL_BITS]), .newest(newest[n*FIFO_BITS+:FIFO_BITS]),
+        .new_total(new_totals[n*TOTAL_BITS+:TOTAL_BITS]),
+        .norm_bias(norm7[n*NORM_BITS+:NORM_BITS]), .residual(residual_line[n*READ_BITS+:READ_BITS]),
+        .emitted(emitted[n*VALUES*EMIT_BITS+:VALUES*EMIT_BITS])
+    );
+    assign out_data[n*OUT_BITS+:OUT_BITS] =
+        emitted[(n*VALUES+32'(memory11))*EMIT_BITS+:OUT_BITS];
+  end
+
+  // ---- stage 11: results into memory and out; the next pass may have started
+  for (genvar m = 0; m < VALUES; m++) begin : g_emit
+    always_ff @(posedge clk)
+      if (enable)
+        emit_addr[m] <= emit_base[m*VALUE_ADDR_BITS+:VALUE_ADDR_BITS]
+                      + emit_off[m*VALUE_ADDR_BITS+:VALUE_ADDR_BITS] + line10;
+  end
+  always_ff @(posedge clk)
+    if (enable) begin
+      write11  <= emit_write;
+      out11    <= out_on;
+      memory11 <= out_memory;
+      out_id   <= output_id;
+    end
+  assign out_valid = v11 && out11;
+  assign out_last  = lastline11;
+endmodule

@@ -1,0 +1,205 @@
+"""The word of one pass, field by field: packed here, unpacked by the engine's generated include."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+
+MODE_MATRIX, MODE_EDGES, MODE_VECTOR = range(3)
+WEIGHT_NONE, WEIGHT_LINE, WEIGHT_EDGE, WEIGHT_SCALAR = range(4)
+
+
+@dataclass(frozen=True, slots=True)
+class Field:
+    """`width` bits, of each of `copies` memories of values where that is not 0."""
+
+    name: str
+    width: int
+    copies: int = 0
+
+    @property
+    def bits(self) -> int:
+        """All of it."""
+        return self.width * max(1, self.copies)
+
+
+@dataclass(frozen=True, slots=True)
+class Widths:
+    """Bits of counters and addresses, and how many memories of values there are."""
+
+    count: int
+    value_addr: int
+    ring_addr: int
+    ring: int
+    memory: int
+    w_addr: int
+    b_addr: int
+    n_addr: int
+    d_addr: int
+    e_addr: int
+    f_addr: int
+    t_addr: int
+    time: int
+    amount: int
+    weight: int
+    out_id: int
+    values: int
+
+
+def pass_fields(w: Widths) -> tuple[Field, ...]:
+    """The fields, the first in the least significant bits."""
+    return (*_in_fields(w), *_front_fields(w), *_slot_fields(w), *_emit_fields(w))
+
+
+def _in_fields(w: Widths) -> tuple[Field, ...]:
+    """How frames come in: the same in every pass of a program."""
+    return (
+        Field("in_memory", w.memory),
+        Field("in_base", w.value_addr),
+        Field("in_joints", w.count),
+        Field("in_groups", w.count),
+        Field("in_ring", w.ring),
+        Field("in_step", w.ring_addr),
+        Field("in_limit", w.ring_addr),
+        Field("in_flush", w.time),
+    )
+
+
+def _front_fields(w: Widths) -> tuple[Field, ...]:
+    counts = ("groups", "parts", "joints", "taps", "flats", "words")
+    return (
+        Field("pc_last", 1),
+        Field("pass_lag", w.time),
+        Field("period_mask", w.time),
+        Field("mode", 2),
+        Field("weight_from", 2),
+        Field("broadcast", 1),
+        Field("is_argmax", 1),
+        Field("scalar", w.weight),
+        *(Field(f"count_{name}", w.count) for name in counts),
+        Field("edge_base", w.e_addr),
+        Field("edge_last", w.e_addr),
+        Field("x_memory", w.memory),
+        Field("x_base", w.value_addr),
+        Field("x_ring", w.ring),
+        Field("x_back", w.ring_addr),
+        Field("x_limit", w.ring_addr),
+        Field("x_step", w.value_addr),
+        Field("tap_step", w.ring_addr),
+        Field("tap_lag", w.time),
+        Field("tap_frames", w.time),
+        Field("weight_base", w.w_addr),
+        Field("weight_per_joint", 1),
+        Field("bias_on", 1),
+        Field("bias_base", w.b_addr),
+        Field("bias_per_joint", 1),
+    )
+
+
+def _slot_fields(w: Widths) -> tuple[Field, ...]:
+    return (
+        *_cast_fields("cast0", w),
+        Field("sum_on", 1),
+        Field("fifo_base", w.f_addr),
+        Field("fifo_ring", w.ring),
+        Field("fifo_step", w.ring_addr),
+        Field("fifo_limit", w.ring_addr),
+        Field("fifo_age", w.time),
+        Field("total_base", w.t_addr),
+        Field("total_ring", w.ring),
+        Field("total_limit", w.ring_addr),
+        Field("total_age", w.time),
+        Field("shift_on", 1),
+        Field("shift_left", 6),
+        Field("norm_base", w.n_addr),
+        Field("norm_per_joint", 1),
+        *_cast_fields("cast1", w),
+        Field("add_on", 1),
+        Field("add_memory", w.memory),
+        Field("add_base", w.value_addr),
+        Field("add_ring", w.ring),
+        Field("add_back", w.ring_addr),
+        Field("add_limit", w.ring_addr),
+        Field("add_left", 6),
+        Field("residual_left", 6),
+        Field("delta_at", 2),
+        Field("delta_base", w.d_addr),
+    )
+
+
+def _cast_fields(slot: str, w: Widths) -> tuple[Field, ...]:
+    return (
+        Field(f"{slot}_on", 1),
+        Field(f"{slot}_shift", w.amount),
+        Field(f"{slot}_rounding", 3),
+        Field(f"{slot}_overflow", 2),
+        Field(f"{slot}_bits", 6),
+        Field(f"{slot}_signed", 1),
+        Field(f"{slot}_relu", 1),
+    )
+
+
+def _emit_fields(w: Widths) -> tuple[Field, ...]:
+    return (
+        Field("emit_write", 1, w.values),
+        Field("emit_base", w.value_addr, w.values),
+        Field("emit_ring", w.ring, w.values),
+        Field("emit_step", w.ring_addr, w.values),
+        Field("emit_limit", w.ring_addr, w.values),
+        Field("emit_cast", 1, w.values),
+        Field("emit_shift", w.amount, w.values),
+        Field("emit_rounding", 3, w.values),
+        Field("emit_overflow", 2, w.values),
+        Field("emit_bits", 6, w.values),
+        Field("emit_signed", 1, w.values),
+        Field("emit_relu", 1, w.values),
+        Field("out_on", 1),
+        Field("out_memory", w.memory),
+        Field("output_id", w.out_id),
+    )
+
+
+def pack(fields: Sequence[Field], values: Mapping[str, int | Sequence[int]]) -> int:
+    """The word of a pass; fields that `values` leaves out are 0, negative ones two's complement.
+
+    Raises:
+        AssertionError: a value that its field cannot hold.
+    """
+    unknown = values.keys() - {field.name for field in fields}
+    assert not unknown, f"no such fields: {sorted(unknown)}"
+    word, at = 0, 0
+    for field in fields:
+        given = values.get(field.name, 0)
+        entries = [given] if isinstance(given, int) else list(given)
+        for entry in entries:
+            fits = -(1 << (field.width - 1)) <= entry < 1 << field.width
+            assert fits, f"{field.name}: {entry} does not fit {field.width} bits"
+            word |= (entry & ((1 << field.width) - 1)) << at
+            at += field.width
+        at += field.bits - field.width * len(entries)
+    return word
+
+
+def include_text(fields: Sequence[Field], incoming: bool) -> str:
+    """SystemVerilog that names the fields of `pass_word`, or those of loading of `pass_next`."""
+    source = "pass_next" if incoming else "pass_word"
+    lines = ["// Generated. The fields of a pass's word.", "/* verilator lint_off UNUSEDSIGNAL */"]
+    if not incoming:
+        constants = ("MODE_MATRIX", "MODE_EDGES", "MODE_VECTOR")
+        lines += [f"localparam logic [1:0] {name} = {at};" for at, name in enumerate(constants)]
+        sources = ("WEIGHT_NONE", "WEIGHT_LINE", "WEIGHT_EDGE", "WEIGHT_SCALAR")
+        lines += [f"localparam logic [1:0] {name} = {at};" for at, name in enumerate(sources)]
+    lines += _wires(fields, source, incoming)
+    lines.append("/* verilator lint_on UNUSEDSIGNAL */")
+    return "\n".join(lines) + "\n"
+
+
+def _wires(fields: Sequence[Field], source: str, incoming: bool) -> Iterator[str]:
+    at = 0
+    for field in fields:
+        if field.name.startswith("in_") == incoming:
+            single = field.bits == 1 and field.copies == 0
+            width = "" if single else f" [{field.bits - 1}:0]"
+            part = f"{at}" if field.bits == 1 else f"{at + field.bits - 1}:{at}"
+            yield f"wire{width} {field.name} = {source}[{part}];"
+        at += field.bits

@@ -1,0 +1,32 @@
+// One multiply-accumulate lane: operands in, product register, accumulator. A result takes one
+// product a cycle, the first starts from `bias`. `bypass` adds `passed` instead of a product: values
+// that are only copied, cast or added may be wider than the multiplier.
+module mac_lane #(
+    parameter int X_BITS = 8,
+    parameter int W_BITS = 8,
+    parameter int PASS_BITS = 8,
+    parameter int BIAS_BITS = 16,
+    parameter int ACC_BITS = 24
+) (
+    input  logic                        clk,
+    input  logic                        enable,
+    input  logic signed [   X_BITS-1:0] x,          // with the weight, one cycle before its product
+    input  logic signed [   W_BITS-1:0] weight,
+    input  logic signed [PASS_BITS-1:0] passed,
+    input  logic                        bypass,
+    input  logic                        add,        // with the product: it counts
+    input  logic                        first,      // with the product: start from the bias
+    input  logic signed [BIAS_BITS-1:0] bias,
+    output logic signed [ ACC_BITS-1:0] sum
+);
+  localparam int PRODUCT_BITS = X_BITS + W_BITS > PASS_BITS ? X_BITS + W_BITS : PASS_BITS;
+
+  logic signed [PRODUCT_BITS-1:0] product;
+
+  always_ff @(posedge clk) begin
+    if (enable) begin
+      product <= bypass ? PRODUCT_BITS'(passed) : PRODUCT_BITS'(x) * PRODUCT_BITS'(weight);
+      if (add) sum <= (first ? ACC_BITS'(bias) : sum) + ACC_BITS'(product);
+    end
+  end
+endmodule

@@ -1,0 +1,68 @@
+"""Every cycle of the engine, frame by frame: what the analytic estimate must equal.
+
+Cycle 0 is the one in which the first line of a clip is taken; nobody stalls.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from hw_model.rtl.design import Design
+from hw_model.rtl.fields import MODE_EDGES
+from hw_model.schedule import DRAIN_CYCLES, START_CYCLES
+
+
+@dataclass(frozen=True, slots=True)
+class FrameTiming:
+    """One frame: when it begins, when the next may, and when each pass issues its first operation.
+
+    A frame of the flush after a clip has no lines to load. A pass that does not run is missing.
+    """
+
+    frame: int
+    begins: int
+    ends: int
+    issues: Mapping[int, int]
+
+
+def operations(fields: Mapping[str, Any]) -> int:
+    """Operations of a pass, one a cycle, from its fields."""
+    names = ("joints", "parts", "taps", "flats", "words")
+    groups = fields["count_groups"] + 1 if "count_groups" in fields else 1
+    if fields["mode"] == MODE_EDGES:
+        return int(groups * (fields["edge_last"] - fields["edge_base"] + 1))
+    total = groups
+    for name in names:
+        total *= fields.get(f"count_{name}", 0) + 1
+    return int(total)
+
+
+def load_cycles(design: Design) -> int:
+    """Lines of a frame of the input."""
+    return design.ground.frames[design.ground.graph.nodes[0].name].lines
+
+
+def runs(fields: Mapping[str, Any], frame: int, total: int) -> bool:
+    """Whether a pass runs at a frame of a clip of `total` frames."""
+    tau = frame - fields["pass_lag"]
+    return bool(0 <= tau < total and tau & fields["period_mask"] == 0)
+
+
+def clip_timing(design: Design, frames: int) -> tuple[FrameTiming, ...]:
+    """All frames of a clip, those of its flush included."""
+    flush = design.passes[0]["in_flush"]
+    found = []
+    now = 0
+    for frame in range(frames + flush):
+        begins = now
+        now += load_cycles(design) if frame < frames else 0
+        issues = {}
+        for at, fields in enumerate(design.passes):
+            now += START_CYCLES
+            if runs(fields, frame, frames):
+                issues[at] = now
+                now += operations(fields) + DRAIN_CYCLES
+        found.append(FrameTiming(frame, begins, now, issues))
+    return tuple(found)
