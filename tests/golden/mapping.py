@@ -1,8 +1,9 @@
-"""What Yosys maps memories to: `python -m tests.golden.memories` writes memories.json again.
+"""What Yosys maps memories and products to: `python -m tests.golden.mapping` writes mapping.json.
 
 The file holds the blocks of a simple dual-port memory over a grid of depths and widths, in short:
 `3b36` three BRAM36, `b18`, `u` UltraRAM, `e` iCE40's EBR, `l` look-up tables as memory, `ff`
-registers (of all its bits).
+registers (of all its bits). And the DSP blocks of a product of signed words: a line for the width
+of one, a digit for each width of the other up to that.
 """
 
 from __future__ import annotations
@@ -14,8 +15,8 @@ from pathlib import Path
 from fxp.files import replacing
 from hw_model.calibrate.yosys import Netlist, netlists, yosys_version
 
-FILE = Path(__file__).with_name("memories.json")
-COMMAND = "python -m tests.golden.memories"
+FILE = Path(__file__).with_name("mapping.json")
+COMMAND = "python -m tests.golden.mapping"
 SETTINGS = {
     "xc7": "synth_xilinx -family xc7 -run prepare:map_ffram",
     "xc7 unclocked": "synth_xilinx -family xc7 -run prepare:map_ffram",
@@ -29,6 +30,12 @@ DEPTHS += (1000, 1024, 1025, 1725, 2048, 2049, 3000, 4096, 4097, 8192, 8193, 100
 DEPTHS += (32768, 65536, 65537)
 WIDTHS = (1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 12, 14, 16, 17, 18, 20, 24, 27, 32, 36, 37, 40, 48, 64)
 WIDTHS += (72, 73, 96, 108, 128, 144, 192, 256, 512)
+PRODUCTS = {
+    "xc7": "synth_xilinx -family xc7 -run prepare:coarse",
+    "xcup": "synth_xilinx -family xcup -run prepare:coarse",
+    "xc7 -nodsp": "synth_xilinx -family xc7 -nodsp -run prepare:coarse",
+}
+MOST_PRODUCT_BITS = 32
 MOST_BITS = 4_000_000  # of a memory: larger ones take Yosys too long
 
 LUTS = {"RAM32M": 4, "RAM64M": 4, "RAM128X1D": 4, "RAM32M16": 8, "RAM64M8": 8}
@@ -50,7 +57,7 @@ def points(depth: int) -> list[int]:
 
 
 def memory_text(depth: int, width: int, clocked: bool) -> str:
-    """A simple dual-port memory, `m_<depth>_<width>`; its engine is hw_model/rtl/ram.sv's."""
+    """A simple dual-port memory, `m_<depth>_<width>`; the engine's own (hw_model/rtl/ram.sv)."""
     address = max(1, (depth - 1).bit_length()) - 1
     read = "always @(posedge clk) if (re) q <= words[ra];" if clocked else "assign q = words[ra];"
     return f"""module m_{depth}_{width}(input clk, we, re, input [{address}:0] wa, ra,
@@ -80,6 +87,25 @@ def short(netlist: Netlist) -> str:
     return "+".join("ff" if kind == "ff" else f"{n}{kind}" for kind, n in sorted(counts.items()))
 
 
+def products(setting: str) -> list[str]:
+    """The DSP blocks of the products, line by line."""
+    pairs = [(a, b) for a in range(1, MOST_PRODUCT_BITS + 1) for b in range(1, a + 1)]
+    text = "".join(
+        f"""module p_{a}_{b}(input signed [{a - 1}:0] a, input signed [{b - 1}:0] b,
+    output signed [{a + b - 1}:0] y);
+  assign y = a * b;
+endmodule
+"""
+        for a, b in pairs
+    )
+    found = netlists({"products.sv": text}, ["read_verilog -sv products.sv", PRODUCTS[setting]])
+    lines = [""] * MOST_PRODUCT_BITS
+    for a, b in pairs:
+        cells = found[f"p_{a}_{b}"].cells
+        lines[a - 1] += str(sum(n for cell, n in cells.items() if cell.startswith("DSP48")))
+    return lines
+
+
 def main() -> None:
     """Write the file."""
     table: dict[str, dict[str, str]] = {}
@@ -90,8 +116,9 @@ def main() -> None:
             table[setting][str(depth)] = " ".join(row[width] for width in points(depth))
             sys.stdout.write(f"{setting} {depth}\n")
     about = {"generator": COMMAND, "pyosys": yosys_version(), "widths": list(WIDTHS)}
+    found = {**about, "memories": table, "products": {name: products(name) for name in PRODUCTS}}
     with replacing(FILE) as temporary:
-        temporary.write_text(json.dumps({**about, "mapped": table}, indent=1) + "\n")
+        temporary.write_text(json.dumps(found, indent=1) + "\n")
 
 
 if __name__ == "__main__":

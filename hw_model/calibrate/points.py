@@ -1,0 +1,164 @@
+"""The engines that area models are fitted to, and those that they are tried on.
+
+A fitted engine has the counters and addresses of one of a few networks and a datapath drawn by
+chance, so that no width goes with another. Held-out engines have other widths and other numbers of
+lanes; every second of them is that of a network as it stands. Every list is drawn from a fixed
+seed, so that a longer one begins with a shorter one.
+"""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, fields, replace
+
+import numpy as np
+
+from fxp.ir import Graph, GraphProduct, IntArray, Node, Weights
+from fxp.spec import ArchSpec, QuantSpec
+from hw_model.blueprint import blueprint
+from hw_model.ledger import published_arch
+from hw_model.rtl.design import Design, design_of
+from hw_model.rtl.fields import Widths, pass_fields
+
+FITTED, HELD_OUT = 24, 10
+_FITTED_BITS, _HELD_OUT_BITS = (4, 6, 8, 12, 16), (5, 7, 9, 10, 14)
+_FITTED_LANES, _HELD_OUT_LANES = (1, 1, 2, 2, 4), (3, 3, 5)
+_SHIFTS = ((0, 0), (0, 8), (0, 16), (2, 10), (-3, 6), (0, 12))
+_BIAS_BITS = 16
+_SMALL = ArchSpec(
+    family="rtstgcn",
+    skeleton="hugadb",
+    in_channels=6,
+    embedding=8,
+    channels=(8, 16),
+    window=(5,),
+    classes=8,
+)
+_ARCHS = (
+    _SMALL,
+    _SMALL.model_copy(update={"family": "costgcn", "skeleton": "pkummd"}),
+    published_arch("rtstgcn", 9),
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Point:
+    """An engine to synthesise."""
+
+    label: str
+    design: Design
+    held_out: bool
+
+
+def points(fitted: int = FITTED, held_out: int = HELD_OUT) -> tuple[Point, ...]:
+    """The first so many of each kind."""
+    rng, other = random.Random(1), random.Random(2)
+    found = [_drawn(rng, at, _FITTED_BITS, _FITTED_LANES, held_out=False) for at in range(fitted)]
+    for at in range(held_out):
+        if at % 2:
+            found.append(_network(other, _HELD_OUT_BITS, _HELD_OUT_LANES))
+        else:
+            found.append(_drawn(other, at, _HELD_OUT_BITS, _HELD_OUT_LANES, held_out=True))
+    return tuple(found)
+
+
+def _network(rng: random.Random, widths: Sequence[int], lanes: Sequence[int]) -> Point:
+    """A network's own engine."""
+    weight, operand, n = rng.choice(widths), rng.choice(widths), rng.choice(lanes)
+    quant = QuantSpec(weight_bits=weight, activation_bits=operand, input_bits=operand)
+    arch = rng.choice(_ARCHS)
+    label = f"{arch.family} {arch.skeleton} w{weight}a{operand}, {n} lanes"
+    return Point(label, design_of(filled(blueprint(arch, quant, label)), n), held_out=True)
+
+
+def _drawn(
+    rng: random.Random, at: int, widths: Sequence[int], lanes: Sequence[int], *, held_out: bool
+) -> Point:
+    x, w, n = widths[at % len(widths)], rng.choice(widths), rng.choice(lanes)
+    base = design_of(filled(blueprint(_ARCHS[at % len(_ARCHS)], QuantSpec())), n)
+    datapath = _datapath(rng, x, w)
+    values = tuple((datapath["EMIT_BITS"], lines) for _, lines in base.values)
+    if rng.random() < 0.3:
+        values += values[:1]
+    design = _changed(base, datapath, values)
+    kind = "drawn, held out" if held_out else "drawn"
+    return Point(f"{kind} {at}: x{x} w{w}, {n} lanes", design, held_out)
+
+
+def _datapath(rng: random.Random, x: int, w: int) -> dict[str, int]:
+    """Widths that go together, as parameters of the engine."""
+    acc = x + w + rng.randint(2, 9)
+    behind = acc if rng.random() < 0.6 else max(acc - rng.randint(2, 8), x + 2)
+    has_shift, has_cast1 = rng.random() < 0.4, rng.random() < 0.4
+    shifted = behind + (rng.randint(1, 6) if has_shift else 0)
+    last = shifted if not has_cast1 else max(x + 2, shifted - rng.randint(0, 6))
+    emit = min(last, x + rng.choice((0, 2, 4, 8)))
+    found = {
+        "X_BITS": x,
+        "W_BITS": w,
+        "READ_BITS": max(emit, x),
+        "BIAS_BITS": min(acc, rng.choice((12, 16, 20))),
+        "NORM_BITS": min(shifted, rng.choice((12, 16))),
+        "ACC_BITS": acc,
+        "CAST0_BITS": behind,
+        "FIFO_BITS": x,
+        "TOTAL_BITS": min(behind, x + rng.randint(1, 5)),
+        "SUM_BITS": behind,
+        "SHIFT_BITS": shifted,
+        "CAST1_BITS": last,
+        "ADD_BITS": last + 1,
+        "EMIT_BITS": emit,
+        "HAS_CAST0": 1,
+        "HAS_SUM": int(rng.random() < 0.8),
+        "HAS_SHIFT": int(has_shift),
+        "HAS_CAST1": int(has_cast1),
+        "HAS_ADD": int(rng.random() < 0.8),
+    }
+    for cast in ("CAST0", "CAST1", "EMIT"):
+        found[f"{cast}_MIN"], found[f"{cast}_MAX"] = rng.choice(_SHIFTS)
+    return found
+
+
+def _changed(
+    design: Design, parameters: Mapping[str, int], values: tuple[tuple[int, int], ...]
+) -> Design:
+    """The engine with other parameters and memories of values, its instruction to match."""
+    changed = {**design.parameters, **parameters, "VALUES": len(values)}
+    changed["MEMORY_BITS"] = (len(values) - 1).bit_length()
+    names = ("count", "value_addr", "ring_addr", "ring", "memory", "time", "amount", "out_id")
+    names += tuple(f"{memory}_addr" for memory in "wbndeft")
+    widths = Widths(
+        **{name: changed[f"{name.upper()}_BITS"] for name in names},
+        weight=changed["W_BITS"],
+        values=len(values),
+    )
+    instruction = pass_fields(widths)
+    changed["PASS_BITS"] = sum(field.bits for field in instruction)
+    lines = [changed["LANES"] * changed[f"{name}_BITS"] for name in ("W", "BIAS", "NORM")]
+    changed["BOOT_BITS"] = max(changed["PASS_BITS"], changed["EDGE_BITS"], *lines)
+    return replace(design, parameters=changed, values=values, fields=instruction)
+
+
+def filled(graph: Graph) -> Graph:
+    """The same network with the largest weights that its widths allow, signs by chance.
+
+    So its accumulators are as wide as those of any network of these formats. A bias has 16 bits.
+    """
+    rng = np.random.default_rng(0)
+    return replace(graph, nodes=tuple(_filled(node, rng) for node in graph.nodes))
+
+
+def _filled(node: Node, rng: np.random.Generator) -> Node:
+    changes: dict[str, Weights | IntArray] = {}
+    for field in fields(node):
+        value = getattr(node, field.name)
+        if isinstance(value, Weights):
+            largest = (1 << (value.word_bits - 1)) - 1
+            raw = rng.choice(np.array([-largest - 1, largest]), size=value.raw.shape)
+            kept = value.raw != 0 if isinstance(node, GraphProduct) else True
+            changes[field.name] = replace(value, raw=np.where(kept, raw, 0))
+        elif field.name == "bias" and value is not None:
+            most = 1 << (_BIAS_BITS - 1)
+            changes[field.name] = rng.integers(-most, most, value.shape)
+    return replace(node, **changes) if changes else node
