@@ -21,9 +21,9 @@ from hw_model.ledger import published_arch
 from hw_model.rtl.design import Design, design_of
 from hw_model.rtl.fields import Widths, pass_fields
 
-FITTED, HELD_OUT = 24, 10
+FITTED, HELD_OUT = 20, 8
 _FITTED_BITS, _HELD_OUT_BITS = (4, 6, 8, 12, 16), (5, 7, 9, 10, 14)
-_FITTED_LANES, _HELD_OUT_LANES = (1, 1, 2, 2, 4), (3, 3, 5)
+_FITTED_LANES, _HELD_OUT_LANES = (1, 2, 1, 2, 1, 4), (3, 3, 5)
 _SHIFTS = ((0, 0), (0, 8), (0, 16), (2, 10), (-3, 6), (0, 12))
 _BIAS_BITS = 16
 _SMALL = ArchSpec(
@@ -35,11 +35,8 @@ _SMALL = ArchSpec(
     window=(5,),
     classes=8,
 )
-_ARCHS = (
-    _SMALL,
-    _SMALL.model_copy(update={"family": "costgcn", "skeleton": "pkummd"}),
-    published_arch("rtstgcn", 9),
-)
+_OTHER = _SMALL.model_copy(update={"family": "costgcn", "skeleton": "pkummd"})
+_ARCHS = (_SMALL, _OTHER, _SMALL, published_arch("rtstgcn", 9), _OTHER, _SMALL)
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,17 +54,17 @@ def points(fitted: int = FITTED, held_out: int = HELD_OUT) -> tuple[Point, ...]:
     found = [_drawn(rng, at, _FITTED_BITS, _FITTED_LANES, held_out=False) for at in range(fitted)]
     for at in range(held_out):
         if at % 2:
-            found.append(_network(other, _HELD_OUT_BITS, _HELD_OUT_LANES))
+            found.append(_network(other, at, _HELD_OUT_BITS, _HELD_OUT_LANES))
         else:
             found.append(_drawn(other, at, _HELD_OUT_BITS, _HELD_OUT_LANES, held_out=True))
     return tuple(found)
 
 
-def _network(rng: random.Random, widths: Sequence[int], lanes: Sequence[int]) -> Point:
+def _network(rng: random.Random, at: int, widths: Sequence[int], lanes: Sequence[int]) -> Point:
     """A network's own engine."""
-    weight, operand, n = rng.choice(widths), rng.choice(widths), rng.choice(lanes)
+    weight, operand, n = rng.choice(widths), rng.choice(widths), lanes[at % len(lanes)]
     quant = QuantSpec(weight_bits=weight, activation_bits=operand, input_bits=operand)
-    arch = rng.choice(_ARCHS)
+    arch = _ARCHS[at % len(_ARCHS)]
     label = f"{arch.family} {arch.skeleton} w{weight}a{operand}, {n} lanes"
     return Point(label, design_of(filled(blueprint(arch, quant, label)), n), held_out=True)
 
@@ -75,7 +72,7 @@ def _network(rng: random.Random, widths: Sequence[int], lanes: Sequence[int]) ->
 def _drawn(
     rng: random.Random, at: int, widths: Sequence[int], lanes: Sequence[int], *, held_out: bool
 ) -> Point:
-    x, w, n = widths[at % len(widths)], rng.choice(widths), rng.choice(lanes)
+    x, w, n = widths[at % len(widths)], rng.choice(widths), lanes[at % len(lanes)]
     base = design_of(filled(blueprint(_ARCHS[at % len(_ARCHS)], QuantSpec())), n)
     datapath = _datapath(rng, x, w)
     values = tuple((datapath["EMIT_BITS"], lines) for _, lines in base.values)
