@@ -104,9 +104,10 @@ class OnChipMemory(Spec):
 
 
 class Dram(Spec):
-    """External memory."""
+    """External memory; `latency_s` until the first word of a request comes."""
 
     bytes_per_s: Quantity
+    latency_s: Annotated[float, Field(ge=0, allow_inf_nan=False)] = 0.0
 
 
 class EnergyTable(Spec):

@@ -2,7 +2,8 @@
 
 `estimate` puts together the loop nest (work), the schedule (cycles, accesses), the memory (sizes,
 placement) and the energy. Per layer, cycles are the largest of three: the engine's own, those the
-on-chip ports need for the layer's accesses, and those the DRAM needs for its traffic. A layer
+on-chip ports need for the layer's accesses, and those with DRAM: the time of its traffic, or where
+weights stream in, the engine's own cycles and its waits. A layer
 starts when the one before has finished, a frame when the last layer of the one before has.
 docs/cost-model.md has every formula.
 """
@@ -22,6 +23,7 @@ from hw_model.flow import Flow, flow_of, is_matrix
 from hw_model.loops import Loop, loop_nest
 from hw_model.memory import Memory, Placement, memory_of, place
 from hw_model.schedule import LATENCY_CYCLES, Accesses, Step, schedule
+from hw_model.streaming import LineSource, streamed_cycles
 
 Bound = Literal["compute", "ports", "dram"]
 Basis = Literal["rtl", "derived"]
@@ -199,26 +201,38 @@ def _layers(
             energy_of(*pair, price, accelerator.energy)
             for pair in zip(members, traffic, strict=True)
         )
-        layers.append(_layer(name, members, sum(traffic), sum(energies, NO_ENERGY), accelerator))
+        energy = sum(energies, NO_ENERGY)
+        layers.append(_layer(name, members, placement, energy, accelerator))
     return tuple(layers)
 
 
 def _layer(
-    name: str, steps: Sequence[Step], dram_bits: int, energy: Energy, accelerator: Accelerator
+    name: str,
+    steps: Sequence[Step],
+    placement: Placement,
+    energy: Energy,
+    accelerator: Accelerator,
 ) -> LayerCost:
     terms: dict[str, int] = {}
     accesses = Accesses()
+    waits = 0
     for step in steps:
         accesses += step.accesses
         for term, cycles in step.terms:
             terms[term] = terms.get(term, 0) + cycles
+        if step.loop.name in placement.streamed and isinstance(accelerator.engine, Lanes):
+            waits += _wait(step, accelerator)
     macs = sum(step.macs for step in steps)
     chip = accelerator.memory
+    dram_bits = sum(placement.traffic_bits.get(step.loop.name, 0) for step in steps)
     dram_rate = accelerator.dram.bytes_per_s if accelerator.dram else math.inf
+    own = sum(terms.values())
     needed: dict[Bound, int] = {
-        "compute": sum(terms.values()),
+        "compute": own,
         "ports": -(-accesses.bits // (chip.ports * chip.port_bits)) if terms else 0,
-        "dram": math.ceil(dram_bits / 8 / dram_rate * accelerator.clock_hz),
+        "dram": max(
+            math.ceil(dram_bits / 8 / dram_rate * accelerator.clock_hz), own + waits if waits else 0
+        ),
     }
     bound = max(needed, key=lambda kind: needed[kind])
     return LayerCost(
@@ -227,7 +241,7 @@ def _layer(
         multiplications=macs + sum(step.loop.multiplies for step in steps),
         additions=macs + sum(step.loop.adds for step in steps),
         terms=terms,
-        basis=_basis(steps, accelerator),
+        basis=_basis(steps, placement, bound, accelerator),
         compute_cycles=needed["compute"],
         port_cycles=needed["ports"],
         dram_cycles=needed["dram"],
@@ -239,8 +253,31 @@ def _layer(
     )
 
 
-def _basis(steps: Sequence[Step], accelerator: Accelerator) -> Basis:
-    """The RTL engine has a multiplier in each lane and knows neither of these three kinds."""
+def _wait(step: Step, accelerator: Accelerator) -> int:
+    """Cycles in which lanes wait for weights from outside: for the first tile, and slow ones."""
+    engine, dram, loop = accelerator.engine, accelerator.dram, step.loop
+    assert isinstance(engine, Lanes) and dram is not None
+    lanes = engine.lanes * step.products
+    line_s = lanes * loop.weight_bits / 8 / dram.bytes_per_s
+    source = LineSource(
+        max(1, math.ceil(dram.latency_s * accelerator.clock_hz)),
+        max(1, math.ceil(line_s * accelerator.clock_hz)),
+    )
+    blocks = loop.partitions * -(-(loop.outputs // loop.partitions) // lanes)
+    tile = loop.inputs * loop.taps
+    return streamed_cycles(blocks, tile, loop.joints, source) - blocks * tile * loop.joints
+
+
+def _basis(
+    steps: Sequence[Step], placement: Placement, bound: Bound, accelerator: Accelerator
+) -> Basis:
+    """The RTL engine makes one product in each lane, keeps FIFOs on the chip, and lacks some kinds.
+
+    Each of its memories has the ports it needs.
+    """
+    away = placement.traffic_bits.keys() - placement.streamed
+    if bound == "ports" or any(step.loop.name in away for step in steps):
+        return "derived"
     foreign = any(step.loop.kind in ("layer_norm", "softmax", "clip_mean") for step in steps)
     packed = any(step.products > 1 for step in steps)
     return "rtl" if isinstance(accelerator.engine, Lanes) and not (foreign or packed) else "derived"

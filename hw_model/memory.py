@@ -9,10 +9,11 @@ costs per bit it frees, cheapest first:
   engine goes input channel by input channel, holding its taps for all joints (twice: one set comes
   in) and, on lanes, the partial sums of all outputs;
 - the weights of a convolution are read once per frame: 1 bit of traffic for each bit freed. For
-  that the engine lets all joints pass while it holds a set of weights (twice) and, on lanes, the
-  partial sums of all joints. What has to be held must fit the stream buffer.
+  that the engine lets all joints pass while it holds a set of weights, twice: on lanes those of one
+  block of outputs (`hw_model.streaming`). What has to be held must fit the stream buffer.
 
-The last one spilled goes only as far as needed. Biases, norms, adjacencies, running sums and
+The last one spilled goes only as far as needed, but weights of lanes as a whole: a pass reads them
+from one place. Biases, norms, adjacencies, running sums and
 activation buffers always stay, and `stream_buffer_bits` are set aside as soon as anything is
 spilled. Orders and ratios do not depend on widths, so narrower words never cost more traffic.
 """
@@ -49,12 +50,16 @@ class Memory:
 
 @dataclass(frozen=True, slots=True)
 class Placement:
-    """Where memory goes: bits on the chip, and per node the DRAM traffic of one frame in bits."""
+    """Where memory goes: bits on the chip, and per node the DRAM traffic of one frame in bits.
+
+    `streamed` are the convolutions whose weights come from outside.
+    """
 
     on_chip_bits: int
     spilled_bits: int
     traffic_bits: dict[str, int]
     reasons: tuple[str, ...]
+    streamed: frozenset[str] = frozenset()
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,11 +103,15 @@ def place(loops: Sequence[Loop], memory: Memory, accelerator: Accelerator) -> Pl
     excess = needed + room - capacity
     traffic: dict[str, int] = {}
     reasons = []
+    streamed: set[str] = set()
     left = excess
     for spill in _spills(loops, accelerator):
-        moved = min(spill.bits, left)
-        if moved == 0:
+        if left <= 0:
             break
+        moved = min(spill.bits, left)
+        if spill.what == "weights":
+            streamed.add(spill.node)
+            moved = spill.bits if isinstance(accelerator.engine, Lanes) else moved
         cost = -(-moved * spill.traffic_per_bit.numerator // spill.traffic_per_bit.denominator)
         traffic[spill.node] = traffic.get(spill.node, 0) + cost
         left -= moved
@@ -113,7 +122,7 @@ def place(loops: Sequence[Loop], memory: Memory, accelerator: Accelerator) -> Pl
             )
     if left > 0:
         reasons.insert(0, f"needs {capacity + left} bits on chip even with DRAM, has {capacity}")
-    return Placement(capacity + left, excess - left, traffic, tuple(reasons))
+    return Placement(capacity + left, excess - left, traffic, tuple(reasons), frozenset(streamed))
 
 
 def _spills(loops: Sequence[Loop], accelerator: Accelerator) -> list[_Spill]:
@@ -143,10 +152,9 @@ def _held_taps_bits(loop: Loop, accelerator: Accelerator) -> int:
 
 
 def _held_weights_bits(loop: Loop, accelerator: Accelerator) -> int:
-    """A set of weights, twice; on lanes a sum for every joint and lane."""
+    """A set of weights, twice; on lanes those of all inputs and taps for each lane."""
     engine = accelerator.engine
     if not isinstance(engine, Lanes):
         return 2 * engine.rows * engine.cols * loop.weight_bits
     products = accelerator.multiplier.products(loop.weight_bits, loop.operand_bits)
-    lanes = min(engine.lanes * products, loop.outputs)
-    return lanes * (2 * loop.weight_bits + loop.joints * loop.accumulator_bits)
+    return 2 * loop.inputs * loop.taps * engine.lanes * products * loop.weight_bits

@@ -10,7 +10,7 @@ from fxp.errors import InputError
 from fxp.ir import Graph, Input
 from fxp.qformat import QFormat
 from fxp.spec import ArchSpec, QuantSpec
-from hw_model.accelerator import Accelerator, load_accelerator, preset_names
+from hw_model.accelerator import Accelerator, Array, load_accelerator, preset_names
 from hw_model.blueprint import blueprint
 from hw_model.cost import Estimate, estimate
 from hw_model.ledger import published_arch
@@ -156,10 +156,15 @@ def test_fewer_bits_never_cost_more(
     share: float,
     fold: str,
 ) -> None:
+    """Squeezed too, on an array: the weights of lanes leave the chip node by node, and there a few
+    bits less may keep another node on it.
+    """
     narrow: dict[str, Any] = {key: min(one[key], other[key]) for key in WIDTHS}
     wide: dict[str, Any] = {key: max(one[key], other[key]) for key in WIDTHS}
     graphs = [blueprint(arch, QuantSpec(fold=fold, **bits)) for bits in (narrow, wide)]
-    accelerator = squeezed(load_accelerator(name), share, graphs[1])
+    accelerator = load_accelerator(name)
+    if isinstance(accelerator.engine, Array):
+        accelerator = squeezed(accelerator, share, graphs[1])
     less, more = (estimate(graph, accelerator) for graph in graphs)
     assert_no_more(less, more)
     assert less.memory_bits <= more.memory_bits
@@ -168,12 +173,10 @@ def test_fewer_bits_never_cost_more(
 
 
 @settings(max_examples=60, deadline=None)
-@given(small_archs(), st.integers(1, 40), st.integers(1, 40), st.floats(0.3, 1.1))
-def test_more_lanes_are_never_slower(arch: ArchSpec, lanes: int, more: int, share: float) -> None:
+@given(small_archs(), st.integers(1, 40), st.integers(1, 40))
+def test_more_lanes_are_never_slower(arch: ArchSpec, lanes: int, more: int) -> None:
     graph = blueprint(arch, QuantSpec())
-    few = squeezed(machine(lanes, dram={"bytes_per_s": 1e5}), share, graph)
-    many = few.model_copy(update={"engine": machine(lanes + more).engine})
-    assert_no_more(estimate(graph, many), estimate(graph, few))
+    assert_no_more(estimate(graph, machine(lanes + more)), estimate(graph, machine(lanes)))
 
 
 def assert_no_more(less: Estimate, more: Estimate) -> None:

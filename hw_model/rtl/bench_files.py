@@ -9,29 +9,61 @@ import numpy as np
 
 from fxp.ir import IntArray
 from hw_model.rtl.design import BOOT_MEMORIES, Design, include_files
-from hw_model.rtl.expected import Lines, expected_lines, input_lines
-from hw_model.rtl.timing import clip_timing
+from hw_model.rtl.expected import Lines, expected_lines, held_lines, input_lines
+from hw_model.rtl.timing import FrameTiming, clip_timing
+from hw_model.streaming import NEAR, LineSource
 
 STALL_CYCLES = 4096
-_NAMES = {"program": "PROGRAM", "weights": "WEIGHTS", "bias": "BIAS", "norm": "NORM"} | {
-    "edges": "EDGES",
-    "delta": "DELTA",
-}
+SUMS = "sums.txt"
 
 
 @dataclass(frozen=True, eq=False)
 class BenchFiles:
-    """Text of each file by name, and the lines of each port, to find a difference again."""
+    """Text of each file by name, and the lines of each port, to find a difference again.
+
+    Lines are by the stem of their file: `outputs`, `values0`, ..., `fifo`, `totals`, and with
+    `.end` what the memory of that name holds when the run has ended.
+    """
 
     files: Mapping[str, bytes]
     ports: Mapping[str, Lines]
-    cycles: int
+    timing: tuple[FrameTiming, ...]
+
+    @property
+    def cycles(self) -> int:
+        """Of the whole run, from the first line taken to the end of the last frame."""
+        return self.timing[-1].ends
 
 
 def bench_files(
-    design: Design, clip: IntArray, values: Mapping[str, IntArray], seed: int, stall: float = 0.25
+    design: Design,
+    clip: IntArray,
+    values: Mapping[str, IntArray],
+    seed: int,
+    stall: float = 0.25,
+    source: LineSource = NEAR,
 ) -> BenchFiles:
-    """The bench's files for a clip `(T, C, V)` of input words.
+    """All files for one run, the includes of its hardware among them; see `run_files`."""
+    run = run_files(design, clip, values, seed, stall, source)
+    return BenchFiles({**run.files, **hardware_files(design)}, run.ports, run.timing)
+
+
+def hardware_files(design: Design) -> dict[str, bytes]:
+    """The includes: the same for every program on one piece of hardware."""
+    files = {name: text.encode() for name, text in include_files(design).items()}
+    files["bench_ports.svh"] = _ports(_port_bits(design))
+    return files
+
+
+def run_files(
+    design: Design,
+    clip: IntArray,
+    values: Mapping[str, IntArray],
+    seed: int,
+    stall: float = 0.25,
+    source: LineSource = NEAR,
+) -> BenchFiles:
+    """The hex memories for a clip `(T, C, V)` of input words, and `sums.txt` about them.
 
     Args:
         design: the network on the engine.
@@ -39,33 +71,27 @@ def bench_files(
         values: as `hw_model.rtl.expected.expected_lines` wants them.
         seed: of the stall patterns.
         stall: share of cycles in which either side stalls.
+        source: how weights that stream in come.
     """
-    files: dict[str, bytes] = {}
-    params: list[str] = []
-    for name in BOOT_MEMORIES:
+    files = {}
+    for name in (*BOOT_MEMORIES, "outside"):
         bits, words = design.memories[name]
-        text = hex_words(words or (0,), bits)
-        files[f"{name}.hex"] = text
-        params += _file_params(_NAMES[name], text)
-        params.append(f"localparam int {_NAMES[name]}_WORDS = {len(words)};")
-    ports = expected_lines(design, values, len(clip))
-    timing = clip_timing(design, len(clip))
+        files[f"{name}.hex"] = hex_words(words or (0,), bits)
+    timing = clip_timing(design, len(clip), source)
     rng = np.random.default_rng(seed)
     stalls = (rng.random((STALL_CYCLES, 2)) < stall) @ np.array([1, 2])
-    plain = {
-        "input": input_lines(design, clip).text(),
-        "cycles": hex_words((frame.ends for frame in timing), 32),
-        "stalls": hex_words(stalls.tolist(), 2),
-        **{name: lines.text() for name, lines in ports.items()},
-    }
-    for name, text in plain.items():
-        files[f"{name}.hex"] = text
-        params += _file_params(name.upper(), text)
-    params.append(f"localparam int LIMIT = {4 * timing[-1].ends + 10_000};")
-    files["bench_params.svh"] = _text("Counts and checksums of the bench's files.", params)
-    files["bench_ports.svh"] = _text("One check for each memory that is written.", _ports(ports))
-    files |= {name: text.encode() for name, text in include_files(design).items()}
-    return BenchFiles(files, ports, timing[-1].ends)
+    files["input.hex"] = input_lines(design, clip).text()
+    files["cycles.hex"] = hex_words((frame.ends for frame in timing), 32)
+    files["stalls.hex"] = hex_words(stalls.tolist(), 2)
+    files["source.hex"] = hex_words((source.latency, source.interval), 32)
+    ports = expected_lines(design, values, len(clip))
+    ports |= held_lines(design, clip, ports)
+    for name in ("outputs", *_end_names(design)):
+        files[f"{name}.hex"] = ports[name].text() if name in ports else b""
+    sums = "".join(
+        f"{name} {text.count(10)} {checksum(text):08x}\n" for name, text in files.items()
+    )
+    return BenchFiles({**files, SUMS: sums.encode()}, ports, timing)
 
 
 def hex_words(words: Iterable[int], bits: int) -> bytes:
@@ -76,6 +102,8 @@ def hex_words(words: Iterable[int], bits: int) -> bytes:
 
 def checksum(text: bytes) -> int:
     """The fold of all words that the bench makes again: rotate left, exclusive or, 32 bits."""
+    if not text:
+        return 0
     lines = np.frombuffer(text, np.uint8).reshape(-1, text.index(b"\n") + 1)[:, :-1]
     values = np.where(lines >= ord("a"), lines - ord("a") + 10, lines - ord("0")).astype(np.int64)
     folds = -(-values.shape[1] // 8)
@@ -88,49 +116,59 @@ def checksum(text: bytes) -> int:
     return total
 
 
-def _file_params(name: str, text: bytes) -> list[str]:
-    return [
-        f"localparam int {name}_COUNT = {text.count(10)};",
-        f"localparam logic [31:0] {name}_SUM = 32'h{checksum(text):08x};",
-    ]
+def _port_bits(design: Design) -> dict[str, int]:
+    """Bits of a line of each memory that passes write, by the port's name."""
+    p = design.parameters
+    found = {f"values{at}": p["LANES"] * bits for at, (bits, _) in enumerate(design.values)}
+    if p["HAS_SUM"]:
+        found |= {"fifo": p["LANES"] * p["FIFO_BITS"], "totals": p["LANES"] * p["TOTAL_BITS"]}
+    return found
 
 
-def _text(about: str, lines: Iterable[str]) -> bytes:
-    return "".join(f"{line}\n" for line in (f"// Generated. {about}", *lines)).encode()
+def _end_names(design: Design) -> list[str]:
+    return [end for name in _port_bits(design) for end in (name, f"{name}.end")]
 
 
-def _ports(ports: Mapping[str, Lines]) -> list[str]:
-    """Checks of writes into the memories of values and of temporal sums."""
-    found, loads, sums = [], [], []
-    for name, lines in ports.items():
-        if name == "outputs":
-            continue
-        bits = lines.words.shape[1] * lines.bits
-        found += [
-            f"port_check #(.WIDTH({bits}), .COUNT({name.upper()}_COUNT),",
-            f"    .CHECKSUM({name.upper()}_SUM)) check_{name} (",
-            f"    .clk, {_strobe(name)});",
+def _ports(bits: Mapping[str, int]) -> bytes:
+    """Checks of writes into the memories of values and of temporal sums, and of their ends."""
+    lines = ["// Generated. Two checks for each memory that is written."]
+    for name, width in bits.items():
+        strobe, address, data = _signals(name)
+        lines += [
+            f"port_check #(.WIDTH({width})) check_{name} (",
+            f"    .clk, .strobe(!rst && {strobe}),",
+            f"    .address(32'({address})), .data({data}));",
+            f"end_check #(.WIDTH({width})) end_{name} ();",
         ]
-        loads.append(f'  check_{name}.load(folder, "{name}.hex");')
-        sums.append(f" + check_{name}.failures()")
-    return [
-        *found,
-        "task automatic load_ports();",
-        *loads,
+    lines.append("task automatic load_ports();")
+    for name in bits:
+        lines.append(f'  check_{name}.load(folder, "{name}.hex");')
+        lines.append(f'  end_{name}.load(folder, "{name}.end.hex");')
+    terms = "".join(f" + check_{name}.failures()" for name in bits)
+    lines += [
         "endtask",
         "function automatic int port_failures();",
-        f"  port_failures = 0{''.join(sums)};",
-        "endfunction",
+        f"  port_failures = 0{terms};",
     ]
+    for name in bits:
+        held = f"{_memory(name)}.words[end_{name}.address(i)]"
+        lines.append(f"  for (int i = 0; i < end_{name}.file.count; i++)")
+        lines.append(f"    port_failures = port_failures + end_{name}.compare(i, {held});")
+    lines.append("endfunction")
+    return "".join(f"{line}\n" for line in lines).encode()
 
 
-def _strobe(name: str) -> str:
+def _memory(name: str) -> str:
+    """The memory behind a port, as the bench names it."""
     if name.startswith("values"):
-        at = f"dut.g_values[{name.removeprefix('values')}]"
-        return (
-            f".strobe({at}.write && !{at}.loading), .address(32'({at}.u_ram.write_addr)),\n"
-            f"    .data({at}.written)"
-        )
-    ram = {"fifo": "u_fifo", "totals": "u_totals"}[name]
-    at = f"dut.g_sum.{ram}"
-    return f".strobe({at}.write), .address(32'({at}.write_addr)), .data({at}.write_data)"
+        return f"dut.g_values[{name.removeprefix('values')}].u_ram"
+    return {"fifo": "dut.g_sum.u_fifo", "totals": "dut.g_sum.u_totals"}[name]
+
+
+def _signals(name: str) -> tuple[str, str, str]:
+    """Strobe, address and data of the writes of passes into a memory."""
+    ram = _memory(name)
+    if name.startswith("values"):
+        at = ram.removesuffix(".u_ram")
+        return f"{at}.write && !{at}.loading", f"{ram}.write_addr", f"{at}.written"
+    return f"{ram}.write", f"{ram}.write_addr", f"{ram}.write_data"

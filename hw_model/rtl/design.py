@@ -53,7 +53,10 @@ class Output:
 
 @dataclass(frozen=True, eq=False)
 class Design:
-    """Hardware parameters by name, and what the boot port writes: lines of each constant memory."""
+    """Hardware parameters by name, program, and the lines of each constant memory.
+
+    The boot port writes them, but for `outside`: weights that stay off the chip and stream in.
+    """
 
     ground: Ground
     passes: tuple[Fields, ...]
@@ -65,15 +68,19 @@ class Design:
     outputs: tuple[Output, ...]
 
 
-def assemble(graph: Graph, lanes: int, dense: bool = False) -> Assembled:
+def assemble(
+    graph: Graph, lanes: int, dense: bool = False, off_chip: Set[str] = frozenset()
+) -> Assembled:
     """Plan a network for an engine of `lanes` lanes; `dense` walks all pairs of joints.
+
+    The weights of the convolutions in `off_chip` stream in from outside, once a frame.
 
     Raises:
         GraphError: the graph breaks a rule of the IR.
         InputError: the network has something that the engine cannot do.
     """
     ground = ground_of(graph, lanes)
-    assembler = Assembler(ground, dense)
+    assembler = Assembler(ground, dense, off_chip)
     loading = loading_fields(ground, flush_frames(ground))
     passes = tuple(loading | assembler.fields(at) for at in range(len(ground.passes)))
     return Assembled(ground, passes, assembler.constants, assembler.state, assembler.datapath)
@@ -85,9 +92,11 @@ def designs_of(programs: Sequence[Assembled]) -> tuple[Design, ...]:
     return tuple(hardware.design(program) for program in programs)
 
 
-def design_of(graph: Graph, lanes: int, dense: bool = False) -> Design:
+def design_of(
+    graph: Graph, lanes: int, dense: bool = False, off_chip: Set[str] = frozenset()
+) -> Design:
     """The design of one network alone; see `assemble`."""
-    return designs_of([assemble(graph, lanes, dense)])[0]
+    return designs_of([assemble(graph, lanes, dense, off_chip)])[0]
 
 
 class _Hardware:
@@ -151,6 +160,8 @@ class _Hardware:
             weight=max(self.datapath.weight_bits, self.datapath.coef_bits),
             out_id=self._most(lambda p: len(p.ground.graph.outputs) - 1),
             values=len(self.values),
+            fetch=depth("outside"),
+            tile=most("tile_last"),
         )
 
     def _parameters(self) -> dict[str, int]:
@@ -171,6 +182,7 @@ class _Hardware:
             "norm": lanes * bits["norm"],
             "edges": 1 + self.source_bits + datapath.coef_bits,
             "delta": lanes * bits["delta"],
+            "outside": lanes * w.weight,
         }
         depths = {"program": passes, **lines}
         self.line_bits = line_bits
@@ -184,7 +196,7 @@ class _Hardware:
             "PASSES": passes,
             "PC_BITS": max(1, _bits(passes - 1)),
             "PASS_BITS": line_bits["program"],
-            "BOOT_BITS": max(line_bits.values()),
+            "BOOT_BITS": max(line_bits[name] for name in BOOT_MEMORIES),
             "BOOT_ADDR_BITS": max(1, *(_bits(depth - 1) for depth in depths.values())),
             "VALUES": w.values,
             "MEMORY_BITS": w.memory,
@@ -234,6 +246,9 @@ class _Hardware:
             "HAS_CAST1": int("cast1" in datapath.slots),
             "HAS_ADD": int("add" in datapath.slots),
             "HAS_ARGMAX": int(datapath.argmax),
+            "HAS_TILES": int(any(p.constants.outside.lines for p in self.programs)),
+            "FETCH_BITS": w.fetch,
+            "TILE_BITS": w.tile,
             "HAS_DELTA": int(any(p.constants.delta.lines for p in self.programs)),
             "ROUNDING": _only(ROUNDINGS, datapath.roundings),
             "OVERFLOW": _only(OVERFLOWS, datapath.overflows),
@@ -250,13 +265,13 @@ class _Hardware:
             "program": tuple(pack(self.fields, fields) for fields in program.passes),
             "edges": tuple(self._edge(*edge) for edge in constants.edges),
         }
-        line = {"weights": self.widths.weight, **self.word_bits}
+        line = {"weights": self.widths.weight, "outside": self.widths.weight, **self.word_bits}
         for name, bits in line.items():
             memory = getattr(constants, name)
             memory.word_bits = bits
             words[name] = tuple(memory.words())
             assert self.line_bits[name] == lanes * bits
-        memories = {name: (self.line_bits[name], words[name]) for name in BOOT_MEMORIES}
+        memories = {name: (bits, words[name]) for name, bits in self.line_bits.items()}
         outputs = tuple(
             _output(program.ground, name, at)
             for at, name in enumerate(program.ground.graph.outputs)

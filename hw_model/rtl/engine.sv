@@ -15,6 +15,13 @@ module engine #(
     input  logic [                2:0] boot_memory,
     input  logic [ BOOT_ADDR_BITS-1:0] boot_addr,
     input  logic [      BOOT_BITS-1:0] boot_data,
+    // weights from outside: a request of some lines from `fetch_line` on, then the lines in order
+    output logic                       fetch_valid,
+    input  logic                       fetch_ready,
+    output logic [     FETCH_BITS-1:0] fetch_line,
+    output logic [      TILE_BITS-1:0] fetch_last,
+    input  logic                       line_valid,
+    input  logic [   LANES*W_BITS-1:0] line_data,
     input  logic                       in_valid,
     output logic                       in_ready,
     input  logic [  LANES*IN_BITS-1:0] in_data,
@@ -42,6 +49,8 @@ module engine #(
   logic [PC_BITS-1:0] pc;
   logic [LANE_BITS-1:0] op_lane;
   logic [W_ADDR_BITS-1:0] op_weight;
+  logic [TILE_BITS-1:0] op_tile;
+  logic tile_ready, tile_side, block_done;
   logic [B_ADDR_BITS-1:0] op_bias;
   logic [E_ADDR_BITS-1:0] op_edge;
   logic [VALUES*VALUE_ADDR_BITS-1:0] emit_off;
@@ -116,6 +125,28 @@ module engine #(
       .write_addr(boot_addr[W_ADDR_BITS-1:0]), .write_data(boot_data[LANES*W_BITS-1:0]),
       .read(enable), .read_addr(weight1), .read_data(weights2)
   );
+
+  // ---- weights that stream in from outside
+  logic [LANES*W_BITS-1:0] tile2, lines2;
+  if (HAS_TILES != 0) begin : g_tiles
+    logic write;
+    logic [TILE_BITS:0] write_addr, tile1;
+    tiles u_tiles (
+        .clk, .rst, .enable, .pass_start(pass_start && weight_off), .first_line(fetch_base),
+        .tile_last, .blocks_last, .block_done, .tile_ready, .tile_side,
+        .fetch_valid, .fetch_ready, .fetch_line, .fetch_last, .line_valid, .write, .write_addr
+    );
+    always_ff @(posedge clk) if (enable) tile1 <= {tile_side, op_tile};
+    ram #(.WIDTH(LANES * W_BITS), .DEPTH(2 << TILE_BITS), .ADDR_BITS(TILE_BITS + 1)) u_ram (
+        .clk, .write, .write_addr, .write_data(line_data),
+        .read(enable), .read_addr(tile1), .read_data(tile2)
+    );
+    assign lines2 = weight_off ? tile2 : weights2;
+  end else begin : g_no_tiles
+    assign {tile_ready, tile_side, tile2} = '0;
+    assign {fetch_valid, fetch_line, fetch_last} = '0;
+    assign lines2 = weights2;
+  end
 
   // ---- memories of values: the operand of a pass from one, its residual from another
   logic [VALUES*LANES*READ_BITS-1:0] words;  // memory after memory, lane after lane
@@ -274,7 +305,7 @@ module engine #(
     logic signed [W_BITS-1:0] w2, w3;
     logic signed [ACC_BITS-1:0] sum, result;
     assign x2 = zero2 ? '0 : broadcast ? broadcast2 : $signed(x_line[n*READ_BITS+:READ_BITS]);
-    assign w2 = weight_from == WEIGHT_LINE ? $signed(weights2[n*W_BITS+:W_BITS])
+    assign w2 = weight_from == WEIGHT_LINE ? $signed(lines2[n*W_BITS+:W_BITS])
               : weight_from == WEIGHT_EDGE ? W_BITS'(coef2) : $signed(scalar);
     always_ff @(posedge clk) if (enable) {x3, w3} <= {x2, w2};
     if (n == 0) begin : g_first

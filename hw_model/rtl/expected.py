@@ -64,6 +64,40 @@ def input_lines(design: Design, clip: IntArray) -> Lines:
     return Lines(words, bits, last, number, nothing, np.arange(count) % frame.lines)
 
 
+def loaded_lines(design: Design, clip: IntArray) -> Lines:
+    """What loading writes into the memory of the input, line by line as `input_lines`."""
+    lines, ground = input_lines(design, clip), design.ground
+    name = ground.graph.nodes[0].name
+    place, frame = ground.places[name], ground.frames[name]
+    joint, group = lines.result // frame.groups, lines.result % frame.groups
+    slot = (lines.frame + 1) % place.slots if place.ring else np.zeros_like(lines.frame)
+    where = place.base + slot * place.lines + group * frame.joints + joint
+    bits = design.values[place.memory][0]
+    return Lines(lines.words, bits, where, lines.frame, np.full_like(where, -1), lines.result)
+
+
+def held_lines(design: Design, clip: IntArray, ports: Mapping[str, Lines]) -> dict[str, Lines]:
+    """The newest line at each address of each memory when a run has ended, by `<port>.end`.
+
+    Addresses that nobody wrote are missing. `ports` is what `expected_lines` gave.
+    """
+    memory = design.ground.places[design.ground.graph.nodes[0].name].memory
+    written = {name: [lines] for name, lines in ports.items() if name != "outputs"}
+    written.setdefault(f"values{memory}", []).append(loaded_lines(design, clip))
+    return {f"{name}.end": _newest(parts) for name, parts in written.items()}
+
+
+def _newest(parts: list[Lines]) -> Lines:
+    columns = ("words", "address", "frame", "made", "result")
+    words, address, frame, made, result = (
+        np.concatenate([getattr(lines, column) for lines in parts]) for column in columns
+    )
+    order = np.lexsort((result, made, frame))[::-1]  # newest first: loading comes before pass 0
+    _, first = np.unique(address[order], return_index=True)
+    kept = order[first]
+    return Lines(words[kept], parts[0].bits, address[kept], frame[kept], made[kept], result[kept])
+
+
 def expected_lines(design: Design, values: Mapping[str, IntArray], frames: int) -> dict[str, Lines]:
     """What every port must see: `outputs`, `values<m>`, and `fifo` and `totals` where sums are.
 

@@ -44,6 +44,8 @@ class Widths:
     weight: int
     out_id: int
     values: int
+    fetch: int
+    tile: int
 
 
 def pass_fields(w: Widths) -> tuple[Field, ...]:
@@ -90,6 +92,10 @@ def _front_fields(w: Widths) -> tuple[Field, ...]:
         Field("tap_frames", w.time),
         Field("weight_base", w.w_addr),
         Field("weight_per_joint", 1),
+        Field("weight_off", 1),
+        Field("fetch_base", w.fetch),
+        Field("tile_last", w.tile),
+        Field("blocks_last", 2 * w.count),
         Field("bias_on", 1),
         Field("bias_base", w.b_addr),
         Field("bias_per_joint", 1),

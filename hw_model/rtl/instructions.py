@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Set
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -50,6 +50,7 @@ class Constants:
     """Constant memories while they fill; `edges` holds (last, source, coefficient)."""
 
     weights: Memory = field(default_factory=Memory)
+    outside: Memory = field(default_factory=Memory)  # weights that stream in
     bias: Memory = field(default_factory=Memory)
     norm: Memory = field(default_factory=Memory)
     delta: Memory = field(default_factory=Memory)
@@ -69,9 +70,9 @@ class State:
 class Assembler:
     """Turns passes into fields, one after another; collects constants, state and widths."""
 
-    def __init__(self, ground: Ground, dense: bool) -> None:
-        """`dense` walks all pairs of joints in graph products."""
-        self.ground, self.dense = ground, dense
+    def __init__(self, ground: Ground, dense: bool, off_chip: Set[str]) -> None:
+        """`dense` walks all pairs of joints; the weights of nodes in `off_chip` stream in."""
+        self.ground, self.dense, self.off_chip = ground, dense, off_chip
         self.nodes: Mapping[str, Node] = {node.name: node for node in ground.graph.nodes}
         self.constants, self.state, self.datapath = Constants(), State(), Datapath()
         self.state.rings = max((place.ring for place in ground.places.values()), default=0)
@@ -167,9 +168,22 @@ class Assembler:
             "count_flats": flat - 1,
             "count_words": source.channels - 1,
             "x_step": source.joints,
-            "weight_base": self.constants.weights.append(weight_lines(node, frame, flat).tolist()),
+            **self._weights(node, frame, flat),
             "bias_on": 1,
             "bias_base": self.constants.bias.append(blocks_of(node.bias, frame).tolist()),
+        }
+
+    def _weights(self, node: Conv | TemporalConv, frame: Frame, flat: int) -> Fields:
+        """Where the weights are; a tile has those of one block of outputs."""
+        lines = weight_lines(node, frame, flat).tolist()
+        if node.name not in self.off_chip:
+            return {"weight_base": self.constants.weights.append(lines)}
+        blocks = frame.groups * frame.partitions
+        return {
+            "weight_off": 1,
+            "fetch_base": self.constants.outside.append(lines),
+            "tile_last": len(lines) // blocks - 1,
+            "blocks_last": blocks - 1,
         }
 
     def _edges(self, node: GraphProduct, frame: Frame, source: Frame) -> Fields:

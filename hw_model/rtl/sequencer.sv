@@ -24,6 +24,9 @@ module sequencer #(
     output logic [       LANE_BITS-1:0]      op_lane,
     output logic [VALUE_ADDR_BITS-1:0]       op_line,     // relative to the value's base
     output logic [     W_ADDR_BITS-1:0]      op_weight,
+    output logic [       TILE_BITS-1:0]      op_tile,     // line within the tile, where weights stream
+    input  logic                             tile_ready,
+    output logic                             block_done,
     output logic [     B_ADDR_BITS-1:0]      op_bias,
     output logic [     E_ADDR_BITS-1:0]      op_edge,
     // of the pass that runs
@@ -99,6 +102,7 @@ module sequencer #(
   logic [W_ADDR_BITS-1:0] weight, weight_start;
   logic [B_ADDR_BITS-1:0] bias;
   logic [E_ADDR_BITS-1:0] edge_at;
+  logic [TILE_BITS-1:0] tile_line;
   logic word_end, flat_end, tap_end, joint_end, part_end, group_end, edge_end, result_end, final_op;
 
   assign word_end   = word == count_words;
@@ -112,7 +116,8 @@ module sequencer #(
   assign final_op   = mode == MODE_EDGES ? edge_end && group_end
                     : result_end && joint_end && part_end && group_end;
 
-  assign op_valid  = state == RUN;
+  assign op_valid  = state == RUN && (tile_ready || !weight_off);
+  assign block_done = op_valid && weight_off && mode == MODE_MATRIX && result_end && joint_end;
   assign op_first  = word == 0 && flat == 0 && tap == 0;
   assign op_last   = result_end;
   assign op_zero   = tap_tau < 0 || (ended && tap_tau >= $signed({1'b0, total_frames}));
@@ -120,10 +125,11 @@ module sequencer #(
   assign op_line   = VALUE_ADDR_BITS'(tap_off) + (mode == MODE_MATRIX
                    ? row + VALUE_ADDR_BITS'(joint) + VALUE_ADDR_BITS'(flat) : walk);
   assign op_weight = weight;
+  assign op_tile   = tile_line;
   assign op_bias   = bias;
   assign op_edge   = edge_at;
 
-  assign pass_start = state == SETUP && enable;
+  assign pass_start = state == SETUP && enable && runs;
   assign frame_done = enable && pc_last
                     && ((state == SETUP && !runs) || (state == DRAIN && drained == 0));
 
@@ -170,6 +176,7 @@ module sequencer #(
           weight_start <= weight_base;
           bias <= bias_base;
           edge_at <= edge_base;
+          tile_line <= '0;
           add_off <= VALUE_ADDR_BITS'(behind(ring[add_ring], add_back, add_limit));
           fifo_off <= F_ADDR_BITS'(fifo_next);
           total_off <= T_ADDR_BITS'(total_next);
@@ -180,7 +187,8 @@ module sequencer #(
           if (runs) state <= RUN;
           else next_pass(reached);
         end
-        RUN: begin
+        RUN:
+        if (op_valid) begin
           step();
           drained <= 4'(DRAIN_CYCLES - 1);
           if (final_op) state <= DRAIN;
@@ -197,6 +205,7 @@ module sequencer #(
   // the next operation of the pass
   task automatic step();
     weight <= weight + 1;
+    tile_line <= result_end ? '0 : tile_line + 1;
     walk <= walk + 1;
     if (mode == MODE_EDGES) begin
       edge_at <= edge_end ? edge_base : edge_at + 1;

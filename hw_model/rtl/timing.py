@@ -12,6 +12,7 @@ from typing import Any
 from hw_model.rtl.design import Design
 from hw_model.rtl.fields import MODE_EDGES
 from hw_model.schedule import DRAIN_CYCLES, START_CYCLES
+from hw_model.streaming import NEAR, LineSource, streamed_cycles
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,6 +26,14 @@ class FrameTiming:
     begins: int
     ends: int
     issues: Mapping[int, int]
+
+
+def work_cycles(fields: Mapping[str, Any], source: LineSource) -> int:
+    """Cycles from the first operation of a pass to its last, both included."""
+    if not fields.get("weight_off", 0):
+        return operations(fields)
+    joints = fields["count_joints"] + 1
+    return streamed_cycles(fields["blocks_last"] + 1, fields["tile_last"] + 1, joints, source)
 
 
 def operations(fields: Mapping[str, Any]) -> int:
@@ -50,7 +59,7 @@ def runs(fields: Mapping[str, Any], frame: int, total: int) -> bool:
     return bool(0 <= tau < total and tau & fields["period_mask"] == 0)
 
 
-def clip_timing(design: Design, frames: int) -> tuple[FrameTiming, ...]:
+def clip_timing(design: Design, frames: int, source: LineSource = NEAR) -> tuple[FrameTiming, ...]:
     """All frames of a clip, those of its flush included."""
     flush = design.passes[0]["in_flush"]
     found = []
@@ -63,6 +72,6 @@ def clip_timing(design: Design, frames: int) -> tuple[FrameTiming, ...]:
             now += START_CYCLES
             if runs(fields, frame, frames):
                 issues[at] = now
-                now += operations(fields) + DRAIN_CYCLES
+                now += work_cycles(fields, source) + DRAIN_CYCLES
         found.append(FrameTiming(frame, begins, now, issues))
     return tuple(found)
