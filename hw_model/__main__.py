@@ -17,6 +17,7 @@ from fxp.ir import Graph
 from fxp.spec import ArchSpec, QuantSpec, load_spec, parse_spec
 from hw_model.accelerator import Adjacency, load_accelerator, preset_names
 from hw_model.blueprint import blueprint
+from hw_model.calibrate.command import calibrate
 from hw_model.cost import estimate
 from hw_model.ledger import CONVENTIONS, published_figures
 from hw_model.tables import print_estimate, print_figures, print_presets
@@ -27,6 +28,8 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     help="Work, memory, cycles and energy of a network on an accelerator.",
 )
+
+app.command("calibrate")(calibrate)
 
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 

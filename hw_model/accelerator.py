@@ -21,6 +21,7 @@ from fxp.spec import Spec, load_spec
 Positive = Annotated[int, Field(ge=1)]
 Quantity = Annotated[float, Field(gt=0, allow_inf_nan=False)]
 Adjacency = Literal["dense", "sparse"]
+Target = Literal["xc7", "xc7-nodsp", "xcup", "ice40", "osu018"]
 
 
 def _pairs(table: Any) -> Any:
@@ -126,19 +127,21 @@ class EnergyTable(Spec):
 
 
 class Resources(Spec):
-    """What the device offers, for information: the cost model does not place and route."""
+    """What the device offers; with a `target`, an engine that needs more of one does not fit."""
 
     luts: Positive | None = None
     dsps: Positive | None = None
     bram36: Positive | None = None
     uram: Positive | None = None
+    ebr: Positive | None = None
 
 
 class Accelerator(Spec):
     """One accelerator (see the module's text).
 
     `adjacency` says whether the engine walks the edges of the graph or all joint pairs.
-    `deadline_s`, if given, bounds the latency of a frame.
+    `target` names the area model (docs/area.md). `deadline_s`, if given, bounds the latency of a
+    frame.
     """
 
     name: Annotated[str, Field(min_length=1)]
@@ -151,6 +154,7 @@ class Accelerator(Spec):
     memory: OnChipMemory
     dram: Dram | None = None
     energy: EnergyTable
+    target: Target | None = None
     resources: Resources = Resources()
     deadline_s: Quantity | None = None
 
@@ -161,6 +165,8 @@ class Accelerator(Spec):
                 raise ValueError("`adjacency` must be dense on an array engine (it skips no zeros)")
             if self.multiplier.packing:
                 raise ValueError("`multiplier.packing` needs a lanes engine (a shared operand)")
+            if self.target is not None:
+                raise ValueError("`target` needs a lanes engine (area is that of its RTL)")
         if self.memory.stream_buffer_bits > self.memory.capacity_bits:
             raise ValueError("`memory.stream_buffer_bits` must not exceed `memory.capacity_bits`")
         return self

@@ -1,12 +1,13 @@
 """How many memory blocks of a device a memory of `depth` words of `width` bits takes.
 
-A device's block has a number of address bits at its narrowest width, and may trade address bits for
-width in steps (a 36 Kb block of a 7-series device: 32768 x 1, 16384 x 2, ... 1024 x 36, and 512 x 72
-with one port to write and one to read). A memory deeper than a block takes several banks with a
-multiplexer behind, and the banks of a narrow memory may lie side by side in one wide block. Which
-block and which of its shapes is taken is a matter of price; prices and rule are those of Yosys 0.70
-(`memory_libmap` with the libraries of `synth_xilinx -family xc7`, `-family xcup` and `synth_ice40`),
-so that the counts equal what it maps (`tests/test_geometry.py` holds them against its results).
+A device's block has a number of address bits at its narrowest width, and may trade address bits
+for width in steps (a 36 Kb block of a 7-series device: 32768 x 1, 16384 x 2, ... 1024 x 36, and
+512 x 72 with one port to write and one to read). A memory deeper than a block takes several banks
+with a multiplexer behind, and the banks of a narrow memory may lie side by side in one wide block.
+Which block and which of its shapes is taken is a matter of price; prices and rule are those of
+Yosys 0.70 (`memory_libmap` with the libraries of `synth_xilinx -family xc7`, `-family xcup` and
+`synth_ice40`), so that the counts equal what it maps (`tests/test_geometry.py` holds them against
+its results).
 
 Counted are memories with one clocked port that writes whole words and another that reads, and gives
 the old word where both meet. Small ones become look-up tables used as memory where the device has
@@ -60,8 +61,8 @@ class Shape:
     """A block as a library offers it: `widths` at `address_bits`, one less, two less, ...
 
     `blocks` is what one takes, `price` what one costs, of which `price_of_bits` goes with the share
-    of its bits in use. `byte` is the granularity of its write enables (0: the whole word), `clocked`
-    says that it reads through a register.
+    of its bits in use. `byte` is the granularity of its write enables (0: the whole word),
+    `keeps_old` says that a read of the address that is written gives the old word.
     """
 
     kind: Kind

@@ -105,7 +105,7 @@ def test_pairs_of_products() -> None:
 
 
 def test_a_product_beyond_32_bits_is_refused() -> None:
-    with pytest.raises(InputError, match="1..32 bits, got 33 x 4"):
+    with pytest.raises(InputError, match=r"1\.\.32 bits, got 33 x 4"):
         product_dsps(33, 4, "xc7")
 
 

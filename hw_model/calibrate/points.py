@@ -10,13 +10,10 @@ from __future__ import annotations
 
 import random
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, fields, replace
+from dataclasses import dataclass, replace
 
-import numpy as np
-
-from fxp.ir import Graph, GraphProduct, IntArray, Node, Weights
 from fxp.spec import ArchSpec, QuantSpec
-from hw_model.blueprint import blueprint
+from hw_model.blueprint import blueprint, filled
 from hw_model.ledger import published_arch
 from hw_model.rtl.design import Design, design_of
 from hw_model.rtl.fields import Widths, pass_fields
@@ -25,7 +22,6 @@ FITTED, HELD_OUT = 20, 8
 _FITTED_BITS, _HELD_OUT_BITS = (4, 6, 8, 12, 16), (5, 7, 9, 10, 14)
 _FITTED_LANES, _HELD_OUT_LANES = (1, 2, 1, 2, 1, 4), (3, 3, 5)
 _SHIFTS = ((0, 0), (0, 8), (0, 16), (2, 10), (-3, 6), (0, 12))
-_BIAS_BITS = 16
 _SMALL = ArchSpec(
     family="rtstgcn",
     skeleton="hugadb",
@@ -111,7 +107,12 @@ def _datapath(rng: random.Random, x: int, w: int) -> dict[str, int]:
         "HAS_SHIFT": int(has_shift),
         "HAS_CAST1": int(has_cast1),
         "HAS_ADD": int(rng.random() < 0.8),
+        "HAS_TILES": int(rng.random() < 0.3),
+        "TILE_BITS": rng.choice((6, 8, 10)),
+        "FETCH_BITS": rng.choice((10, 14, 18)),
     }
+    if not found["HAS_TILES"]:
+        found |= {"TILE_BITS": 1, "FETCH_BITS": 1}
     for cast in ("CAST0", "CAST1", "EMIT"):
         found[f"{cast}_MIN"], found[f"{cast}_MAX"] = rng.choice(_SHIFTS)
     return found
@@ -123,8 +124,8 @@ def _changed(
     """The engine with other parameters and memories of values, its instruction to match."""
     changed = {**design.parameters, **parameters, "VALUES": len(values)}
     changed["MEMORY_BITS"] = (len(values) - 1).bit_length()
-    names = ("count", "value_addr", "ring_addr", "ring", "memory", "time", "amount", "out_id")
-    names += tuple(f"{memory}_addr" for memory in "wbndeft")
+    names = [f"{memory}_addr" for memory in ("value", "ring", *"wbndeft")]
+    names += ["count", "ring", "memory", "time", "amount", "out_id", "fetch", "tile"]
     widths = Widths(
         **{name: changed[f"{name.upper()}_BITS"] for name in names},
         weight=changed["W_BITS"],
@@ -135,27 +136,3 @@ def _changed(
     lines = [changed["LANES"] * changed[f"{name}_BITS"] for name in ("W", "BIAS", "NORM")]
     changed["BOOT_BITS"] = max(changed["PASS_BITS"], changed["EDGE_BITS"], *lines)
     return replace(design, parameters=changed, values=values, fields=instruction)
-
-
-def filled(graph: Graph) -> Graph:
-    """The same network with the largest weights that its widths allow, signs by chance.
-
-    So its accumulators are as wide as those of any network of these formats. A bias has 16 bits.
-    """
-    rng = np.random.default_rng(0)
-    return replace(graph, nodes=tuple(_filled(node, rng) for node in graph.nodes))
-
-
-def _filled(node: Node, rng: np.random.Generator) -> Node:
-    changes: dict[str, Weights | IntArray] = {}
-    for field in fields(node):
-        value = getattr(node, field.name)
-        if isinstance(value, Weights):
-            largest = (1 << (value.word_bits - 1)) - 1
-            raw = rng.choice(np.array([-largest - 1, largest]), size=value.raw.shape)
-            kept = value.raw != 0 if isinstance(node, GraphProduct) else True
-            changes[field.name] = replace(value, raw=np.where(kept, raw, 0))
-        elif field.name == "bias" and value is not None:
-            most = 1 << (_BIAS_BITS - 1)
-            changes[field.name] = rng.integers(-most, most, value.shape)
-    return replace(node, **changes) if changes else node

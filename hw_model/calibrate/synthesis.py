@@ -10,12 +10,22 @@ from dataclasses import dataclass, replace
 from importlib import resources
 from pathlib import Path
 
+from hw_model.accelerator import Target
 from hw_model.calibrate.points import Point
-from hw_model.calibrate.targets import TargetName, commands, counted, nand2_area, script
+from hw_model.calibrate.targets import commands, counted, nand2_area, script
 from hw_model.calibrate.yosys import netlists, yosys_version
 from hw_model.rtl.design import include_files
 
-MODULES = ("ram", "argmax", "requantise", "mac_lane", "post_lane", "sequencer", "engine")
+MODULES = (
+    "ram",
+    "argmax",
+    "requantise",
+    "mac_lane",
+    "post_lane",
+    "sequencer",
+    "tiles",
+    "engine",
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,7 +33,7 @@ class Result:
     """What one engine takes on one target; `parameters` are the engine's."""
 
     key: str
-    target: TargetName
+    target: Target
     label: str
     held_out: bool
     parameters: Mapping[str, int]
@@ -54,7 +64,7 @@ def sources(point: Point) -> dict[str, str]:
 
 
 def synthesise(
-    targets: Iterable[TargetName], points: Iterable[Point], kept: Path, liberty: Path
+    targets: Iterable[Target], points: Iterable[Point], kept: Path, liberty: Path
 ) -> Iterator[tuple[Result, bool]]:
     """Each point on each target: its result, and whether it was there already.
 
@@ -91,14 +101,14 @@ def _row(result: Result) -> dict[str, object]:
     return {name: getattr(result, name) for name in Result.__slots__}
 
 
-def _key(target: TargetName, texts: Mapping[str, str]) -> str:
+def _key(target: Target, texts: Mapping[str, str]) -> str:
     """What the result follows from: version, commands, sources."""
     about = (yosys_version(), target, commands(target), sorted(texts.items()))
     return hashlib.sha256(repr(about).encode()).hexdigest()[:32]
 
 
 def _result(
-    key: str, target: TargetName, point: Point, texts: Mapping[str, str], liberty: Path
+    key: str, target: Target, point: Point, texts: Mapping[str, str], liberty: Path
 ) -> Result:
     steps = script(target, liberty)
     names = " ".join(name for name in texts if name.endswith(".sv"))

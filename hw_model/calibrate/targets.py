@@ -5,18 +5,18 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal, get_args
+from typing import get_args
 
 from fxp.errors import InputError
+from hw_model.accelerator import Target
 from hw_model.calibrate.yosys import Netlist
 
-TargetName = Literal["xc7", "xc7-nodsp", "xcup", "ice40", "osu018"]
-TARGETS: tuple[TargetName, ...] = get_args(TargetName)
+TARGETS: tuple[Target, ...] = get_args(Target)
 LIBERTY = Path("/usr/share/qflow/tech/osu018/osu018_stdcells.lib")  # of Debian's qflow-tech-osu018
 NAND2 = "NAND2X1"
 
 _XILINX = "synth_xilinx -noiopad -noclkbuf -flatten -top engine -family"
-_COMMANDS: Mapping[TargetName, tuple[str, ...]] = {
+_COMMANDS: Mapping[Target, tuple[str, ...]] = {
     "xc7": (f"{_XILINX} xc7",),
     "xc7-nodsp": (f"{_XILINX} xc7 -nodsp",),
     "xcup": (f"{_XILINX} xcup",),
@@ -40,12 +40,12 @@ class Script:
     stat: str
 
 
-def commands(target: TargetName) -> tuple[str, ...]:
+def commands(target: Target) -> tuple[str, ...]:
     """The commands of a target, the place of a Liberty file left open."""
     return _COMMANDS[target]
 
 
-def script(target: TargetName, liberty: Path) -> Script:
+def script(target: Target, liberty: Path) -> Script:
     """How an engine is synthesised.
 
     Raises:

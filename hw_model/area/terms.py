@@ -1,0 +1,72 @@
+"""What the area of an engine grows with: terms that its parameters give.
+
+Control counts once, the datapath of a lane as often as there are lanes. Each term is a number of
+bits (of a product, of its bit pairs) that some part of the engine handles; `hw_model.calibrate`
+finds what a bit of each costs on a target.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+Parameters = Mapping[str, int]
+Terms = dict[str, float]
+
+CASTS = ("CAST0", "CAST1", "EMIT")
+_READERS = 5  # of the ring offsets, beside one for each memory of values
+
+
+def logic_terms(p: Parameters) -> Terms:
+    """Terms of look-up tables, and of the gates between registers."""
+    lanes, values = p["LANES"], p["VALUES"]
+    casts = [_cast(p, name) for name in CASTS if _count(p, name)]
+    return {
+        "engine": 1,
+        "rings": (_READERS + values) * p["RINGS"] * p["RING_ADDR_BITS"],
+        "addresses": (_READERS + values) * (p["RING_ADDR_BITS"] + p["VALUE_ADDR_BITS"]),
+        "tiles": p["HAS_TILES"] * (p["FETCH_BITS"] + p["TILE_BITS"]),
+        "product": lanes * p["X_BITS"] * p["W_BITS"],
+        "accumulator": lanes * p["ACC_BITS"],
+        "cast": lanes * sum(count * bits for count, bits, _ in casts),
+        "cast shift": lanes * sum(count * bits * levels for count, bits, levels in casts),
+        "running sum": lanes * p["HAS_SUM"] * p["TOTAL_BITS"],
+        "shift": lanes * p["HAS_SHIFT"] * p["SHIFT_BITS"],
+        "addition": lanes * p["HAS_ADD"] * p["ADD_BITS"],
+        "operand": lanes * values * p["READ_BITS"],
+    }
+
+
+def register_terms(p: Parameters) -> Terms:
+    """Terms of registers: the counters of control, the instruction, the stages of the lanes."""
+    product = max(p["X_BITS"] + p["W_BITS"], p["READ_BITS"])
+    stages = ("ACC", "CAST0", "SUM", "SHIFT", "CAST1", "ADD", "READ", "W")
+    lane = product + sum(p[f"{stage}_BITS"] for stage in stages) + p["VALUES"] * p["EMIT_BITS"]
+    return {
+        "engine": 1,
+        "instruction": p["PASS_BITS"],
+        "rings": p["RINGS"] * p["RING_ADDR_BITS"],
+        "tiles": p["HAS_TILES"] * (p["FETCH_BITS"] + p["TILE_BITS"]),
+        "lane": p["LANES"] * lane,
+    }
+
+
+def gate_terms(p: Parameters) -> Terms:
+    """Terms of the area of standard cells: logic and registers."""
+    registers = register_terms(p)
+    return {
+        **logic_terms(p),
+        "instruction": registers["instruction"],
+        "lane registers": registers["lane"],
+    }
+
+
+def _count(p: Parameters, cast: str) -> int:
+    return p["VALUES"] if cast == "EMIT" else p[f"HAS_{cast}"]
+
+
+def _cast(p: Parameters, cast: str) -> tuple[int, int, int]:
+    """How many, bits of the value before it, levels of the shifter."""
+    before = {"CAST0": "ACC_BITS", "CAST1": "SHIFT_BITS", "EMIT": "ADD_BITS"}[cast]
+    span = p[f"{cast}_MAX"] - p[f"{cast}_MIN"]
+    left = max(0, -p[f"{cast}_MIN"])
+    return _count(p, cast), p[before] + left, span.bit_length()
