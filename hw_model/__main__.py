@@ -16,6 +16,7 @@ from fxp.errors import InputError
 from fxp.ir import Graph
 from fxp.spec import ArchSpec, QuantSpec, load_spec, parse_spec
 from hw_model.accelerator import Adjacency, load_accelerator, preset_names
+from hw_model.area.page import models_page
 from hw_model.blueprint import blueprint
 from hw_model.calibrate.command import calibrate
 from hw_model.cost import estimate
@@ -93,6 +94,12 @@ def published(as_json: AsJson = False) -> None:
         print_figures(figures, Console())
     if not all(figure.agrees for figure in figures):
         raise typer.Exit(1)
+
+
+@app.command()
+def models() -> None:
+    """Print the area models and their errors, as Markdown."""
+    sys.stdout.write(models_page())
 
 
 def _graph(network: Path, bits: int | None, quant: Path | None) -> Graph:

@@ -126,6 +126,22 @@ class EnergyTable(Spec):
     dram_pj_per_bit: Quantity
 
 
+def energy_tables() -> tuple[str, ...]:
+    """Names of the energy tables that come with the toolkit, sorted."""
+    return _names("presets/energy")
+
+
+def _named_table(table: Any) -> Any:
+    """A table by its name, or as it is written down."""
+    if not isinstance(table, str):
+        return table
+    if table not in energy_tables():
+        raise ValueError(f"must be a table, or the name of one: {', '.join(energy_tables())}")
+    folder = resources.files("hw_model") / "presets" / "energy"
+    with resources.as_file(folder / f"{table}.yaml") as file:
+        return load_spec(EnergyTable, file)
+
+
 class Resources(Spec):
     """What the device offers; with a `target`, an engine that needs more of one does not fit."""
 
@@ -153,7 +169,7 @@ class Accelerator(Spec):
     adjacency: Adjacency
     memory: OnChipMemory
     dram: Dram | None = None
-    energy: EnergyTable
+    energy: Annotated[EnergyTable, BeforeValidator(_named_table)]
     target: Target | None = None
     resources: Resources = Resources()
     deadline_s: Quantity | None = None
@@ -174,7 +190,11 @@ class Accelerator(Spec):
 
 def preset_names() -> tuple[str, ...]:
     """Names of the accelerators that come with the toolkit, sorted."""
-    files = (resources.files("hw_model") / "presets").iterdir()
+    return _names("presets")
+
+
+def _names(folder: str) -> tuple[str, ...]:
+    files = (resources.files("hw_model") / folder).iterdir()
     return tuple(sorted(f.name.removesuffix(".yaml") for f in files if f.name.endswith(".yaml")))
 
 

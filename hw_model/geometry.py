@@ -74,11 +74,6 @@ class Shape:
     price_of_bits: float = 0
     keeps_old: bool = True
 
-    @property
-    def clocked(self) -> bool:
-        """Whether it can be read through a register only."""
-        return self.kind != "distributed"
-
 
 @dataclass(frozen=True, slots=True)
 class _Fit:
@@ -89,9 +84,7 @@ class _Fit:
     price: float
 
 
-def memory_blocks(
-    depth: int, width: int, device: Device, *, huge: bool = False, clocked: bool = True
-) -> Blocks:
+def memory_blocks(depth: int, width: int, device: Device, *, huge: bool = False) -> Blocks:
     """The blocks of a memory of `depth` words of `width` bits.
 
     Args:
@@ -100,7 +93,6 @@ def memory_blocks(
         device: the family.
         huge: consider UltraRAM too (xcup, as `synth_xilinx -uram`). The SPRAM of an iCE40 has one
             port alone, so no such memory takes it.
-        clocked: the word read comes through a register.
 
     Raises:
         InputError: no words or no bits.
@@ -110,7 +102,7 @@ def memory_blocks(
     best, price = Blocks(register_bits=depth * width), depth * width
     kinds: tuple[Kind, ...] = ("distributed", "block", "huge") if huge else ("distributed", "block")
     for kind in kinds:
-        shapes = [s for s in SHAPES[device] if s.kind == kind and (clocked or not s.clocked)]
+        shapes = [shape for shape in SHAPES[device] if shape.kind == kind]
         fits = [_fit(shape, depth, width) for shape in shapes]
         if not fits:
             continue

@@ -35,8 +35,7 @@ def short(blocks: Blocks) -> str:
 
 def ours(setting: str, depth: int, width: int) -> str:
     device, *options = setting.split()
-    huge, clocked = "huge" in options, "unclocked" not in options
-    return short(memory_blocks(depth, width, device, huge=huge, clocked=clocked))
+    return short(memory_blocks(depth, width, device, huge="huge" in options))
 
 
 @pytest.mark.parametrize("setting", mapping.SETTINGS)

@@ -185,10 +185,9 @@ def _memories(design: Design, accelerator: Accelerator, kept: float) -> tuple[Me
     for name, (lines, bits) in sorted(shapes.items(), key=lambda item: -item[1][0] * item[1][1]):
         blocks = Blocks()
         if device is not None:
-            clocked = name != "program"
-            blocks = memory_blocks(lines, bits, device, huge=left > 0, clocked=clocked)
+            blocks = memory_blocks(lines, bits, device, huge=left > 0)
             if blocks.uram > left:
-                blocks = memory_blocks(lines, bits, device, clocked=clocked)
+                blocks = memory_blocks(lines, bits, device)
             left -= blocks.uram
         found.append(MemoryArea(name, lines, bits, blocks))
     return tuple(found)

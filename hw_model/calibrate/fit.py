@@ -28,6 +28,31 @@ def fit(rows: Sequence[Mapping[str, float]], measured: Sequence[float]) -> dict[
         del names[int(np.argmin(prices * sizes))]
 
 
+def scaled_fit(
+    rows: Sequence[Mapping[str, float]],
+    measured: Sequence[float],
+    base: Mapping[str, float],
+    groups: Mapping[str, Sequence[str]],
+) -> dict[str, float]:
+    """The prices of another target, each group of terms scaled as a whole.
+
+    Terms that are in no group keep a price of their own. So few engines are enough.
+    """
+    together = {term for terms in groups.values() for term in terms}
+    composed = []
+    for row in rows:
+        alone = {term: value for term, value in row.items() if term not in together}
+        for name, terms in groups.items():
+            alone[name] = sum(base.get(term, 0) * row[term] for term in terms)
+        composed.append(alone)
+    scales = fit(composed, measured)
+    found = {term: price for term, price in scales.items() if term not in groups}
+    for name, terms in groups.items():
+        scale = scales.get(name, 0)
+        found |= {t: _rounded(scale * base[t]) for t in terms if scale and base.get(t)}
+    return found
+
+
 def errors(estimated: Sequence[float], measured: Sequence[float]) -> tuple[float, float]:
     """Mean and worst relative error, in percent of the measured."""
     found = [abs(a - b) / b for a, b in zip(estimated, measured, strict=True)]

@@ -13,18 +13,33 @@ from fxp.files import replacing
 from hw_model.accelerator import Target
 from hw_model.area.calibration import AreaModel, Calibration, HeldOut
 from hw_model.area.estimate import TERMS
-from hw_model.calibrate.fit import errors, fit
+from hw_model.calibrate.fit import errors, fit, scaled_fit
 from hw_model.calibrate.synthesis import Result, rtl_hash
 from hw_model.calibrate.targets import commands
 from hw_model.calibrate.yosys import yosys_version
 
+BASE: Target = "xc7-nodsp"  # has a price for each term; other targets scale groups of them
+_CONTROL = ("engine", "rings", "addresses", "tiles")
+_LANE = ("accumulator", "cast", "cast shift", "running sum", "shift", "addition", "operand")
+GROUPS: Mapping[str, Mapping[str, Sequence[str]]] = {
+    "luts": {"control": _CONTROL, "product": ("product",), "lane": _LANE},
+    "ffs": {"control": ("engine", "instruction", "rings", "tiles"), "lane": ("lane",)},
+    "nand2": {"control": _CONTROL, "product": ("product",), "lane": _LANE},
+}
 
-def calibration_of(target: Target, results: Sequence[Result], liberty: Path) -> Calibration:
-    """Models fitted to the results that are not held out, tried on those that are."""
+
+def calibration_of(
+    target: Target, results: Sequence[Result], liberty: Path, base: Calibration | None
+) -> Calibration:
+    """Models fitted to the results that are not held out, tried on those that are.
+
+    `base` is the calibration of `BASE`, for any other target.
+    """
+    assert (base is None) == (target == BASE)
     fitted = [result for result in results if not result.held_out]
     held_out = [result for result in results if result.held_out]
     quantities = [name for name in results[0].measured if name in TERMS]
-    models = {name: _model(name, fitted, held_out) for name in quantities}
+    models = {name: _model(name, fitted, held_out, base) for name in quantities}
     digest = hashlib.sha256(liberty.read_bytes()).hexdigest() if target == "osu018" else None
     return Calibration(
         target=target,
@@ -52,8 +67,14 @@ def write_calibration(calibration: Calibration, folder: Path) -> Path:
     return path
 
 
-def _model(name: str, fitted: Sequence[Result], held_out: Sequence[Result]) -> AreaModel:
-    prices = fit(*_rows(name, fitted))
+def _model(
+    name: str, fitted: Sequence[Result], held_out: Sequence[Result], base: Calibration | None
+) -> AreaModel:
+    if base is None:
+        prices = fit(*_rows(name, fitted))
+    else:
+        known = base.models["luts" if name == "nand2" else name].prices
+        prices = scaled_fit(*_rows(name, fitted), known, GROUPS[name])
     model = AreaModel(prices=prices, mean_error=0, worst_error=0)
     rows, measured = _rows(name, held_out)
     mean, worst = errors([model.estimate(row) for row in rows], measured)

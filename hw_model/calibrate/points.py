@@ -19,7 +19,7 @@ from hw_model.rtl.design import Design, design_of
 from hw_model.rtl.fields import Widths, pass_fields
 
 FITTED, HELD_OUT = 20, 8
-_FITTED_BITS, _HELD_OUT_BITS = (4, 6, 8, 12, 16), (5, 7, 9, 10, 14)
+FITTED_BITS, HELD_OUT_BITS = (4, 6, 8, 12, 16), (5, 7, 9, 10, 14)
 _FITTED_LANES, _HELD_OUT_LANES = (1, 2, 1, 2, 1, 4), (3, 3, 5)
 _SHIFTS = ((0, 0), (0, 8), (0, 16), (2, 10), (-3, 6), (0, 12))
 _SMALL = ArchSpec(
@@ -47,12 +47,12 @@ class Point:
 def points(fitted: int = FITTED, held_out: int = HELD_OUT) -> tuple[Point, ...]:
     """The first so many of each kind."""
     rng, other = random.Random(1), random.Random(2)
-    found = [_drawn(rng, at, _FITTED_BITS, _FITTED_LANES, held_out=False) for at in range(fitted)]
+    found = [_drawn(rng, at, FITTED_BITS, _FITTED_LANES, held_out=False) for at in range(fitted)]
     for at in range(held_out):
         if at % 2:
-            found.append(_network(other, at, _HELD_OUT_BITS, _HELD_OUT_LANES))
+            found.append(_network(other, at, HELD_OUT_BITS, _HELD_OUT_LANES))
         else:
-            found.append(_drawn(other, at, _HELD_OUT_BITS, _HELD_OUT_LANES, held_out=True))
+            found.append(_drawn(other, at, HELD_OUT_BITS, _HELD_OUT_LANES, held_out=True))
     return tuple(found)
 
 

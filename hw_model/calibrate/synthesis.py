@@ -72,6 +72,7 @@ def synthesise(
         InputError: Yosys or the Liberty file is missing, or Yosys stopped.
     """
     results = load_results(kept)
+    _end_line(kept)
     listed = [(target, point, sources(point)) for target in targets for point in points]
     for target, point, texts in listed:
         key = _key(target, texts)
@@ -95,6 +96,12 @@ def load_results(kept: Path) -> dict[str, Result]:
                 continue
             found[result.key] = result
     return found
+
+
+def _end_line(kept: Path) -> None:
+    """A line that was cut off must not swallow the next one."""
+    if kept.is_file() and (text := kept.read_bytes()) and not text.endswith(b"\n"):
+        kept.write_bytes(text + b"\n")
 
 
 def _row(result: Result) -> dict[str, object]:

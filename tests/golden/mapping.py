@@ -19,7 +19,6 @@ FILE = Path(__file__).with_name("mapping.json")
 COMMAND = "python -m tests.golden.mapping"
 SETTINGS = {
     "xc7": "synth_xilinx -family xc7 -run prepare:map_ffram",
-    "xc7 unclocked": "synth_xilinx -family xc7 -run prepare:map_ffram",
     "xcup": "synth_xilinx -family xcup -run prepare:map_ffram",
     "xcup huge": "synth_xilinx -family xcup -uram -run prepare:map_ffram",
     "ice40": "synth_ice40 -run flatten:map_ffram",
@@ -56,22 +55,23 @@ def points(depth: int) -> list[int]:
     return [width for width in WIDTHS if depth * width <= MOST_BITS]
 
 
-def memory_text(depth: int, width: int, clocked: bool) -> str:
+def memory_text(depth: int, width: int) -> str:
     """A simple dual-port memory, `m_<depth>_<width>`; the engine's own (hw_model/rtl/ram.sv)."""
     address = max(1, (depth - 1).bit_length()) - 1
-    read = "always @(posedge clk) if (re) q <= words[ra];" if clocked else "assign q = words[ra];"
     return f"""module m_{depth}_{width}(input clk, we, re, input [{address}:0] wa, ra,
-    input [{width - 1}:0] d, output {"reg" if clocked else ""} [{width - 1}:0] q);
+    input [{width - 1}:0] d, output reg [{width - 1}:0] q);
   reg [{width - 1}:0] words[0:{depth - 1}];
-  always @(posedge clk) if (we) words[wa] <= d;
-  {read}
+  always @(posedge clk) begin
+    if (we) words[wa] <= d;
+    if (re) q <= words[ra];
+  end
 endmodule
 """
 
 
 def mapped(setting: str, depth: int, widths: list[int]) -> dict[int, str]:
     """What Yosys makes of memories of a depth, by width."""
-    text = "".join(memory_text(depth, w, "unclocked" not in setting) for w in widths)
+    text = "".join(memory_text(depth, width) for width in widths)
     commands = ["read_verilog -sv memories.sv", "proc", SETTINGS[setting]]
     found = netlists({"memories.sv": text}, commands)
     return {width: short(found[f"m_{depth}_{width}"]) for width in widths}
