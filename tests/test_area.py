@@ -77,9 +77,15 @@ def test_terms_by_hand() -> None:
     registers = p | {"READ_BITS": 12, "X_BITS": 4, "W_BITS": 5, "EMIT_BITS": 7}
     for stage in ("CAST0", "SUM", "SHIFT", "CAST1"):
         registers[f"{stage}_BITS"] = 10
-    assert register_terms(registers)["lane"] == 3 * (12 + 20 + 4 * 10 + 21 + 12 + 5 + 2 * 7)
+    registers |= {"HAS_SUM": 1, "HAS_SHIFT": 1, "HAS_CAST1": 0, "HAS_ADD": 1}
+    lane = 12 + 20 + 4 * 10 + 21 + 12 + 5 + 2 * 7  # product, sum, slots, addition, operands, words
+    assert register_terms(registers)["lane"] == 3 * lane
+    assert register_terms(registers)["shift registers"] == 0
+    bare = register_terms(registers | {"HAS_SHIFT": 0, "SHIFT_BITS": 9})
+    assert bare["shift registers"] == 3 * 3 * 9  # running sum, shift and second cast in a row
+    assert bare["lane"] == 3 * (lane - 1 - 27)
     gates = gate_terms(registers)
-    assert gates["lane registers"] == register_terms(registers)["lane"]
+    assert gates["lane registers"] == 3 * lane
     assert gates["product"] == 3 * 20
 
 

@@ -13,6 +13,7 @@ Parameters = Mapping[str, int]
 Terms = dict[str, float]
 
 CASTS = ("CAST0", "CAST1", "EMIT")
+STAGES = ("CAST0", "SUM", "SHIFT", "CAST1", "ADD")  # behind the accumulator, in order
 _READERS = 5  # of the ring offsets, beside one for each memory of values
 
 
@@ -37,16 +38,24 @@ def logic_terms(p: Parameters) -> Terms:
 
 
 def register_terms(p: Parameters) -> Terms:
-    """Terms of registers: the counters of control, the instruction, the stages of the lanes."""
+    """Terms of registers: the counters of control, the instruction, the stages of the lanes.
+
+    A stage that the engine does not need is a bare register; three registers in a row are a shift
+    register, which some devices keep in look-up tables.
+    """
+    lanes = p["LANES"]
     product = max(p["X_BITS"] + p["W_BITS"], p["READ_BITS"])
-    stages = ("ACC", "CAST0", "SUM", "SHIFT", "CAST1", "ADD", "READ", "W")
+    chained = _chained_bits(p)
+    stages = ("ACC", *STAGES, "READ", "W")
     lane = product + sum(p[f"{stage}_BITS"] for stage in stages) + p["VALUES"] * p["EMIT_BITS"]
     return {
         "engine": 1,
         "instruction": p["PASS_BITS"],
         "rings": p["RINGS"] * p["RING_ADDR_BITS"],
+        "addresses": p["RING_ADDR_BITS"] + p["VALUE_ADDR_BITS"],
         "tiles": p["HAS_TILES"] * (p["FETCH_BITS"] + p["TILE_BITS"]),
-        "lane": p["LANES"] * lane,
+        "lane": lanes * (lane - chained),
+        "shift registers": lanes * chained,
     }
 
 
@@ -56,7 +65,7 @@ def gate_terms(p: Parameters) -> Terms:
     return {
         **logic_terms(p),
         "instruction": registers["instruction"],
-        "lane registers": registers["lane"],
+        "lane registers": registers["lane"] + registers["shift registers"],
     }
 
 
@@ -70,3 +79,13 @@ def _cast(p: Parameters, cast: str) -> tuple[int, int, int]:
     span = p[f"{cast}_MAX"] - p[f"{cast}_MIN"]
     left = max(0, -p[f"{cast}_MIN"])
     return _count(p, cast), p[before] + left, span.bit_length()
+
+
+def _chained_bits(p: Parameters) -> int:
+    """Bits of the stages that stand three or more in a row with no logic between."""
+    chains = [[p["CAST0_BITS"]]]
+    for stage in STAGES[1:]:
+        if p[f"HAS_{stage}"]:
+            chains.append([])
+        chains[-1].append(p[f"{stage}_BITS"])
+    return sum(len(chain) * min(chain) for chain in chains if len(chain) >= 3)

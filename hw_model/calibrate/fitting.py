@@ -23,7 +23,7 @@ _CONTROL = ("engine", "rings", "addresses", "tiles")
 _LANE = ("accumulator", "cast", "cast shift", "running sum", "shift", "addition", "operand")
 GROUPS: Mapping[str, Mapping[str, Sequence[str]]] = {
     "luts": {"control": _CONTROL, "product": ("product",), "lane": _LANE},
-    "ffs": {"control": ("engine", "instruction", "rings", "tiles"), "lane": ("lane",)},
+    "ffs": {"control": (*_CONTROL, "instruction"), "lane": ("lane",)},
     "nand2": {"control": _CONTROL, "product": ("product",), "lane": _LANE},
 }
 
