@@ -17,12 +17,14 @@ from fxp.golden import file_sha256, write_bundle
 from fxp.interop.command import export, portability
 from fxp.ir import Node, lookaheads, operands
 from fxp.memories import Ground, ground_of, settings_for
+from fxp.memories_command import export_memories_command
 from fxp.node_fields import kind_of
 from fxp.profile_command import profile_command
 from fxp.ranges import is_sum
 from fxp.simulate import compile_graph
 from fxp.simulate import run as simulate
 from fxp.store import graph_hash, load_graph, node_hash, save_arrays
+from fxp.stress_command import stress_command
 from fxp.tables import print_table
 from fxp.verify import verify_bundle
 
@@ -33,7 +35,9 @@ app.command("profile")(profile_command)
 app.command("diff")(diff_command)
 app.command("certify")(certify_command)
 app.command("explain")(explain_command)
+app.command("stress")(stress_command)
 app.command()(export)
+app.command("export-memories")(export_memories_command)
 app.command()(portability)
 
 Net = Annotated[Path, typer.Argument(metavar="NET", help="Model file of an integer network.")]

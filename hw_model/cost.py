@@ -284,7 +284,7 @@ def _basis(
     away = placement.traffic_bits.keys() - placement.streamed
     if bound == "ports" or any(step.loop.name in away for step in steps):
         return "derived"
-    foreign = any(step.loop.kind in ("layer_norm", "softmax", "clip_mean") for step in steps)
+    foreign = any(step.loop.kind == "clip_mean" for step in steps)
     packed = any(step.products > 1 for step in steps)
     return "rtl" if isinstance(accelerator.engine, Lanes) and not (foreign or packed) else "derived"
 

@@ -10,8 +10,9 @@ joints, Ci input and Co output channels, P partitions:
 - graph product: `ceil(Co/N) * sum over joints of max(1, edges)`, dense `ceil(Co/N) * P * V * V`;
 - norm with multiplications, joint mean, mean over the clip, or a pass that only copies, casts, adds
   or sums over time: `V * ceil(C/N)`;
-- layer norm: `2 * V * ceil(C/N) + 24`: its sums, the root, its results;
-- softmax: `3 * V * ceil(C/N) + 32`: its maxima, its exponentials, its quotients;
+- layer norm: `2 * V * ceil(C/N) + 6 * newton_steps + 11`: its sums, the root, its results;
+- softmax to F fractional bits: `3 * V * C + F + 5`, a word a cycle: its maxima, its exponentials,
+  its quotients;
 - argmax: `V * C`, a word a cycle; flatten: nothing, it is wiring;
 - every pass: 11 more, 2 to fetch its word and work out its addresses, 9 until its last result is in
   memory. Latency = interval + 2.
@@ -39,8 +40,10 @@ START_CYCLES = 2  # of a pass: its word is fetched, its addresses are worked out
 DRAIN_CYCLES = 9  # from its last operation until the next pass may begin
 PASS_CYCLES = START_CYCLES + DRAIN_CYCLES
 LATENCY_CYCLES = 2
-DIVIDE_CYCLES = 32  # of a softmax: the depth of a pipelined divider
-ROOT_CYCLES = 24  # of a layer norm: seed and two Newton steps of three products, three cycles each
+ROOT_CYCLES = 9  # of a layer norm: from its last line's sums to a seed
+NEWTON_CYCLES = 6  # three products, one after another, two cycles each
+NORM_DRAIN_CYCLES = 2  # its words come so much later than a sum of products
+SHARE_DRAIN_CYCLES = 5  # those of a softmax too, and another one for each fractional bit
 
 
 @dataclass(frozen=True, slots=True)
@@ -162,9 +165,12 @@ def _word_pass(loop: Loop, fused: bool, engine: Lanes | Array) -> _Pass:
         case "joint_mean" | "clip_mean":
             return _Pass(loop.joints * groups)
         case "layer_norm":  # once for the sums, once for the results, and the root between them
-            return _Pass(2 * loop.joints * groups + ROOT_CYCLES, weight_words=1)
+            steps = (loop.multiplies - 3 * words - 2) // 3  # three products each, see `loop_nest`
+            root = ROOT_CYCLES + NEWTON_CYCLES * steps + NORM_DRAIN_CYCLES
+            return _Pass(2 * loop.joints * groups + root, weight_words=1)
         case "softmax":  # once for the maximum, once for the exponentials, once to divide
-            return _Pass(3 * loop.joints * groups + DIVIDE_CYCLES, weight_words=words)
+            bits = (loop.adds - loop.multiplies) // words - 4  # of a quotient, see `loop_nest`
+            return _Pass(3 * words + SHARE_DRAIN_CYCLES + bits, weight_words=words)
         case "argmax":
             return _Pass(words)
         case "temporal_sum" | "shift" | "add" | "requantise":

@@ -287,8 +287,8 @@ def test_norms_by_hand() -> None:
     cost = estimate(Graph("norms", nodes, ("norm", "share")), machine(3))
     assert [(layer.layer, layer.terms) for layer in cost.layers if layer.terms] == [
         ("input", {"load": 4 * 4}),
-        ("norm", {"norm": 2 * 4 * 4 + 24, "pipeline": 11}),
-        ("share", {"share": 3 * 4 * 4 + 32, "pipeline": 11}),
+        ("norm", {"norm": 2 * 4 * 4 + 6 * 2 + 11, "pipeline": 11}),
+        ("share", {"share": 3 * 4 * 10 + 8 + 5, "pipeline": 11}),
     ]
     narrow = machine(3, multiplier={"max_weight_bits": 8, "max_activation_bits": 8})
     assert estimate(Graph("norms", nodes, ("norm", "share")), narrow).reasons == ()

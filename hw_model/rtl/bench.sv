@@ -43,6 +43,8 @@ module bench #(
   checked_file #(.WIDTH(LANES * NORM_BITS)) norm_file ();
   checked_file #(.WIDTH(EDGE_BITS)) edges_file ();
   checked_file #(.WIDTH(LANES * DELTA_BITS)) delta_file ();
+  checked_file #(.WIDTH(20)) seeds_file ();
+  checked_file #(.WIDTH(SHARE_ENTRY_BITS)) powers_file ();
   checked_file #(.WIDTH(32 + IN_DIGITS)) input_file ();
   checked_file #(.WIDTH(32)) cycles_file ();
   checked_file #(.WIDTH(2)) stalls_file ();
@@ -115,6 +117,8 @@ module bench #(
     norm_file.load(folder, "norm.hex");
     edges_file.load(folder, "edges.hex");
     delta_file.load(folder, "delta.hex");
+    seeds_file.load(folder, "seeds.hex");
+    powers_file.load(folder, "powers.hex");
     outside_file.load(folder, "outside.hex");
     input_file.load(folder, "input.hex");
     cycles_file.load(folder, "cycles.hex");
@@ -143,6 +147,8 @@ module bench #(
     for (int i = 0; i < norm_file.count; i++) boot(3, i, BOOT_BITS'(norm_file.word(i)));
     for (int i = 0; i < edges_file.count; i++) boot(4, i, BOOT_BITS'(edges_file.word(i)));
     for (int i = 0; i < delta_file.count; i++) boot(5, i, BOOT_BITS'(delta_file.word(i)));
+    for (int i = 0; i < seeds_file.count; i++) boot(6, i, BOOT_BITS'(seeds_file.word(i)));
+    for (int i = 0; i < powers_file.count; i++) boot(7, i, BOOT_BITS'(powers_file.word(i)));
     boot_valid = 0;
     @(negedge clk);
   endtask

@@ -262,10 +262,11 @@ struct Outside {
 };
 
 static void boot(Engine &engine, const std::string &folder) {
-  static const char *const names[] = {"program", "weights", "bias", "norm", "edges", "delta"};
+  static const char *const names[] = {"program", "weights", "bias",  "norm",
+                                      "edges",   "delta",   "seeds", "powers"};
   Signal clk = engine["clk"], valid = engine["boot_valid"], memory = engine["boot_memory"];
   Signal addr = engine["boot_addr"], data = engine["boot_data"];
-  for (uint32_t at = 0; at < 6; at++) {
+  for (uint32_t at = 0; at < 8; at++) {
     File file;
     file.load(folder, std::string(names[at]) + ".hex", 0, false);
     for (uint32_t i = 0; i < file.lines.size(); i++) {

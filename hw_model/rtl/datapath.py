@@ -8,6 +8,23 @@ from fxp.qformat import Cast, Overflow, Rounding
 
 ROUNDINGS = tuple(Rounding)  # numbered in this order in the engine
 OVERFLOWS = tuple(Overflow)
+UNITS = {  # parameters of units that a network may have, and their least values
+    "HAS_LAYER_NORM": 0,
+    "NORM_X_BITS": 1,
+    "NORM_WORDS_BITS": 1,
+    "NORM_S0_BITS": 1,
+    "NORM_S1_BITS": 1,
+    "NORM_VARIANCE_BITS": 1,
+    "NORM_K_BITS": 1,
+    "NORM_NUMERATOR_BITS": 1,
+    "HAS_SOFTMAX": 0,
+    "SHARE_X_BITS": 1,
+    "SHARE_JOINTS": 1,
+    "SHARE_JOINT_BITS": 1,
+    "SHARE_ENTRY_BITS": 1,
+    "SHARE_SUM_BITS": 1,
+    "SHARE_BITS": 1,
+}
 STAGES = ("acc", "cast0", "sum", "shift", "cast1", "add", "emit")
 
 
@@ -49,6 +66,11 @@ class Datapath:
     out_bits: int = 1
     index_bits: int = 1
     argmax: bool = False
+    units: dict[str, int] = field(default_factory=UNITS.copy)
+
+    def need(self, **units: int) -> None:
+        """A pass needs parameters of a unit to be at least these."""
+        self.units |= {name: max(self.units[name], least) for name, least in units.items()}
 
     def widen(self, stage: str, bits: int) -> None:
         """A value of `bits` leaves a stage."""
@@ -74,6 +96,8 @@ class Datapath:
         both.overflows = self.overflows | other.overflows
         both.slots = self.slots | other.slots
         both.argmax = self.argmax or other.argmax
+        both.need(**self.units)
+        both.need(**other.units)
         widths = ("fifo_bits", "total_bits", "x_bits", "weight_bits", "coef_bits", "out_bits")
         for name in (*widths, "index_bits"):
             setattr(both, name, max(getattr(self, name), getattr(other, name)))

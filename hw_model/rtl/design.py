@@ -22,10 +22,11 @@ from hw_model.rtl.instructions import (
     flush_frames,
     loading_fields,
 )
+from hw_model.rtl.units import SEED_BITS
 from hw_model.rtl.values import Ground, ground_of
 
 Mode = TypeVar("Mode", Rounding, Overflow)
-BOOT_MEMORIES = ("program", "weights", "bias", "norm", "edges", "delta")
+BOOT_MEMORIES = ("program", "weights", "bias", "norm", "edges", "delta", "seeds", "powers")
 
 
 @dataclass(frozen=True, eq=False)
@@ -160,6 +161,12 @@ class _Hardware:
             weight=max(self.datapath.weight_bits, self.datapath.coef_bits),
             out_id=self._most(lambda p: len(p.ground.graph.outputs) - 1),
             values=len(self.values),
+            lane=max(1, _bits(self.programs[0].ground.lanes - 1)),
+            pause=max(4, most("sweep_pause"), 1 + most("more_drain")),
+            s_addr=depth("seeds"),
+            c_addr=depth("coarse"),
+            p_addr=depth("fine"),
+            units=self.datapath.units,
             fetch=depth("outside"),
             tile=most("tile_last"),
         )
@@ -171,8 +178,9 @@ class _Hardware:
         read_bits = max(width for width, _ in self.values)
         lines = {
             name: max(len(_lines(p.constants, name)) for p in self.programs) or 1
-            for name in BOOT_MEMORIES[1:]
+            for name in ("weights", "bias", "norm", "edges", "delta", "seeds", "coarse", "fine")
         }
+        self.coarses = lines["coarse"]
         passes = max(len(program.passes) for program in self.programs)
         lanes = first.lanes
         line_bits = {
@@ -182,14 +190,16 @@ class _Hardware:
             "norm": lanes * bits["norm"],
             "edges": 1 + self.source_bits + datapath.coef_bits,
             "delta": lanes * bits["delta"],
+            "seeds": SEED_BITS,
+            "powers": datapath.units["SHARE_ENTRY_BITS"],
             "outside": lanes * w.weight,
         }
-        depths = {"program": passes, **lines}
+        depths = {"program": passes, **lines, "powers": lines["coarse"] + lines["fine"]}
         self.line_bits = line_bits
         rings = 1 + max(program.state.rings for program in self.programs)
         parameters = {
             "LANES": lanes,
-            "LANE_BITS": max(1, _bits(lanes - 1)),
+            "LANE_BITS": w.lane,
             "IN_BITS": max(p.ground.frames[_input_of(p)].bits for p in self.programs),
             "OUT_BITS": datapath.out_bits,
             "OUT_ID_BITS": w.out_id,
@@ -213,11 +223,18 @@ class _Hardware:
             "E_ADDR_BITS": w.e_addr,
             "F_ADDR_BITS": w.f_addr,
             "T_ADDR_BITS": w.t_addr,
+            "S_ADDR_BITS": w.s_addr,
+            "C_ADDR_BITS": w.c_addr,
+            "P_ADDR_BITS": w.p_addr,
+            "PAUSE_BITS": w.pause,
             "WEIGHTS": lines["weights"],
             "BIASES": lines["bias"],
             "NORMS": lines["norm"],
             "DELTAS": lines["delta"],
             "EDGES": lines["edges"],
+            "SEEDS": lines["seeds"],
+            "COARSES": lines["coarse"],
+            "FINES": lines["fine"],
             "EDGE_BITS": line_bits["edges"],
             "SOURCE_BITS": self.source_bits,
             "COEF_BITS": datapath.coef_bits,
@@ -252,6 +269,7 @@ class _Hardware:
             "HAS_DELTA": int(any(p.constants.delta.lines for p in self.programs)),
             "ROUNDING": _only(ROUNDINGS, datapath.roundings),
             "OVERFLOW": _only(OVERFLOWS, datapath.overflows),
+            **datapath.units,
         }
         for name, shifts in datapath.shifts.items():
             low, high = shifts.range
@@ -271,6 +289,9 @@ class _Hardware:
             memory.word_bits = bits
             words[name] = tuple(memory.words())
             assert self.line_bits[name] == lanes * bits
+        constants.seeds.word_bits = SEED_BITS
+        words["seeds"] = tuple(constants.seeds.words())
+        words["powers"] = self._powers(constants)
         memories = {name: (bits, words[name]) for name, bits in self.line_bits.items()}
         outputs = tuple(
             _output(program.ground, name, at)
@@ -286,6 +307,11 @@ class _Hardware:
             memories,
             outputs,
         )
+
+    def _powers(self, constants: Constants) -> tuple[int, ...]:
+        """Coarse tables, up to the depth of their memory, behind them the fine ones."""
+        coarse, fine = ([word for (word,) in m.lines] for m in (constants.coarse, constants.fine))
+        return (*coarse, *[0] * (self.coarses - len(coarse)), *fine) if fine else ()
 
     def _edge(self, last: int, source: int, coef: int) -> int:
         bits = self.datapath.coef_bits

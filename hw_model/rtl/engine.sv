@@ -34,7 +34,7 @@ module engine #(
     output logic                       frame_done    // a frame's last pass has ended
 );
   localparam logic [2:0] BOOT_PROGRAM = 0, BOOT_WEIGHTS = 1, BOOT_BIAS = 2, BOOT_NORM = 3;
-  localparam logic [2:0] BOOT_EDGES = 4, BOOT_DELTA = 5;
+  localparam logic [2:0] BOOT_EDGES = 4, BOOT_DELTA = 5, BOOT_SEEDS = 6, BOOT_POWERS = 7;
 
   logic [PASS_BITS-1:0] pass_word, pass_next;
 `include "pass_fields.svh"
@@ -44,7 +44,8 @@ module engine #(
   assign enable = !(out_valid && !out_ready);
 
   // ---- the sequencer and its program
-  logic load, pass_start, op_valid, op_first, op_last, op_zero, fifo_valid, total_valid;
+  logic load, pass_start, op_valid, op_first, op_last, op_zero, op_end, fifo_valid, total_valid;
+  logic [1:0] op_sweep;
   logic [VALUE_ADDR_BITS-1:0] load_addr, op_line, add_off;
   logic [PC_BITS-1:0] pc;
   logic [LANE_BITS-1:0] op_lane;
@@ -225,9 +226,37 @@ module engine #(
   assign joint_wraps = next_joint == count_joints;
   assign part_wraps  = next_part == count_parts;
 
+  // ---- passes of several sweeps: their results come later
+  logic result4, norm_result, share_result;
+  logic [LANES*READ_BITS-1:0] operands3;
+  logic [LANES*ACC_BITS-1:0] norm_words5, share_words5;
+  if (HAS_LAYER_NORM != 0) begin : g_layer_norm
+    layer_norm u_layer_norm (
+        .clk, .rst, .enable, .pass_word, .pass_start, .op_valid, .op_sweep, .op_end,
+        .operands(operands3), .last_group(next_group == count_groups),
+        .boot_write(boot_valid && boot_memory == BOOT_SEEDS), .boot_addr,
+        .boot_data(boot_data[19:0]), .result(norm_result), .words(norm_words5)
+    );
+  end else begin : g_no_layer_norm
+    assign norm_result = 1'b0;
+    assign norm_words5 = '0;
+  end
+  if (HAS_SOFTMAX != 0) begin : g_softmax
+    softmax u_softmax (
+        .clk, .rst, .enable, .pass_word, .pass_start, .op_valid, .op_sweep, .op_last, .op_end,
+        .operand(x3_first[SHARE_X_BITS-1:0]),
+        .boot_write(boot_valid && boot_memory == BOOT_POWERS), .boot_addr,
+        .boot_data(boot_data[SHARE_ENTRY_BITS-1:0]), .result(share_result), .words(share_words5)
+    );
+  end else begin : g_no_softmax
+    assign share_result = 1'b0;
+    assign share_words5 = '0;
+  end
+  assign result4 = is_layer_norm ? norm_result : is_softmax ? share_result : v4 && last4;
+
   always_ff @(posedge clk) begin
     if (rst) {v5, v6, v7, v8, v9, v10, v11} <= '0;
-    else if (enable) {v5, v6, v7, v8, v9, v10, v11} <= {v4 && last4, v5, v6, v7, v8, v9, v10};
+    else if (enable) {v5, v6, v7, v8, v9, v10, v11} <= {result4, v5, v6, v7, v8, v9, v10};
     if (enable) begin
       {line5, line6, line7, line8, line9, line10} <= {next_line, line5, line6, line7, line8, line9};
       {block5, block6, block7, block8, block9} <= {next_block, block5, block6, block7, block8};
@@ -236,7 +265,7 @@ module engine #(
           {lastline5, lastline6, lastline7, lastline8, lastline9, lastline10};
       if (pass_start)
         {next_line, next_start, next_joint, next_part, next_group, next_block} <= '0;
-      else if (v4 && last4) begin
+      else if (result4) begin
         next_joint <= joint_wraps ? '0 : next_joint + 1;
         next_line  <= next_line + VALUE_ADDR_BITS'(count_parts) + 1;
         if (joint_wraps) begin
@@ -308,6 +337,7 @@ module engine #(
     assign w2 = weight_from == WEIGHT_LINE ? $signed(lines2[n*W_BITS+:W_BITS])
               : weight_from == WEIGHT_EDGE ? W_BITS'(coef2) : $signed(scalar);
     always_ff @(posedge clk) if (enable) {x3, w3} <= {x2, w2};
+    assign operands3[n*READ_BITS+:READ_BITS] = x3;
     if (n == 0) begin : g_first
       assign x3_first = x3;
     end
@@ -319,7 +349,9 @@ module engine #(
         .bypass(weight_from == WEIGHT_NONE), .add(v4), .first(first4),
         .bias(bias_on ? $signed(biases4[n*BIAS_BITS+:BIAS_BITS]) : BIAS_BITS'(0)), .sum(sum)
     );
-    assign result = !is_argmax ? sum : n == 0 ? ACC_BITS'({1'b0, index5}) : '0;
+    assign result = is_layer_norm ? $signed(norm_words5[n*ACC_BITS+:ACC_BITS])
+                  : is_softmax ? $signed(share_words5[n*ACC_BITS+:ACC_BITS])
+                  : !is_argmax ? sum : n == 0 ? ACC_BITS'({1'b0, index5}) : '0;
     post_lane u_post (
         .clk, .enable, .pass_word, .sum(result), .delta(deltas[n*DELTA_BITS+:DELTA_BITS]),
         .fifo_valid, .total_valid, .oldest(oldest[n*FIFO_BITS+:FIFO_BITS]),

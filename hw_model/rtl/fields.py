@@ -11,16 +11,20 @@ WEIGHT_NONE, WEIGHT_LINE, WEIGHT_EDGE, WEIGHT_SCALAR = range(4)
 
 @dataclass(frozen=True, slots=True)
 class Field:
-    """`width` bits, of each of `copies` memories of values where that is not 0."""
+    """`width` bits, of each of `copies` memories of values where that is not 0.
+
+    Fields that no pass of the network needs are not `held` in its words: they are always 0.
+    """
 
     name: str
     width: int
     copies: int = 0
+    held: bool = True
 
     @property
     def bits(self) -> int:
         """All of it."""
-        return self.width * max(1, self.copies)
+        return self.width * max(1, self.copies) if self.held else 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,13 +48,25 @@ class Widths:
     weight: int
     out_id: int
     values: int
+    lane: int
+    pause: int
+    s_addr: int
+    c_addr: int
+    p_addr: int
+    units: Mapping[str, int]  # parameters of the units that a network may have, see `units`
     fetch: int
     tile: int
 
 
 def pass_fields(w: Widths) -> tuple[Field, ...]:
     """The fields, the first in the least significant bits."""
-    return (*_in_fields(w), *_front_fields(w), *_slot_fields(w), *_emit_fields(w))
+    return (
+        *_in_fields(w),
+        *_front_fields(w),
+        *_unit_fields(w),
+        *_slot_fields(w),
+        *_emit_fields(w),
+    )
 
 
 def _in_fields(w: Widths) -> tuple[Field, ...]:
@@ -99,6 +115,32 @@ def _front_fields(w: Widths) -> tuple[Field, ...]:
         Field("bias_on", 1),
         Field("bias_base", w.b_addr),
         Field("bias_per_joint", 1),
+    )
+
+
+def _unit_fields(w: Widths) -> tuple[Field, ...]:
+    """Those of passes that go through their lines several times."""
+    layer_norm, softmax = bool(w.units["HAS_LAYER_NORM"]), bool(w.units["HAS_SOFTMAX"])
+    either = layer_norm or softmax
+    return (
+        Field("last_sweep", 2, held=either),
+        Field("sweep_pause", w.pause, held=either),
+        Field("more_drain", w.pause, held=either),
+        Field("last_lane", w.lane, held=either),
+        Field("is_layer_norm", 1, held=layer_norm),
+        Field("norm_words", w.units["NORM_WORDS_BITS"], held=layer_norm),
+        Field("norm_epsilon", w.units["NORM_VARIANCE_BITS"], held=layer_norm),
+        Field("norm_drop", 5, held=layer_norm),
+        Field("newton_steps", 3, held=layer_norm),
+        Field("seed_base", w.s_addr, held=layer_norm),
+        Field("seed_shift", 5, held=layer_norm),
+        Field("is_softmax", 1, held=softmax),
+        Field("coarse_base", w.c_addr, held=softmax),
+        Field("coarse_last", w.c_addr, held=softmax),
+        Field("fine_base", w.p_addr, held=softmax),
+        Field("fine_shift", 6, held=softmax),
+        Field("exp_bits", 5, held=softmax),
+        Field("share_bits", 5, held=softmax),
     )
 
 
@@ -176,6 +218,9 @@ def pack(fields: Sequence[Field], values: Mapping[str, int | Sequence[int]]) -> 
     word, at = 0, 0
     for field in fields:
         given = values.get(field.name, 0)
+        if not field.held:
+            assert given == 0, f"{field.name}: {given} is not held"
+            continue
         entries = [given] if isinstance(given, int) else list(given)
         for entry in entries:
             fits = -(1 << (field.width - 1)) <= entry < 1 << field.width
@@ -204,8 +249,9 @@ def _wires(fields: Sequence[Field], source: str, incoming: bool) -> Iterator[str
     at = 0
     for field in fields:
         if field.name.startswith("in_") == incoming:
-            single = field.bits == 1 and field.copies == 0
-            width = "" if single else f" [{field.bits - 1}:0]"
-            part = f"{at}" if field.bits == 1 else f"{at + field.bits - 1}:{at}"
-            yield f"wire{width} {field.name} = {source}[{part}];"
+            bits = field.width * max(1, field.copies)
+            width = "" if bits == 1 and field.copies == 0 else f" [{bits - 1}:0]"
+            part = f"{at}" if bits == 1 else f"{at + bits - 1}:{at}"
+            word = f"{source}[{part}]" if field.held else f"{bits}'d0"
+            yield f"wire{width} {field.name} = {word};"
         at += field.bits

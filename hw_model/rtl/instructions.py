@@ -16,8 +16,10 @@ from fxp.ir import (
     Conv,
     GraphProduct,
     JointMean,
+    LayerNorm,
     Node,
     Requantise,
+    Softmax,
     TemporalConv,
     TemporalSum,
 )
@@ -40,6 +42,7 @@ from hw_model.rtl.fields import (
     WEIGHT_NONE,
     WEIGHT_SCALAR,
 )
+from hw_model.rtl.units import layer_norm_fields, softmax_fields
 from hw_model.rtl.values import Frame, Ground, Place, Read
 
 Fields = dict[str, Any]
@@ -54,6 +57,9 @@ class Constants:
     bias: Memory = field(default_factory=Memory)
     norm: Memory = field(default_factory=Memory)
     delta: Memory = field(default_factory=Memory)
+    seeds: Memory = field(default_factory=Memory)
+    coarse: Memory = field(default_factory=Memory)
+    fine: Memory = field(default_factory=Memory)
     edges: list[tuple[int, int, int]] = field(default_factory=list)
 
 
@@ -136,7 +142,7 @@ class Assembler:
             self.datapath.widen("acc", source.bits)
             return self._vector(source, WEIGHT_NONE, source.joints)
         self.datapath.widen("acc", frame.bits)
-        if planned.kind != "argmax":
+        if planned.kind not in ("argmax", "layer_norm", "softmax"):
             self.datapath.x_bits = max(self.datapath.x_bits, source.bits)
         match node:
             case Conv() | TemporalConv():
@@ -150,8 +156,18 @@ class Assembler:
                 self.datapath.weight_bits = max(self.datapath.weight_bits, bits)
                 found = self._vector(source, WEIGHT_SCALAR, 1)
                 return found | {"scalar": node.multiplier, "count_words": source.joints - 1}
+            case LayerNorm():
+                signal = self.ground.signals[planned.source]
+                found = self._vector(source, WEIGHT_NONE, source.joints)
+                return found | layer_norm_fields(
+                    node, source, signal, self.constants.seeds, self.datapath
+                )
+            case Softmax():
+                tables = self.constants.coarse, self.constants.fine
+                found = self._vector(source, WEIGHT_NONE, source.joints) | {"broadcast": 1}
+                return found | softmax_fields(node, source, tables, self.datapath)
             case _ if planned.kind == "argmax":
-                return self._argmax(frame, source)
+                return self._argmax(planned, frame, source)
             case _:
                 raise InputError(f"{planned.head}: the engine has no {type(node).__name__}")
 
@@ -167,7 +183,7 @@ class Assembler:
             "count_joints": frame.joints - 1,
             "count_flats": flat - 1,
             "count_words": source.channels - 1,
-            "x_step": source.joints,
+            "x_step": source.joints if source.groups > 1 else 0,
             **self._weights(node, frame, flat),
             "bias_on": 1,
             "bias_base": self.constants.bias.append(blocks_of(node.bias, frame).tolist()),
@@ -199,7 +215,7 @@ class Assembler:
             "count_joints": frame.joints - 1,
             "edge_base": base,
             "edge_last": base + len(edges) - 1,
-            "x_step": source.joints * source.partitions,
+            "x_step": source.joints * source.partitions if source.groups > 1 else 0,
         }
 
     def _affine(self, node: Affine, frame: Frame) -> Fields:
@@ -224,7 +240,9 @@ class Assembler:
             "count_joints": joints * frame.partitions - 1,
         }
 
-    def _argmax(self, frame: Frame, source: Frame) -> Fields:
+    def _argmax(self, planned: Pass, frame: Frame, source: Frame) -> Fields:
+        if len(set(self.ground.signals[planned.source].frac_bits)) > 1:
+            raise InputError(f"{planned.head}: compares channels of unequal fractional bits")
         self.datapath.argmax = True
         self.datapath.index_bits = max(self.datapath.index_bits, frame.bits)
         self.datapath.widen("acc", frame.bits + 1)
@@ -235,7 +253,7 @@ class Assembler:
             "is_argmax": 1,
             "count_joints": source.joints - 1,
             "count_words": source.channels - 1,
-            "x_step": source.joints,
+            "x_step": source.joints if source.groups > 1 else 0,
         }
 
 

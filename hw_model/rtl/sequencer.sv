@@ -29,6 +29,8 @@ module sequencer #(
     output logic                             block_done,
     output logic [     B_ADDR_BITS-1:0]      op_bias,
     output logic [     E_ADDR_BITS-1:0]      op_edge,
+    output logic [                1:0]       op_sweep,    // which one of the pass
+    output logic                             op_end,      // the last of its sweep
     // of the pass that runs
     output logic                             pass_start,
     output logic [VALUE_ADDR_BITS-1:0]       add_off,
@@ -42,14 +44,15 @@ module sequencer #(
 `include "pass_fields.svh"
 `include "in_fields.svh"
 
-  typedef enum logic [2:0] {LOAD, START, SETUP, RUN, DRAIN} state_t;
+  typedef enum logic [2:0] {LOAD, START, SETUP, RUN, PAUSE, DRAIN} state_t;
   state_t state;
 
   localparam int DRAIN_CYCLES = 9;  // the last operation has left stage 10
 
   logic [TIME_BITS-1:0] frame, total_frames;
   logic ended;
-  logic [3:0] drained;
+  logic [PAUSE_BITS-1:0] drained, paused;
+  logic [1:0] sweep;  // a pass may go through its lines several times
   logic [RING_ADDR_BITS-1:0] ring[0:RINGS-1];  // newest frame of each ring; ring 0 stays 0
 
   // ---- loading: joint by joint from outside, group by group inside
@@ -105,7 +108,7 @@ module sequencer #(
   logic [TILE_BITS-1:0] tile_line;
   logic word_end, flat_end, tap_end, joint_end, part_end, group_end, edge_end, result_end, final_op;
 
-  assign word_end   = word == count_words;
+  assign word_end   = word == (is_softmax && group_end ? COUNT_BITS'(last_lane) : count_words);
   assign flat_end   = flat == count_flats;
   assign tap_end    = tap == count_taps;
   assign joint_end  = joint == count_joints;
@@ -128,6 +131,8 @@ module sequencer #(
   assign op_tile   = tile_line;
   assign op_bias   = bias;
   assign op_edge   = edge_at;
+  assign op_sweep  = sweep;
+  assign op_end    = final_op;
 
   assign pass_start = state == SETUP && enable && runs;
   assign frame_done = enable && pc_last
@@ -165,6 +170,7 @@ module sequencer #(
         end
         SETUP: begin
           {group, part, joint, tap, flat, word} <= '0;
+          sweep <= '0;
           lane <= '0;
           x_first <= x_start;
           tap_off <= x_start;
@@ -190,8 +196,17 @@ module sequencer #(
         RUN:
         if (op_valid) begin
           step();
-          drained <= 4'(DRAIN_CYCLES - 1);
-          if (final_op) state <= DRAIN;
+          drained <= PAUSE_BITS'(DRAIN_CYCLES - 1) + more_drain;
+          paused <= sweep_pause - 1;
+          if (final_op) begin
+            if (sweep == last_sweep) state <= DRAIN;
+            else if (sweep_pause != 0) state <= PAUSE;
+            else next_sweep();
+          end
+        end
+        PAUSE: begin
+          paused <= paused - 1;
+          if (paused == 0) next_sweep();
         end
         DRAIN: begin
           drained <= drained - 1;
@@ -206,7 +221,7 @@ module sequencer #(
   task automatic step();
     weight <= weight + 1;
     tile_line <= result_end ? '0 : tile_line + 1;
-    walk <= walk + 1;
+    walk <= is_softmax && !word_end ? walk : walk + 1;
     if (mode == MODE_EDGES) begin
       edge_at <= edge_end ? edge_base : edge_at + 1;
       walk <= edge_end ? walk + x_step : walk;
@@ -246,6 +261,12 @@ module sequencer #(
       part <= part_end ? '0 : part + 1;
       if (part_end) group <= group + 1;
     end
+  endtask
+
+  task automatic next_sweep();
+    {group, walk} <= '0;
+    sweep <= sweep + 1;
+    state <= RUN;
   endtask
 
   // rings move on with every frame of their values, also where those lie behind a clip's end

@@ -27,7 +27,8 @@ from hw_model.rtl.bench_log import Run, judged
 Simulator = Literal["icarus", "verilator", "cxxrtl"]
 SIMULATORS: tuple[Simulator, ...] = ("icarus", "verilator", "cxxrtl")
 
-_ENGINE = "requantise ram mac_lane argmax post_lane tiles sequencer engine"
+_UNITS = "reciprocal_root layer_norm divider softmax"
+_ENGINE = f"requantise ram mac_lane argmax post_lane tiles {_UNITS} sequencer engine"
 _BENCH = "checked_file port_check end_check bench"
 CXXRTL_BENCH = "cxxrtl_bench.cc"
 ENGINE_FILES = tuple(f"{name}.sv" for name in _ENGINE.split())

@@ -29,19 +29,26 @@ class FrameTiming:
 
 
 def work_cycles(fields: Mapping[str, Any], source: LineSource) -> int:
-    """Cycles from the first operation of a pass to its last, both included."""
+    """Cycles from the first operation of a pass to its last, both included.
+
+    A layer norm and a softmax go through their lines several times.
+    """
     if not fields.get("weight_off", 0):
-        return operations(fields)
+        more = fields.get("last_sweep", 0)
+        return int((more + 1) * operations(fields) + more * fields.get("sweep_pause", 0))
     joints = fields["count_joints"] + 1
     return streamed_cycles(fields["blocks_last"] + 1, fields["tile_last"] + 1, joints, source)
 
 
 def operations(fields: Mapping[str, Any]) -> int:
-    """Operations of a pass, one a cycle, from its fields."""
+    """Operations of one sweep of a pass, one a cycle, from its fields."""
     names = ("joints", "parts", "taps", "flats", "words")
     groups = fields["count_groups"] + 1 if "count_groups" in fields else 1
     if fields["mode"] == MODE_EDGES:
         return int(groups * (fields["edge_last"] - fields["edge_base"] + 1))
+    if fields.get("is_softmax"):  # a word a cycle
+        channels = (groups - 1) * (fields["count_words"] + 1) + fields["last_lane"] + 1
+        return int(channels * (fields["count_joints"] + 1))
     total = groups
     for name in names:
         total *= fields.get(f"count_{name}", 0) + 1
@@ -72,6 +79,6 @@ def clip_timing(design: Design, frames: int, source: LineSource = NEAR) -> tuple
             now += START_CYCLES
             if runs(fields, frame, frames):
                 issues[at] = now
-                now += work_cycles(fields, source) + DRAIN_CYCLES
+                now += work_cycles(fields, source) + DRAIN_CYCLES + fields.get("more_drain", 0)
         found.append(FrameTiming(frame, begins, now, issues))
     return tuple(found)

@@ -1,0 +1,234 @@
+"""Layer norms and softmaxes on the RTL engine: every word, every cycle; their units alone."""
+
+from __future__ import annotations
+
+import shutil
+import subprocess
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+import hw_model.rtl
+from fxp.elementary import LEAST_MANTISSA, normalise, reciprocal_root
+from fxp.ir import Graph, Input, IntArray, LayerNorm, Requantise, Softmax
+from fxp.node_tables import exp_tables, layer_norm_epsilon, reciprocal_root_seeds
+from fxp.oracle import evaluate
+from fxp.qformat import Cast, QFormat
+from hw_model.cost import estimate
+from hw_model.rtl.bench_files import bench_files, hex_words
+from hw_model.rtl.design import design_of
+from hw_model.rtl.simulators import build, run, sources
+from tests.accelerators import machine
+from tests.golden.networks import CASES
+from tests.networks import VARIANTS
+from tests.strategies import random_clip
+from tests.test_fused import lowered
+
+RTL = Path(hw_model.rtl.__file__).parent
+
+pytestmark = pytest.mark.skipif(shutil.which("iverilog") is None, reason="needs Icarus Verilog")
+
+
+def check(graph: Graph, clip: IntArray, lanes: int, folder: Path) -> None:
+    """Every word written and every cycle, with stalls and without; and the estimate's cycles."""
+    design = design_of(graph, lanes)
+    bench = bench_files(design, clip, evaluate(graph, clip), seed=lanes)
+    for name, text in bench.files.items():
+        (folder / name).write_bytes(text)
+    built = build("icarus", sources(), folder, cache=folder / "built")
+    for stall in (False, True):
+        found = run(built, folder, stall=stall)
+        assert found.passed, found
+    cost = estimate(graph, machine(lanes))
+    assert all(layer.basis == "rtl" for layer in cost.layers)
+    if all(planned["period_mask"] == planned["pass_lag"] == 0 for planned in design.passes):
+        assert bench.cycles == len(clip) * cost.interval_cycles
+
+
+@pytest.mark.parametrize("lanes", [1, 2, 3, 8])
+def test_two_norms_of_different_width(lanes: int, tmp_path: Path) -> None:
+    rng = np.random.default_rng(lanes)
+    graph = CASES["normed"].build(rng)
+    check(graph, random_clip(rng, graph, 6), lanes, tmp_path)
+
+
+@pytest.mark.parametrize(
+    "variant, lanes", [("rtstgcn-layernorm", 4), ("rtstgcn-layernorm-residuals", 3)]
+)
+def test_networks_with_layer_norms(variant: str, lanes: int, tmp_path: Path) -> None:
+    graph = lowered(VARIANTS[variant], 8, 8)
+    check(graph, random_clip(np.random.default_rng(1), graph, 2), lanes, tmp_path)
+
+
+def spread(fmt: QFormat, channels: int, joints: int) -> IntArray:
+    """Frames of every variance from none to the largest: (T, C, V)."""
+    rng = np.random.default_rng(7)
+    low, high, words = fmt.raw_min, fmt.raw_max, channels * joints
+    frames = [np.full(words, level) for level in (0, low, high, 1)]  # all words are equal
+    for exponent in range(fmt.word_bits):
+        step = min((1 << exponent), high - low)
+        one = np.full(words, low)
+        one[rng.integers(words)] += step  # one word differs
+        frames += [one, high - (one - low)]
+        frames.append(rng.integers(low // 2, low // 2 + step + 1, words))  # all differ
+    half = np.where(np.arange(words) % 2, low, high)
+    return np.stack([*frames, half, np.sort(half)]).reshape(-1, channels, joints)
+
+
+@pytest.mark.parametrize(
+    "bits, shape, lanes, entries, steps, frac_bits, epsilon",
+    [
+        (8, (3, 4), 2, 48, 2, 18, 0),
+        (16, (5, 3), 4, 48, 2, 12, 1),
+        (12, (4, 1), 3, 3 << 8, 0, 18, 0),
+        (10, (1, 7), 2, 192, 1, 0, 0),
+        (6, (2, 2), 1, 12, 4, 15, 3),
+        (22, (3, 3), 8, 48, 3, 10, (1 << 52) - 5),  # the epsilon alone
+        (20, (1, 1), 1, 48, 2, 14, 0),  # a norm of one word: zero
+    ],
+)
+def test_every_variance(
+    bits: int,
+    shape: tuple[int, int],
+    lanes: int,
+    entries: int,
+    steps: int,
+    frac_bits: int,
+    epsilon: int,
+    tmp_path: Path,
+) -> None:
+    fmt = QFormat(bits, 4)
+    seeds = reciprocal_root_seeds(entries)
+    nodes = (
+        Input("input", *shape, fmt),
+        LayerNorm("norm", "input", np.array([epsilon]), seeds, steps, frac_bits),
+    )
+    check(Graph("g", nodes, ("norm",)), spread(fmt, *shape), lanes, tmp_path)
+
+
+def test_norms_of_different_tables_share_the_unit(tmp_path: Path) -> None:
+    """One after another: seeds, steps, epsilons, shapes differ; unsigned words."""
+    fmt = QFormat(9, 3, signed=False)
+    first = LayerNorm("a", "input", layer_norm_epsilon(1e-5, 15, 3), reciprocal_root_seeds(), 2, 11)
+    nodes = (
+        Input("input", 5, 3, fmt),
+        first,
+        Requantise("a.q", "a", Cast(QFormat(6, 3))),
+        replace(first, name="b", x="a.q", seeds=reciprocal_root_seeds(96), newton_steps=1),
+        Requantise("b.q", "b", Cast(QFormat(14, 9))),
+        replace(first, name="c", x="b.q", epsilon=np.array([1 << 20]), frac_bits=18),
+    )
+    graph = Graph("g", nodes, ("a.q", "c"))
+    check(graph, random_clip(np.random.default_rng(3), graph, 5), 2, tmp_path)
+    # the third norm's table is the first one's
+    assert len(design_of(graph, 2).memories["seeds"][1]) == 48 + 96
+
+
+@pytest.mark.parametrize("entries, steps", [(48, 2), (3 << 10, 0), (12, 4)])
+def test_the_root_alone(entries: int, steps: int, tmp_path: Path) -> None:
+    """4096 mantissas at every exponent, 9 + 6 * steps cycles each."""
+    rng = np.random.default_rng(steps)
+    seeds = reciprocal_root_seeds(entries).tolist()
+    asked, answers = [], []
+    for i in range(4096):
+        variance = LEAST_MANTISSA + i * 48 + int(rng.integers(48))
+        shift = int(rng.integers(-16, 37))
+        variance = variance << shift if shift > 0 else max(variance >> -shift, 1)
+        variance |= int(rng.integers(1 << 62)) & ((1 << max(shift, 0)) - 1)
+        s0 = int(rng.integers(-(1 << 20), 1 << 20))
+        words = int(rng.integers(1, 1 << 10))
+        s1, epsilon = divmod(variance + s0 * s0, words)
+        asked.append((words << 144) | ((s0 & 0xFFFFFFFF) << 112) | (s1 << 56) | epsilon)
+        mantissa, k = normalise(variance)
+        answers.append((k << 20) | reciprocal_root(mantissa, seeds, steps))
+    words_of = {"seeds": (seeds, 20), "asked": (asked, 160), "answers": (answers, 32)}
+    for name, (found, bits) in words_of.items():
+        (tmp_path / f"{name}.hex").write_bytes(hex_words(found, bits))
+    shift = (3 * LEAST_MANTISSA // entries).bit_length() - 1
+    given = {"COUNT": 4096, "STEPS": steps, "SEEDS": entries, "SEED_SHIFT": shift}
+    command = ["iverilog", "-g2012", "-o", tmp_path / "sim", "-s", "root_bench"]
+    command += [f"-Proot_bench.{name}={value}" for name, value in given.items()]
+    bench = Path(__file__).parent / "rtl" / "root_bench.sv"
+    command += [RTL / "reciprocal_root.sv", RTL / "ram.sv", bench]
+    subprocess.run(command, check=True, capture_output=True)
+    done = subprocess.run(
+        ["vvp", "-n", tmp_path / "sim", f"+folder={tmp_path}"], capture_output=True, text=True
+    )
+    assert done.returncode == 0 and "PASS: 4096 roots" in done.stdout, done.stdout
+
+
+@pytest.mark.parametrize("lanes", [1, 2, 3, 8])
+def test_two_softmaxes_of_different_tables(lanes: int, tmp_path: Path) -> None:
+    rng = np.random.default_rng(lanes)
+    graph = CASES["shares"].build(rng)
+    check(graph, random_clip(rng, graph, 7), lanes, tmp_path)
+
+
+@pytest.mark.parametrize("variant, lanes", [("msgcn", 4), ("msgcn-alone", 3)])
+def test_networks_with_softmaxes(variant: str, lanes: int, tmp_path: Path) -> None:
+    """Lookahead, and frames behind the clip's end."""
+    graph = lowered(VARIANTS[variant], 8, 8)
+    check(graph, random_clip(np.random.default_rng(1), graph, 4), lanes, tmp_path)
+
+
+def contests(fmt: QFormat, channels: int, joints: int) -> IntArray:
+    """Frames of ties, of one winner, of small and of large distances: (T, C, V)."""
+    rng = np.random.default_rng(8)
+    low, high = fmt.raw_min, fmt.raw_max
+    shape = (channels, joints)
+    frames = [np.full(shape, level) for level in (low, high)]
+    for exponent in range(fmt.word_bits):
+        step = min((1 << exponent), high - low)
+        one = np.full(shape, low)
+        one[rng.integers(channels, size=joints), np.arange(joints)] += step
+        frames += [one, rng.integers(high - step, high + 1, shape)]
+    return np.stack([*frames, *rng.integers(low, high + 1, (4, *shape))])
+
+
+@pytest.mark.parametrize(
+    "fmt, shape, lanes, exp_bits, share_bits",
+    [
+        (QFormat(8, 4), (5, 3), 2, 16, 15),
+        (QFormat(8, 3, signed=False), (7, 4), 4, 12, 0),
+        (QFormat(16, 11), (3, 2), 1, 16, 30),
+        (QFormat(12, 6), (12, 1), 8, 24, 8),
+        (QFormat(5, 0), (1, 5), 3, 1, 5),  # a channel alone: always 1
+        (QFormat(10, 8), (9, 6), 3, 8, 1),
+        (QFormat(6, -2), (2, 2), 2, 10, 12),
+    ],
+)
+def test_every_distance(
+    fmt: QFormat,
+    shape: tuple[int, int],
+    lanes: int,
+    exp_bits: int,
+    share_bits: int,
+    tmp_path: Path,
+) -> None:
+    coarse, fine = exp_tables(fmt, exp_bits)
+    share = Softmax("share", "input", coarse, fine, exp_bits, share_bits)
+    graph = Graph("g", (Input("input", *shape, fmt), share), ("share",))
+    check(graph, contests(fmt, *shape), lanes, tmp_path)
+
+
+def test_softmaxes_and_norms_share_the_engine(tmp_path: Path) -> None:
+    """Quotients of 6 and of 20 bits; a table that does not fall; one that is longer than words."""
+    rng = np.random.default_rng(9)
+    fmt = QFormat(6, 2)
+    steep, fine = exp_tables(fmt, 9)
+    flat = np.concatenate([[1 << 9], rng.integers(0, (1 << 9) + 1, 200)])
+    first = Softmax("a", "input", steep, fine, 9, 20)
+    nodes = (
+        Input("input", 5, 3, fmt),
+        first,
+        Requantise("a.q", "a", Cast(QFormat(9, 8))),
+        LayerNorm("b", "a.q", layer_norm_epsilon(1e-5, 15, 8), reciprocal_root_seeds(), 2, 11),
+        Requantise("b.q", "b", Cast(fmt)),
+        replace(first, name="c", x="b.q", coarse=flat, frac_bits=6),
+        Requantise("c.q", "c", Cast(QFormat(7, 6, signed=False))),
+        replace(first, name="d", x="c.q", coarse=flat[:90], fine=np.array([512, 9, 0, 511])),
+    )
+    graph = Graph("g", nodes, ("d", "a.q"))
+    check(graph, random_clip(rng, graph, 5), 4, tmp_path)
