@@ -135,7 +135,7 @@ def estimate(
     latency = interval + pipeline
     ahead = lookaheads(graph)
     lookahead = max(ahead[name] for name in graph.outputs)
-    area = area_of(graph, loops, accelerator, memory, placement)
+    area = area_of(graph, loops, accelerator, placement)
     reasons = (
         *placement.reasons,
         *([] if area is None else resource_reasons(area, accelerator.resources)),

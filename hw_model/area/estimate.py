@@ -22,7 +22,7 @@ from hw_model.dsp import DspDevice, lane_dsps
 from hw_model.flow import is_matrix
 from hw_model.geometry import Blocks, Device, memory_blocks
 from hw_model.loops import Loop
-from hw_model.memory import Memory, Placement
+from hw_model.memory import Placement
 from hw_model.rtl.design import Design, design_of
 
 DEVICES: Mapping[Target, Device] = {
@@ -85,12 +85,12 @@ def area_of(
     graph: Graph,
     loops: Sequence[Loop],
     accelerator: Accelerator,
-    memory: Memory,
     placement: Placement,
 ) -> Area | None:
     """The area of an accelerator for a network.
 
-    None where no target is named or the engine of `hw_model/rtl` cannot run the network.
+    None where no target is named, the engine of `hw_model/rtl` cannot run the network, or it needs
+    one of the units that no model has a price for (layer norms, softmax).
 
     Where multipliers pack products, each lane has one multiplier and, behind it, the rest of as
     many lanes as there are products.
@@ -105,12 +105,13 @@ def area_of(
     except InputError:
         return None
     p = design.parameters
+    if p["HAS_LAYER_NORM"] or p["HAS_SOFTMAX"]:
+        return None
     device = DSP_DEVICES.get(target)
     dsps = 0 if device is None else lane_dsps(engine.lanes, p["W_BITS"], p["X_BITS"], device)
     if device is not None and products > 1:
         dsps = engine.lanes
-    kept = _kept_on_chip(loops, memory, placement)
-    memories = _memories(design, accelerator, kept)
+    memories = _memories(design, accelerator, _spilled_frames_bits(loops, placement))
     figures = _figures(target, p, dsps)
     blocks = sum((memory.blocks for memory in memories), Blocks())
     return Area(
@@ -163,21 +164,21 @@ def _figures(target: Target, p: Parameters, dsps: int) -> dict[str, Figure]:
     }
 
 
-def _kept_on_chip(loops: Sequence[Loop], memory: Memory, placement: Placement) -> float:
-    """Which share of the FIFOs stays on the chip, where frames of them go to DRAM."""
+def _spilled_frames_bits(loops: Sequence[Loop], placement: Placement) -> int:
+    """Bits of past frames that are in DRAM; streamed weights are not in the design's memory."""
     weights_bits = sum(loop.weights.bits for loop in loops if loop.name in placement.streamed)
-    spilled = max(0, placement.spilled_bits - weights_bits)
-    return 1 - min(1.0, spilled / memory.fifo.bits) if memory.fifo.bits else 1.0
+    return max(0, placement.spilled_bits - weights_bits)
 
 
-def _memories(design: Design, accelerator: Accelerator, kept: float) -> tuple[MemoryArea, ...]:
+def _memories(
+    design: Design, accelerator: Accelerator, spilled_bits: int
+) -> tuple[MemoryArea, ...]:
     """Every memory of the engine; UltraRAM is used as far as the device has it."""
     assert accelerator.target is not None
     device = DEVICES.get(accelerator.target)
     shapes = memory_shapes(design)
-    if kept < 1:
-        lines, bits = shapes["fifo"]
-        shapes["fifo"] = (max(1, round(lines * kept)), bits)
+    if spilled_bits:
+        _spill(shapes, spilled_bits)
         port = accelerator.memory.port_bits
         shapes["stream buffer"] = (max(1, accelerator.memory.stream_buffer_bits // port), port)
     left = accelerator.resources.uram or 0
@@ -191,6 +192,16 @@ def _memories(design: Design, accelerator: Accelerator, kept: float) -> tuple[Me
             left -= blocks.uram
         found.append(MemoryArea(name, lines, bits, blocks))
     return tuple(found)
+
+
+def _spill(shapes: dict[str, tuple[int, int]], bits: int) -> None:
+    """Take past frames out of the FIFO, then (those of temporal convolutions) out of values."""
+    for name in sorted(shapes, key=lambda name: (name != "fifo", -shapes[name][0])):
+        if name == "fifo" or name.startswith("values"):
+            lines, line_bits = shapes[name]
+            gone = min(lines - 1, bits // line_bits)
+            shapes[name] = (lines - gone, line_bits)
+            bits -= gone * line_bits
 
 
 def memory_shapes(design: Design) -> dict[str, tuple[int, int]]:

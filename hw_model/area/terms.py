@@ -14,6 +14,7 @@ Terms = dict[str, float]
 
 CASTS = ("CAST0", "CAST1", "EMIT")
 STAGES = ("CAST0", "SUM", "SHIFT", "CAST1", "ADD")  # behind the accumulator, in order
+REGISTERS = "registers: "  # before their terms, where logic is in the same sum
 _READERS = 5  # of the ring offsets, beside one for each memory of values
 
 
@@ -62,11 +63,7 @@ def register_terms(p: Parameters) -> Terms:
 def gate_terms(p: Parameters) -> Terms:
     """Terms of the area of standard cells: logic and registers."""
     registers = register_terms(p)
-    return {
-        **logic_terms(p),
-        "instruction": registers["instruction"],
-        "lane registers": registers["lane"] + registers["shift registers"],
-    }
+    return logic_terms(p) | {f"{REGISTERS}{term}": value for term, value in registers.items()}
 
 
 def _count(p: Parameters, cast: str) -> int:

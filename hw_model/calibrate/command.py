@@ -11,7 +11,7 @@ import typer
 from fxp.errors import InputError
 from hw_model.accelerator import Target
 from hw_model.area.calibration import load_calibration
-from hw_model.calibrate.fitting import BASE, calibration_of, write_calibration
+from hw_model.calibrate.fitting import BASE, calibrations_of, write_calibration
 from hw_model.calibrate.points import FITTED, HELD_OUT, points
 from hw_model.calibrate.synthesis import Result, synthesise
 from hw_model.calibrate.targets import LIBERTY, TARGETS, script
@@ -41,16 +41,15 @@ def calibrate(
         raise InputError(f"{out}: cannot be made ({error.strerror})") from None
     kept = out / "results.jsonl"
     base = None if BASE in chosen else load_calibration(BASE)
-    for target in chosen:
+    results: dict[Target, list[Result]] = {target: [] for target in chosen}
+    for target, found in results.items():
         engines = points(*_numbers(target, quick))
-        results = []
         for result, old in synthesise([target], engines, kept, liberty):
-            results.append(result)
-            _say(f"[{target} {len(results)}/{len(engines)}] {_line(result, old)}")
-        found = calibration_of(target, results, liberty, None if target == BASE else base)
-        base = found if target == BASE else base
-        path = write_calibration(found, out)
-        for name, model in found.models.items():
+            found.append(result)
+            _say(f"[{target} {len(found)}/{len(engines)}] {_line(result, old)}")
+    for calibration in calibrations_of(results, liberty, base):
+        path = write_calibration(calibration, out)
+        for name, model in calibration.models.items():
             errors = f"{model.mean_error:.1f} % in the mean, {model.worst_error:.1f} % at worst"
             _say(f"{path}: {name}: held-out error {errors}")
 
@@ -72,10 +71,9 @@ def _say(line: str) -> None:
 
 
 def _chosen(text: str) -> list[Target]:
-    """The targets, the base first."""
     names = [name.strip() for name in text.split(",")]
     if unknown := [name for name in names if name not in TARGETS]:
         raise InputError(
             f"--targets: unknown target {unknown[0]!r} (allowed: {', '.join(TARGETS)})"
         )
-    return sorted((target for target in TARGETS if target in names), key=lambda t: t != BASE)
+    return [target for target in TARGETS if target in names]

@@ -12,35 +12,52 @@ import yaml
 from fxp.files import replacing
 from hw_model.accelerator import Target
 from hw_model.area.calibration import AreaModel, Calibration, HeldOut
-from hw_model.area.estimate import TERMS
+from hw_model.area.estimate import DSP_DEVICES, TERMS
+from hw_model.area.terms import REGISTERS
 from hw_model.calibrate.fit import errors, fit, scaled_fit
 from hw_model.calibrate.synthesis import Result, rtl_hash
 from hw_model.calibrate.targets import commands
 from hw_model.calibrate.yosys import yosys_version
 
-BASE: Target = "xc7-nodsp"  # has a price for each term; other targets scale groups of them
+BASE: Target = "xc7-nodsp"  # has a price for each term
+DSP: Target = "xc7"  # the same without the product's; fitted together with it
 _CONTROL = ("engine", "rings", "addresses", "tiles")
+_REGISTERS = (*_CONTROL, "instruction", "lane")
 _LANE = ("accumulator", "cast", "cast shift", "running sum", "shift", "addition", "operand")
-GROUPS: Mapping[str, Mapping[str, Sequence[str]]] = {
+GROUPS: Mapping[str, Mapping[str, Sequence[str]]] = {  # what other targets scale as a whole
     "luts": {"control": _CONTROL, "product": ("product",), "lane": _LANE},
-    "ffs": {"control": (*_CONTROL, "instruction"), "lane": ("lane",)},
-    "nand2": {"control": _CONTROL, "product": ("product",), "lane": _LANE},
+    "ffs": {"all": _REGISTERS},
+    "nand2": {
+        "logic": (*_CONTROL, *_LANE),
+        "product": ("product",),
+        "all registers": [f"{REGISTERS}{term}" for term in (*_REGISTERS, "shift registers")],
+    },
 }
+Results = Mapping[Target, Sequence[Result]]
 
 
-def calibration_of(
-    target: Target, results: Sequence[Result], liberty: Path, base: Calibration | None
-) -> Calibration:
+def calibrations_of(results: Results, liberty: Path, base: Calibration | None) -> list[Calibration]:
     """Models fitted to the results that are not held out, tried on those that are.
 
-    `base` is the calibration of `BASE`, for any other target.
+    `base` is the calibration of `BASE`, where there are no results of it.
     """
-    assert (base is None) == (target == BASE)
-    fitted = [result for result in results if not result.held_out]
-    held_out = [result for result in results if result.held_out]
-    quantities = [name for name in results[0].measured if name in TERMS]
-    models = {name: _model(name, fitted, held_out, base) for name in quantities}
+    found = []
+    if BASE in results:
+        base = _calibration(BASE, results, liberty, None)
+        found.append(base)
+    assert base is not None
+    return found + [_calibration(t, results, liberty, base) for t in results if t != BASE]
+
+
+def _calibration(
+    target: Target, results: Results, liberty: Path, base: Calibration | None
+) -> Calibration:
+    fitted = [result for result in results[target] if not result.held_out]
+    held_out = [result for result in results[target] if result.held_out]
+    quantities = [name for name in fitted[0].measured if name in TERMS]
+    prices = {name: _prices(name, target, results, base) for name in quantities}
     digest = hashlib.sha256(liberty.read_bytes()).hexdigest() if target == "osu018" else None
+    models = {name: _model(name, prices[name], held_out) for name in quantities}
     return Calibration(
         target=target,
         tool=f"pyosys {yosys_version()}",
@@ -67,23 +84,45 @@ def write_calibration(calibration: Calibration, folder: Path) -> Path:
     return path
 
 
-def _model(
-    name: str, fitted: Sequence[Result], held_out: Sequence[Result], base: Calibration | None
-) -> AreaModel:
+def _prices(
+    name: str, target: Target, results: Results, base: Calibration | None
+) -> dict[str, float]:
+    own = _rows(name, target, results[target])
     if base is None:
-        prices = fit(*_rows(name, fitted))
-    else:
-        known = base.models["luts" if name == "nand2" else name].prices
-        prices = scaled_fit(*_rows(name, fitted), known, GROUPS[name])
+        other = _rows(name, DSP, results.get(DSP, ())) if name == "luts" else ([], [])
+        return fit(own[0] + other[0], own[1] + other[1])
+    known = _known(name, base)
+    if (name, target) == ("luts", DSP):
+        return {term: price for term, price in known.items() if term != "product"}
+    return scaled_fit(*own, known, GROUPS[name])
+
+
+def _known(name: str, base: Calibration) -> Mapping[str, float]:
+    """The base's prices for a quantity; standard cells keep no shift registers in look-up tables."""
+    luts, ffs = base.models["luts"].prices, base.models["ffs"].prices
+    if name != "nand2":
+        return base.models[name].prices
+    registers = {**ffs, "shift registers": ffs["lane"]}
+    return luts | {f"{REGISTERS}{term}": price for term, price in registers.items()}
+
+
+def _model(name: str, prices: Mapping[str, float], held_out: Sequence[Result]) -> AreaModel:
     model = AreaModel(prices=prices, mean_error=0, worst_error=0)
-    rows, measured = _rows(name, held_out)
+    rows = [TERMS[name](result.parameters) for result in held_out]
+    measured = [result.measured[name] for result in held_out]
     mean, worst = errors([model.estimate(row) for row in rows], measured)
     return AreaModel(prices=prices, mean_error=round(mean, 2), worst_error=round(worst, 2))
 
 
-def _rows(name: str, results: Sequence[Result]) -> tuple[list[dict[str, float]], list[float]]:
-    rows = [TERMS[name](result.parameters) for result in results]
-    return rows, [result.measured[name] for result in results]
+def _rows(
+    name: str, target: Target, results: Sequence[Result]
+) -> tuple[list[dict[str, float]], list[float]]:
+    """Terms and areas of the fitted engines; a product in a DSP block takes no look-up tables."""
+    fitted = [result for result in results if not result.held_out]
+    rows = [TERMS[name](result.parameters) for result in fitted]
+    if target in DSP_DEVICES and name == "luts":
+        rows = [row | {"product": 0.0} for row in rows]
+    return rows, [result.measured[name] for result in fitted]
 
 
 def _tried(result: Result, models: Mapping[str, AreaModel]) -> HeldOut:

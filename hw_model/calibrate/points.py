@@ -15,6 +15,7 @@ from dataclasses import dataclass, replace
 from fxp.spec import ArchSpec, QuantSpec
 from hw_model.blueprint import blueprint, filled
 from hw_model.ledger import published_arch
+from hw_model.rtl.datapath import UNITS
 from hw_model.rtl.design import Design, design_of
 from hw_model.rtl.fields import Widths, pass_fields
 
@@ -124,12 +125,24 @@ def _changed(
     """The engine with other parameters and memories of values, its instruction to match."""
     changed = {**design.parameters, **parameters, "VALUES": len(values)}
     changed["MEMORY_BITS"] = (len(values) - 1).bit_length()
-    names = [f"{memory}_addr" for memory in ("value", "ring", *"wbndeft")]
-    names += ["count", "ring", "memory", "time", "amount", "out_id", "fetch", "tile"]
+    names = [f"{memory}_addr" for memory in ("value", "ring", *"wbndeftscp")]
+    names += [
+        "count",
+        "ring",
+        "memory",
+        "time",
+        "amount",
+        "out_id",
+        "lane",
+        "pause",
+        "fetch",
+        "tile",
+    ]
     widths = Widths(
         **{name: changed[f"{name.upper()}_BITS"] for name in names},
         weight=changed["W_BITS"],
         values=len(values),
+        units={name: changed[name] for name in UNITS},
     )
     instruction = pass_fields(widths)
     changed["PASS_BITS"] = sum(field.bits for field in instruction)

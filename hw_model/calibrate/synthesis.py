@@ -19,10 +19,14 @@ from hw_model.rtl.design import include_files
 MODULES = (
     "ram",
     "argmax",
+    "divider",
+    "layer_norm",
     "requantise",
     "mac_lane",
     "post_lane",
+    "reciprocal_root",
     "sequencer",
+    "softmax",
     "tiles",
     "engine",
 )
