@@ -4,6 +4,7 @@ from typing import Any
 
 import pytest
 
+from dse.metrics import COSTS, cost_metrics
 from fxp.errors import InputError
 from fxp.spec import ArchSpec, QuantSpec
 from hw_model.accelerator import Accelerator, Resources, load_accelerator
@@ -188,6 +189,20 @@ def test_models_hold_the_held_out_error(target: str) -> None:
         ]
         assert model.worst_error == pytest.approx(max(wrong), abs=0.2)
         assert model.mean_error == pytest.approx(sum(wrong) / len(wrong), abs=0.2)
+
+
+def test_areas_are_metrics_of_a_design_space() -> None:
+    names = ("luts", "dsps", "bram36", "uram", "nand2")
+    assert set(names) <= COSTS.keys()
+    without = cost_metrics(estimate(GRAPH, machine(4)))
+    assert [without[name] for name in names] == [None] * 5
+    cost = estimate(GRAPH, board())
+    assert cost.area is not None
+    found = cost_metrics(cost)
+    assert found["luts"] == cost.area.luts_all and found["dsps"] == cost.area.dsps
+    assert found["bram36"] == cost.area.blocks.bram36_equivalent and found["nand2"] is None
+    cells = cost_metrics(estimate(GRAPH, board(target="osu018")))
+    assert cells["luts"] is None and cells["nand2"]
 
 
 def test_a_model_sums_its_terms() -> None:

@@ -98,12 +98,12 @@ def _prices(
 
 
 def _known(name: str, base: Calibration) -> Mapping[str, float]:
-    """The base's prices for a quantity; standard cells keep no shift registers in look-up tables."""
+    """The base's prices for a quantity; standard cells keep shift registers as registers."""
     luts, ffs = base.models["luts"].prices, base.models["ffs"].prices
     if name != "nand2":
         return base.models[name].prices
     registers = {**ffs, "shift registers": ffs["lane"]}
-    return luts | {f"{REGISTERS}{term}": price for term, price in registers.items()}
+    return {**luts, **{f"{REGISTERS}{term}": price for term, price in registers.items()}}
 
 
 def _model(name: str, prices: Mapping[str, float], held_out: Sequence[Result]) -> AreaModel:
