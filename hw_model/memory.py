@@ -9,11 +9,13 @@ costs per bit it frees, cheapest first:
   engine goes input channel by input channel, holding its taps for all joints (twice: one set comes
   in) and, on lanes, the partial sums of all outputs;
 - the weights of a convolution are read once per frame: 1 bit of traffic for each bit freed. For
-  that the engine lets all joints pass while it holds a set of weights, twice: on lanes those of one
-  block of outputs (`hw_model.streaming`). What has to be held must fit the stream buffer.
+  that the engine lets all joints pass while it holds a set of weights, twice. On lanes these are the
+  weights of one block of outputs (`hw_model.streaming`), or where they do not fit the stream buffer
+  one weight a lane, with the partial sums of all joints (which the RTL engine does not do). What has
+  to be held must fit the stream buffer.
 
-The last one spilled goes only as far as needed, but weights of lanes as a whole: a pass reads them
-from one place. Biases, norms, adjacencies, running sums and
+The last one spilled goes only as far as needed, but weights that stream block by block as a whole: a
+pass reads them from one place. Biases, norms, adjacencies, running sums and
 activation buffers always stay, and `stream_buffer_bits` are set aside as soon as anything is
 spilled. Orders and ratios do not depend on widths, so narrower words never cost more traffic.
 """
@@ -52,7 +54,7 @@ class Memory:
 class Placement:
     """Where memory goes: bits on the chip, and per node the DRAM traffic of one frame in bits.
 
-    `streamed` are the convolutions whose weights come from outside.
+    `streamed` are the convolutions whose weights come from outside block by block.
     """
 
     on_chip_bits: int
@@ -71,6 +73,7 @@ class _Spill:
     bits: int
     traffic_per_bit: Fraction
     held_bits: int
+    whole: bool = False
 
 
 def weights_of(loop: Loop, adjacency: Adjacency) -> Words:
@@ -109,9 +112,9 @@ def place(loops: Sequence[Loop], memory: Memory, accelerator: Accelerator) -> Pl
         if left <= 0:
             break
         moved = min(spill.bits, left)
-        if spill.what == "weights":
+        if spill.whole:
             streamed.add(spill.node)
-            moved = spill.bits if isinstance(accelerator.engine, Lanes) else moved
+            moved = spill.bits
         cost = -(-moved * spill.traffic_per_bit.numerator // spill.traffic_per_bit.denominator)
         traffic[spill.node] = traffic.get(spill.node, 0) + cost
         left -= moved
@@ -135,8 +138,8 @@ def _spills(loops: Sequence[Loop], accelerator: Accelerator) -> list[_Spill]:
                 held = _held_taps_bits(loop, accelerator) if loop.kind == "temporal_conv" else 0
                 spills.append(_Spill(loop.name, "state", bits, per_bit, held))
         if loop.kind in ("conv", "temporal_conv"):
-            held = _held_weights_bits(loop, accelerator)
-            spills.append(_Spill(loop.name, "weights", loop.weights.bits, Fraction(1), held))
+            held, whole = _held_weights_bits(loop, accelerator)
+            spills.append(_Spill(loop.name, "weights", loop.weights.bits, Fraction(1), held, whole))
     return sorted(spills, key=lambda spill: spill.traffic_per_bit)
 
 
@@ -151,10 +154,14 @@ def _held_taps_bits(loop: Loop, accelerator: Accelerator) -> int:
     return taps + (sums if isinstance(accelerator.engine, Lanes) else 0)
 
 
-def _held_weights_bits(loop: Loop, accelerator: Accelerator) -> int:
-    """A set of weights, twice; on lanes those of all inputs and taps for each lane."""
+def _held_weights_bits(loop: Loop, accelerator: Accelerator) -> tuple[int, bool]:
+    """A set of weights, twice, and whether it is that of a block of outputs."""
     engine = accelerator.engine
     if not isinstance(engine, Lanes):
-        return 2 * engine.rows * engine.cols * loop.weight_bits
-    products = accelerator.multiplier.products(loop.weight_bits, loop.operand_bits)
-    return 2 * loop.inputs * loop.taps * engine.lanes * products * loop.weight_bits
+        return 2 * engine.rows * engine.cols * loop.weight_bits, False
+    lanes = engine.lanes * accelerator.multiplier.products(loop.weight_bits, loop.operand_bits)
+    tiles = 2 * loop.inputs * loop.taps * lanes * loop.weight_bits
+    if tiles <= accelerator.memory.stream_buffer_bits:
+        return tiles, True
+    busy = min(lanes, loop.outputs)
+    return busy * (2 * loop.weight_bits + loop.joints * loop.accumulator_bits), False

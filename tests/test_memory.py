@@ -107,8 +107,8 @@ def test_spilling_a_fifo_of_taps_and_a_delay_line() -> None:
     found = place(loops, needed, machine(memory=chip, dram=DRAM))
     assert found.traffic_bits == {"c": 20, "t": 110}  # c's 4 x 5 bits of weights come first
     assert found.reasons == (
-        # two tiles of 2 inputs for two lanes, 5-bit weights
-        "c: weights from DRAM: 40 bits of stream buffer are needed, `stream_buffer_bits` is 0",
+        # no room for tiles; two lanes, two sets of 5-bit weights, sums of 12 bits for 3 joints
+        "c: weights from DRAM: 92 bits of stream buffer are needed, `stream_buffer_bits` is 0",
         # a channel's 3 taps of 7 bits for 3 joints, twice; sums of 15 bits for 4 outputs, 3 joints
         "t: state from DRAM: 306 bits of stream buffer are needed, `stream_buffer_bits` is 0",
     )
@@ -167,10 +167,13 @@ def test_what_cannot_leave() -> None:
 
 
 def test_small_stream_buffer() -> None:
-    """Two tiles of 2 inputs for two lanes, 4 bits each: 2 * 2 * 2 * 4."""
+    """No two tiles of 2 inputs for two lanes, 4 bits each, 2 * 2 * 2 * 4.
+
+    Nor two sets of 4-bit weights and sums of 13 bits for 3 joints: 2 * (8 + 39).
+    """
     found = placed(machine(memory=memory(553, stream_buffer_bits=31), dram=DRAM))
     assert found.reasons == (
-        "block.conv: weights from DRAM: 32 bits of stream buffer are needed, "
+        "block.conv: weights from DRAM: 94 bits of stream buffer are needed, "
         "`stream_buffer_bits` is 31",
     )
 
