@@ -54,7 +54,7 @@ def parameters() -> dict[str, int]:
 def test_terms_count_a_lane_as_often_as_there_are_lanes() -> None:
     p = parameters()
     once, twice = logic_terms({**p, "LANES": 1}), logic_terms({**p, "LANES": 2})
-    control = {"engine", "rings", "addresses", "tiles"}
+    control = {"engine", "rings", "addresses", "tiles", "cast control"}
     for name, value in once.items():
         assert twice[name] == (value if name in control else 2 * value), name
     assert once["product"] == p["X_BITS"] * p["W_BITS"]
@@ -75,6 +75,8 @@ def test_terms_by_hand() -> None:
     }
     assert logic_terms(p)["cast"] == 3 * (22 + 2 * 21)
     assert logic_terms(p)["cast shift"] == 3 * (22 * 4 + 2 * 21 * 0)
+    assert logic_terms(p)["cast control"] == 22 * 4
+    assert logic_terms(p | {"HAS_DELTA": 1})["cast control"] == 3 * 22 * 4
     registers = p | {"READ_BITS": 12, "X_BITS": 4, "W_BITS": 5, "EMIT_BITS": 7}
     for stage in ("CAST0", "SUM", "SHIFT", "CAST1"):
         registers[f"{stage}_BITS"] = 10

@@ -1,6 +1,7 @@
 """What the area of an engine grows with: terms that its parameters give.
 
-Control counts once, the datapath of a lane as often as there are lanes. Each term is a number of
+Control counts once, the datapath of a lane as often as there are lanes; what decodes the shift of a
+cast serves all lanes, unless channels have shifts of their own. Each term is a number of
 bits (of a product, of its bit pairs) that some part of the engine handles; `hw_model.calibrate`
 finds what a bit of each costs on a target.
 """
@@ -22,15 +23,17 @@ def logic_terms(p: Parameters) -> Terms:
     """Terms of look-up tables, and of the gates between registers."""
     lanes, values = p["LANES"], p["VALUES"]
     casts = [_cast(p, name) for name in CASTS if _count(p, name)]
+    shifters = sum(count * bits * levels for count, bits, levels in casts)
     return {
         "engine": 1,
         "rings": (_READERS + values) * p["RINGS"] * p["RING_ADDR_BITS"],
         "addresses": (_READERS + values) * (p["RING_ADDR_BITS"] + p["VALUE_ADDR_BITS"]),
         "tiles": p["HAS_TILES"] * (p["FETCH_BITS"] + p["TILE_BITS"]),
+        "cast control": (lanes if p["HAS_DELTA"] else 1) * shifters,
         "product": lanes * p["X_BITS"] * p["W_BITS"],
         "accumulator": lanes * p["ACC_BITS"],
         "cast": lanes * sum(count * bits for count, bits, _ in casts),
-        "cast shift": lanes * sum(count * bits * levels for count, bits, levels in casts),
+        "cast shift": lanes * shifters,
         "running sum": lanes * p["HAS_SUM"] * p["TOTAL_BITS"],
         "shift": lanes * p["HAS_SHIFT"] * p["SHIFT_BITS"],
         "addition": lanes * p["HAS_ADD"] * p["ADD_BITS"],

@@ -21,8 +21,10 @@ from hw_model.calibrate.yosys import yosys_version
 
 BASE: Target = "xc7-nodsp"  # has a price for each term
 DSP: Target = "xc7"  # the same without the product's; fitted together with it
-_CONTROL = ("engine", "rings", "addresses", "tiles")
-_REGISTERS = (*_CONTROL, "instruction", "lane")
+OWN: tuple[Target, ...] = (BASE, "ice40")  # fitted term by term, the others in groups of terms
+_SHARED = ("engine", "rings", "addresses", "tiles")
+_CONTROL = (*_SHARED, "cast control")
+_REGISTERS = (*_SHARED, "instruction", "lane")
 _LANE = ("accumulator", "cast", "cast shift", "running sum", "shift", "addition", "operand")
 GROUPS: Mapping[str, Mapping[str, Sequence[str]]] = {  # what other targets scale as a whole
     "luts": {"control": _CONTROL, "product": ("product",), "lane": _LANE},
@@ -88,8 +90,9 @@ def _prices(
     name: str, target: Target, results: Results, base: Calibration | None
 ) -> dict[str, float]:
     own = _rows(name, target, results[target])
-    if base is None:
-        other = _rows(name, DSP, results.get(DSP, ())) if name == "luts" else ([], [])
+    if base is None or target in OWN:
+        joint = target == BASE and name == "luts"
+        other = _rows(name, DSP, results.get(DSP, ())) if joint else ([], [])
         return fit(own[0] + other[0], own[1] + other[1])
     known = _known(name, base)
     if (name, target) == ("luts", DSP):

@@ -19,7 +19,8 @@ from hw_model.rtl.datapath import UNITS
 from hw_model.rtl.design import Design, design_of
 from hw_model.rtl.fields import Widths, pass_fields
 
-FITTED, HELD_OUT = 20, 8
+FITTED, HELD_OUT = 14, 3
+LARGE_LANES = 16
 FITTED_BITS, HELD_OUT_BITS = (4, 6, 8, 12, 16), (5, 7, 9, 10, 14)
 _FITTED_LANES, _HELD_OUT_LANES = (1, 2, 1, 2, 1, 4), (3, 3, 5)
 _SHIFTS = ((0, 0), (0, 8), (0, 16), (2, 10), (-3, 6), (0, 12))
@@ -45,8 +46,10 @@ class Point:
     held_out: bool
 
 
-def points(fitted: int = FITTED, held_out: int = HELD_OUT) -> tuple[Point, ...]:
-    """The first so many of each kind."""
+def points(
+    fitted: int = FITTED, held_out: int = HELD_OUT, *, large: bool = False
+) -> tuple[Point, ...]:
+    """The first so many of each kind; `large` adds a held-out one of 16 lanes."""
     rng, other = random.Random(1), random.Random(2)
     found = [_drawn(rng, at, FITTED_BITS, _FITTED_LANES, held_out=False) for at in range(fitted)]
     for at in range(held_out):
@@ -54,6 +57,9 @@ def points(fitted: int = FITTED, held_out: int = HELD_OUT) -> tuple[Point, ...]:
             found.append(_network(other, at, HELD_OUT_BITS, _HELD_OUT_LANES))
         else:
             found.append(_drawn(other, at, HELD_OUT_BITS, _HELD_OUT_LANES, held_out=True))
+    if large:
+        rng = random.Random(2)
+        found.append(_drawn(rng, 0, HELD_OUT_BITS, (LARGE_LANES,), held_out=True))
     return tuple(found)
 
 
