@@ -23,6 +23,7 @@ from hw_model.flow import is_matrix
 from hw_model.geometry import Blocks, Device, memory_blocks
 from hw_model.loops import Loop
 from hw_model.memory import Placement
+from hw_model.rtl.datapath import UNITS
 from hw_model.rtl.design import Design, design_of
 
 DEVICES: Mapping[Target, Device] = {
@@ -90,7 +91,7 @@ def area_of(
     """The area of an accelerator for a network.
 
     None where no target is named, the engine of `hw_model/rtl` cannot run the network, or it needs
-    one of the units that no model has a price for (layer norms, softmax).
+    one of the units that no model has a price for (layer norms, softmax, means over a clip).
 
     Where multipliers pack products, each lane has one multiplier and, behind it, the rest of as
     many lanes as there are products.
@@ -105,7 +106,7 @@ def area_of(
     except InputError:
         return None
     p = design.parameters
-    if p["HAS_LAYER_NORM"] or p["HAS_SOFTMAX"]:
+    if any(p[name] for name in UNITS if name.startswith("HAS_")):
         return None
     device = DSP_DEVICES.get(target)
     dsps = 0 if device is None else lane_dsps(engine.lanes, p["W_BITS"], p["X_BITS"], device)

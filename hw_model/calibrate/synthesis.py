@@ -16,20 +16,7 @@ from hw_model.calibrate.targets import commands, counted, nand2_area, script
 from hw_model.calibrate.yosys import netlists, yosys_version
 from hw_model.rtl.design import include_files
 
-MODULES = (
-    "ram",
-    "argmax",
-    "divider",
-    "layer_norm",
-    "requantise",
-    "mac_lane",
-    "post_lane",
-    "reciprocal_root",
-    "sequencer",
-    "softmax",
-    "tiles",
-    "engine",
-)
+BENCH = ("bench", "checked_file", "end_check", "engine_axis", "port_check")  # not the engine
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,8 +34,11 @@ class Result:
 
 def rtl_sources() -> dict[str, str]:
     """The engine's modules by file name."""
+    files = (resources.files("hw_model") / "rtl").iterdir()
+    names = sorted(file.name for file in files if file.name.endswith(".sv"))
     folder = resources.files("hw_model") / "rtl"
-    return {f"{name}.sv": (folder / f"{name}.sv").read_text("utf-8") for name in MODULES}
+    bench = {f"{name}.sv" for name in BENCH}
+    return {name: (folder / name).read_text("utf-8") for name in names if name not in bench}
 
 
 def rtl_hash() -> str:
