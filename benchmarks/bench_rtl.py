@@ -2,10 +2,10 @@
 
     python -m benchmarks.bench_rtl [--lanes 8,64] [--frames 2]
 
-The network of the cost model's page (PKU-MMD, 25 joints, window 9) with synthetic constants (random
-words, seed 0; cycles do not depend on them) runs in Verilator; every word and cycle is compared. The
-naive count is multiply-accumulates divided by lanes: with the published 20.1 M, with the products of
-a dense and of a sparse adjacency.
+The network of the cost model's page (PKU-MMD, 25 joints, window 9) with synthetic constants
+(random words, seed 0; cycles do not depend on them) runs in Verilator; every word and cycle is
+compared. The naive count is multiply-accumulates divided by lanes: with the published 20.1 M, with
+the products of a dense and of a sparse adjacency.
 """
 
 from __future__ import annotations

@@ -255,11 +255,32 @@ def golden(
     frames: Annotated[int | None, typer.Option(help="only the first so many frames")] = None,
     data: Data = None,
     lanes: Annotated[int, typer.Option(help="words side by side in a memory line")] = 1,
+    rtl: Annotated[bool, typer.Option(help="with the RTL engine, where it can do the net")] = True,
+    stress: Annotated[bool, typer.Option(help="with stress clips for the RTL engine")] = True,
 ) -> None:
-    """Write golden vectors of a design point: weights, input, every value, state snapshots."""
-    manifest = write_golden(directory, point, clip, out, frames=frames, data_root=data, lanes=lanes)
+    """Write golden vectors of a design point: weights, input, every value, state, RTL engine.
+
+    Its lanes are those of the accelerator, if that is a preset with lanes; else --lanes.
+    """
+    manifest = write_golden(
+        directory,
+        point,
+        clip,
+        out,
+        frames=frames,
+        data_root=data,
+        lanes=lanes,
+        rtl=rtl,
+        stress=stress,
+    )
     source = manifest["provenance"]
     typer.echo(f"{out}: {source['design']} on {source['clip']}, point {source['point'][:12]}")
+    if "no_rtl" in source:
+        typer.echo(f"without RTL: {source['no_rtl']}")
+    elif rtl:
+        engine = manifest["attachments"]["rtl"]
+        cycles = engine["predicted_cycles"]["interval"]
+        typer.echo(f"RTL: {engine['settings']['lanes']} lanes, {cycles} cycles per frame")
 
 
 app.command()(mix)

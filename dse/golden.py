@@ -15,8 +15,13 @@ from dse.space import Space
 from dse.store import Store
 from fxp.errors import InputError
 from fxp.golden import write_bundle
+from fxp.ir import Graph, IntArray
+from fxp.manifest import Attachment
 from fxp.spec import parse_spec
 from fxp.store import graph_hash, load_graph
+from hw_model.accelerator import Lanes, load_accelerator, preset_names
+from hw_model.rtl.bundle import rtl_attachment
+from hw_model.rtl.runs import Settings
 from stgcn_ref.datasets.clips import Clip
 
 
@@ -87,8 +92,12 @@ def write_golden(
     frames: int | None = None,
     data_root: Path | None = None,
     lanes: int = 1,
+    rtl: bool = False,
+    stress: bool = True,
 ) -> Mapping[str, Any]:
     """Write the golden bundle of a point; returns its manifest.
+
+    Its `provenance` has the key `no_rtl` where the engine was asked for and cannot do the network.
 
     Args:
         directory: the results directory of the sweep.
@@ -98,6 +107,9 @@ def write_golden(
         frames: only the first so many network steps of the clip.
         data_root: folder of the recordings, if the sweep was on real ones.
         lanes: words side by side in a memory line.
+        rtl: whether the engine goes with it, with the lanes of the point's accelerator where that
+            is a preset with lanes, else with `lanes`.
+        stress: whether the engine has stress clips too.
 
     Raises:
         InputError: no such point, clip or network, or the recordings are not those of the sweep.
@@ -135,4 +147,32 @@ def write_golden(
         "space": about["space"],
     }
     words = chosen.x[:frames].astype(np.int64)  # (T, C, V)
-    return write_bundle(graph, words, out, lanes=lanes, provenance=provenance)
+    attachments = []
+    if rtl:
+        settings = engine_settings(record["accelerator"], lanes, stress)
+        engine, reason = _engine(graph, words, settings)
+        attachments += [engine] if engine else []
+        provenance |= {"no_rtl": reason} if reason else {}
+    return write_bundle(
+        graph, words, out, lanes=lanes, provenance=provenance, attachments=attachments
+    )
+
+
+def engine_settings(accelerator: str, lanes: int, stress: bool) -> Settings:
+    """The engine for a point: as its accelerator, if that is a preset with lanes; else `lanes`."""
+    if accelerator in preset_names():
+        model = load_accelerator(accelerator)
+        if isinstance(model.engine, Lanes):
+            dense = model.adjacency == "dense"
+            return Settings(model.engine.lanes, dense, stress=stress)
+    return Settings(lanes, stress=stress)
+
+
+def _engine(
+    graph: Graph, words: IntArray, settings: Settings
+) -> tuple[Attachment | None, str | None]:
+    """The engine's folder, or the reason why it cannot do the network."""
+    try:
+        return rtl_attachment(graph, words, settings), None
+    except InputError as error:
+        return None, str(error)

@@ -42,6 +42,19 @@ def open_bundle(folder: Path) -> tuple[Ground, int]:
     return ground, len(sha256) + 1
 
 
+def attachment_of(folder: Path, name: str) -> dict[str, Any]:
+    """What the manifest of a whole bundle says about an attached folder.
+
+    Raises:
+        InputError: nothing of that name is attached.
+    """
+    manifest = parse_json((folder / MANIFEST).read_bytes(), str(folder / MANIFEST))
+    about = manifest.get("attachments", {}).get(name)
+    if not isinstance(about, dict):
+        raise InputError(f"{folder}: has no folder `{name}`")
+    return about
+
+
 def read_value(folder: Path, ground: Ground, name: str) -> IntArray:
     """All frames `(T, C, V)` of a tapped value of an open bundle."""
     layouts = {memory.file: memory.layout for memory in memories_of(ground)}
@@ -88,9 +101,17 @@ def _check_manifest(
 ) -> None:
     """Refuse a manifest that is not what its model, settings and files imply."""
     memories = memories_of(ground)
-    for file in sorted({memory.file for memory in memories} ^ (sha256.keys() - {MODEL})):
+    keys: tuple[str, ...] = ("attachments", "attached")
+    attached = {key: manifest[key] for key in keys if key in manifest}
+    theirs = _attached_files(folder / MANIFEST, attached)
+    own = sha256.keys() - {MODEL} - theirs
+    for file in sorted(({memory.file for memory in memories} | {MODEL}) & theirs):
+        raise InputError(f"{folder / MANIFEST}: `attached` has {file}, a file of the bundle itself")
+    for file in sorted({memory.file for memory in memories} ^ own):
         raise InputError(f"{folder / MANIFEST}: `files` and the graph disagree on {file}")
-    implied = manifest_of(ground, sha256, manifest["provenance"], manifest["tool_version"])
+    implied = manifest_of(
+        ground, sha256, manifest["provenance"], manifest["tool_version"], attached
+    )
     implied["manifest_sha256"] = manifest["manifest_sha256"]  # right already, of what was found
     if difference := first_difference(implied, manifest):
         raise InputError(f"{folder / MANIFEST}: {difference}")
@@ -101,10 +122,23 @@ def _check_manifest(
             raise InputError(f"{path}: {words} are {needed} bytes, found {path.stat().st_size}")
 
 
+def _attached_files(where: Path, attached: dict[str, Any]) -> set[str]:
+    """Files of attached folders, once they are below one that the manifest names."""
+    folders, entries = attached.get("attachments", {}), attached.get("attached", [])
+    if not isinstance(folders, dict) or not isinstance(entries, list):
+        raise InputError(f"{where}: `attachments` must be an object, `attached` a list")
+    files = {str(entry["file"]) for entry in entries}
+    for file in sorted(files):
+        if file.partition("/")[0] not in folders:
+            raise InputError(f"{where}: `attached` has {file}, which is in no folder attached")
+    return files
+
+
 def _hashes(path: Path, manifest: dict[str, Any]) -> dict[str, str]:
     try:
         entries = [(MODEL, manifest["graph"]["sha256"])]
-        entries += [(entry["file"], entry["sha256"]) for entry in manifest["files"]]
+        listed = [*manifest["files"], *manifest.get("attached", ())]
+        entries += [(entry["file"], entry["sha256"]) for entry in listed]
         hashes = {str(name): str(sha256) for name, sha256 in entries}
     except (KeyError, TypeError):
         raise InputError(f"{path}: `graph` and `files` must give the sha256 of each file") from None

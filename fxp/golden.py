@@ -17,7 +17,15 @@ from fxp.errors import InputError
 from fxp.files import replacing_folder
 from fxp.hexmem import encode
 from fxp.ir import Graph, IntArray
-from fxp.manifest import FORMAT, MANIFEST, MODEL, manifest_of, render
+from fxp.manifest import (
+    FORMAT,
+    MANIFEST,
+    MODEL,
+    Attachment,
+    attached_keys,
+    manifest_of,
+    render,
+)
 from fxp.memories import (
     Ground,
     constant_words,
@@ -41,6 +49,7 @@ def write_bundle(
     taps: Sequence[str] | None = None,
     snapshots: Sequence[int] | None = None,
     provenance: Mapping[str, Any] | None = None,
+    attachments: Sequence[Attachment] = (),
 ) -> dict[str, Any]:
     """Simulate a clip and write a golden bundle as folder `out`, whole or not at all.
 
@@ -53,6 +62,7 @@ def write_bundle(
         snapshots: input frames after which the state is written; None for the first, the middle
             and the last.
         provenance: JSON data kept in the manifest: where network and clip come from, seeds.
+        attachments: folders of others' files to go with it, listed and hashed like its own.
 
     Returns:
         The manifest.
@@ -66,6 +76,7 @@ def write_bundle(
     settings = settings_for(graph, len(words), lanes, taps, snapshots)
     ground = ground_of(graph, settings)
     source = json_data(provenance or {}, "provenance")
+    attached = json_data(attached_keys(attachments), "attachments")
     _check_target(out)
     with replacing_folder(out) as folder:
         for name in ("constants", "values", "state"):
@@ -75,7 +86,9 @@ def write_bundle(
         _write_trace(ground, words, folder)
         files = [MODEL, *(memory.file for memory in memories_of(ground))]
         sha256 = {file: file_sha256(folder / file) for file in files}
-        manifest = manifest_of(ground, sha256, source, tool_version())
+        for attachment in attachments:
+            _write_attachment(attachment, folder / attachment.folder)
+        manifest = manifest_of(ground, sha256, source, tool_version(), attached)
         (folder / MANIFEST).write_bytes(render(manifest))
     return manifest
 
@@ -123,9 +136,17 @@ def _listed(path: Path) -> set[str]:
         manifest = parse_json(path.read_bytes(), str(path))
         if manifest["format"] != FORMAT:
             return set()
-        return {MANIFEST, MODEL, *(entry["file"] for entry in manifest["files"])}
+        entries = [*manifest["files"], *manifest.get("attached", ())]
+        return {MANIFEST, MODEL, *(entry["file"] for entry in entries)}
     except (OSError, InputError, TypeError, KeyError):
         return set()
+
+
+def _write_attachment(attachment: Attachment, folder: Path) -> None:
+    folder.mkdir()
+    for name, text in attachment.files.items():
+        (folder / name).parent.mkdir(parents=True, exist_ok=True)
+        (folder / name).write_bytes(text)
 
 
 def _write_constants(ground: Ground, folder: Path) -> None:

@@ -7,7 +7,8 @@ it again and compares, so nothing in it can be wrong without being seen.
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 from fxp.archive import canonical_json
@@ -23,10 +24,46 @@ MANIFEST = "manifest.json"
 MODEL = "model.fxp"
 
 
+@dataclass(frozen=True, eq=False)
+class Attachment:
+    """A folder that another tool adds to a bundle; nothing here knows what is in it.
+
+    Attributes:
+        folder: its name within the bundle.
+        about: JSON data that the manifest keeps under that name.
+        files: bytes by path within the folder.
+        entries: by the same paths, JSON data that the manifest keeps about a file.
+    """
+
+    folder: str
+    about: Mapping[str, Any]
+    files: Mapping[str, bytes]
+    entries: Mapping[str, Mapping[str, Any]]
+
+    def listed(self) -> list[dict[str, Any]]:
+        """The manifest's entry of each file."""
+        return [
+            {
+                "file": f"{self.folder}/{name}",
+                "sha256": hashlib.sha256(text).hexdigest(),
+                "bytes": len(text),
+                **self.entries.get(name, {}),
+            }
+            for name, text in self.files.items()
+        ]
+
+
 def manifest_of(
-    ground: Ground, sha256: Mapping[str, str], provenance: Mapping[str, Any], tool_version: str
+    ground: Ground,
+    sha256: Mapping[str, str],
+    provenance: Mapping[str, Any],
+    tool_version: str,
+    attached: Mapping[str, Any] | None = None,
 ) -> dict[str, Any]:
-    """The manifest as JSON data, its own hash included; `sha256` is by file name."""
+    """The manifest as JSON data, its own hash included; `sha256` is by file name.
+
+    `attached` are the keys `attachments` and `attached` of `attached_keys`, if there are any.
+    """
     graph, settings = ground.graph, ground.settings
     body = {
         "format": FORMAT,
@@ -49,8 +86,19 @@ def manifest_of(
         "snapshots": list(settings.snapshots),
         "stages": [_stage(node, ground) for node in graph.nodes],
         "files": [_file(memory, sha256[memory.file]) for memory in memories_of(ground)],
+        **(attached or {}),
     }
     return {**body, "manifest_sha256": manifest_sha256(body)}
+
+
+def attached_keys(attachments: Sequence[Attachment]) -> dict[str, Any]:
+    """The manifest's keys about attachments: what each is about, and all their files."""
+    if not attachments:
+        return {}
+    return {
+        "attachments": {attachment.folder: attachment.about for attachment in attachments},
+        "attached": [entry for attachment in attachments for entry in attachment.listed()],
+    }
 
 
 def manifest_sha256(manifest: Mapping[str, Any]) -> str:
@@ -65,7 +113,7 @@ def render(manifest: Mapping[str, Any]) -> bytes:
     for key in sorted(manifest):
         value = manifest[key]
         text = _line(value)
-        if key in ("files", "stages") and isinstance(value, list):
+        if key in ("files", "stages", "attached") and isinstance(value, list):
             text = "[\n" + ",\n".join(_line(item) for item in value) + "\n]"
         parts.append(f"{_line(key)}:{text}")
     return ("{\n" + ",\n".join(parts) + "\n}\n").encode("ascii")

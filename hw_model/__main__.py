@@ -1,4 +1,4 @@
-"""`python -m hw_model`: the cost of a network on an accelerator, from the command line."""
+"""`python -m hw_model`: the cost of a network on an accelerator, and the RTL engine's check."""
 
 from __future__ import annotations
 
@@ -24,16 +24,19 @@ from hw_model.calibrate.synthesis import rtl_hash
 from hw_model.calibrate.targets import TARGETS
 from hw_model.cost import estimate
 from hw_model.ledger import CONVENTIONS, published_figures
+from hw_model.rtl_commands import bundle_command, rtl_command
 from hw_model.tables import print_estimate, print_figures, print_presets
 
 app = typer.Typer(
     add_completion=False,
     no_args_is_help=True,
     pretty_exceptions_enable=False,
-    help="Work, memory, cycles and energy of a network on an accelerator.",
+    help="Work, memory, cycles and energy of a network on an accelerator; its RTL engine.",
 )
 
 app.command("calibrate")(calibrate)
+app.command("bundle")(bundle_command)
+app.command("rtl")(rtl_command)
 
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 

@@ -277,16 +277,15 @@ def _wait(step: Step, accelerator: Accelerator) -> int:
 def _basis(
     steps: Sequence[Step], placement: Placement, bound: Bound, accelerator: Accelerator
 ) -> Basis:
-    """The RTL engine makes one product in each lane, keeps FIFOs on the chip, and lacks some kinds.
+    """The RTL engine makes one product in each lane and keeps FIFOs on the chip.
 
     Each of its memories has the ports it needs.
     """
     away = placement.traffic_bits.keys() - placement.streamed
     if bound == "ports" or any(step.loop.name in away for step in steps):
         return "derived"
-    foreign = any(step.loop.kind == "clip_mean" for step in steps)
     packed = any(step.products > 1 for step in steps)
-    return "rtl" if isinstance(accelerator.engine, Lanes) and not (foreign or packed) else "derived"
+    return "rtl" if isinstance(accelerator.engine, Lanes) and not packed else "derived"
 
 
 def _busy_cycles(steps: Sequence[Step]) -> float:

@@ -9,14 +9,14 @@ costs per bit it frees, cheapest first:
   engine goes input channel by input channel, holding its taps for all joints (twice: one set comes
   in) and, on lanes, the partial sums of all outputs;
 - the weights of a convolution are read once per frame: 1 bit of traffic for each bit freed. For
-  that the engine lets all joints pass while it holds a set of weights, twice. On lanes these are the
-  weights of one block of outputs (`hw_model.streaming`), or where they do not fit the stream buffer
-  one weight a lane, with the partial sums of all joints (which the RTL engine does not do). What has
-  to be held must fit the stream buffer.
+  that the engine lets all joints pass while it holds a set of weights, twice. On lanes these are
+  the weights of one block of outputs (`hw_model.streaming`), or where they do not fit the stream
+  buffer one weight a lane, with the partial sums of all joints (which the RTL engine does not do).
+  What has to be held must fit the stream buffer.
 
-The last one spilled goes only as far as needed, but weights that stream block by block as a whole: a
-pass reads them from one place. Biases, norms, adjacencies, running sums and
-activation buffers always stay, and `stream_buffer_bits` are set aside as soon as anything is
+The last one spilled goes only as far as needed, but weights that stream block by block as a whole:
+a pass reads them from one place. Biases, norms, adjacencies, running sums and activation buffers
+always stay, and `stream_buffer_bits` are set aside as soon as anything is
 spilled. Orders and ratios do not depend on widths, so narrower words never cost more traffic.
 """
 

@@ -8,8 +8,10 @@ joints, Ci input and Co output channels, P partitions:
 - 1x1 convolution: `V * P * ceil(Co/P/N) * Ci` (P = 1 unless a graph product follows);
 - temporal convolution: `V * ceil(Co/N) * Ci * taps`;
 - graph product: `ceil(Co/N) * sum over joints of max(1, edges)`, dense `ceil(Co/N) * P * V * V`;
-- norm with multiplications, joint mean, mean over the clip, or a pass that only copies, casts, adds
-  or sums over time: `V * ceil(C/N)`;
+- norm with multiplications, joint mean, or a pass that only copies, casts, adds or sums over time:
+  `V * ceil(C/N)`;
+- mean over the clip: `V * ceil(C/N) + V * C + 67` at the clip's last frame, when the sums are
+  divided, a word a cycle; at the others `V * ceil(C/N)`;
 - layer norm: `2 * V * ceil(C/N) + 6 * newton_steps + 11`: its sums, the root, its results;
 - softmax to F fractional bits: `3 * V * C + F + 5`, a word a cycle: its maxima, its exponentials,
   its quotients;
@@ -43,6 +45,8 @@ LATENCY_CYCLES = 2
 ROOT_CYCLES = 9  # of a layer norm: from its last line's sums to a seed
 NEWTON_CYCLES = 6  # three products, one after another, two cycles each
 NORM_DRAIN_CYCLES = 2  # its words come so much later than a sum of products
+MEAN_PAUSE_CYCLES = 1  # of a mean over a clip, between its last frame's words and its quotients
+MEAN_DRAIN_CYCLES = 66  # a quotient takes so long, however short
 SHARE_DRAIN_CYCLES = 5  # those of a softmax too, and another one for each fractional bit
 
 
@@ -162,8 +166,11 @@ def _word_pass(loop: Loop, fused: bool, engine: Lanes | Array) -> _Pass:
     match loop.kind:
         case "affine":
             return _Pass(loop.joints * groups, weight_words=words)
-        case "joint_mean" | "clip_mean":
+        case "joint_mean":
             return _Pass(loop.joints * groups)
+        case "clip_mean":  # the last frame of a clip: it is added, and all sums are divided
+            work = loop.joints * groups + MEAN_PAUSE_CYCLES + words
+            return _Pass(work + MEAN_DRAIN_CYCLES)
         case "layer_norm":  # once for the sums, once for the results, and the root between them
             steps = (loop.multiplies - 3 * words - 2) // 3  # three products each, see `loop_nest`
             root = ROOT_CYCLES + NEWTON_CYCLES * steps + NORM_DRAIN_CYCLES

@@ -17,13 +17,16 @@ import dse.evaluate
 import dse.work
 from dse.axes import load_space
 from dse.evaluate import network_file
-from dse.golden import find_point, write_golden
+from dse.golden import engine_settings, find_point, write_golden
 from dse.results import collect
 from dse.store import Row, Store, locked
 from dse.sweep import run_sweep
+from fxp.bundle import attachment_of
 from fxp.errors import InputError
 from fxp.store import graph_hash, load_graph
 from fxp.verify import verify_bundle
+from hw_model.accelerator import Lanes, load_accelerator
+from hw_model.rtl.runs import Settings
 from tests.sweeping import COST_SPACE, TRAINED_SPACE, sweep, write_space
 
 
@@ -229,6 +232,44 @@ def test_golden_vectors_carry_the_point(trained: Path, tmp_path: Path) -> None:
     assert verify_bundle(out).mismatches == ()
     by_name = write_golden(trained, "front:1", "synthetic_01_00", tmp_path / "other", frames=3)
     assert by_name["provenance"]["clip"] == "synthetic_01_00"
+
+
+def test_golden_vectors_bring_the_engine_of_their_point(trained: Path, tmp_path: Path) -> None:
+    out = tmp_path / "bundle"
+    options = ("--clip", 0, "--frames", 2, "--out", out)
+    done = command("golden", trained, "best:frame_accuracy", *options, "--no-stress")
+    assert done.exit_code == 0, done.output
+    about = attachment_of(out, "rtl")
+    manifest = json.loads((out / "manifest.json").read_bytes())
+    accelerator = load_accelerator(manifest["provenance"]["accelerator"])
+    assert isinstance(accelerator.engine, Lanes)
+    assert about["settings"]["lanes"] == accelerator.engine.lanes
+    assert [run["name"] for run in about["runs"]] == ["main"]
+    cycles = about["predicted_cycles"]["interval"]
+    assert about["runs"][0]["frame_cycles"] == [cycles, cycles]
+    assert f"RTL: {accelerator.engine.lanes} lanes, {cycles} cycles per frame" in done.output
+    assert verify_bundle(out).mismatches == ()
+    done = command("golden", trained, "best:frame_accuracy", *options, "--no-rtl")
+    assert done.exit_code == 0 and not (out / "rtl").exists() and "RTL" not in done.output
+
+
+def test_the_engine_has_the_lanes_of_a_preset_else_those_asked_for() -> None:
+    assert engine_settings("zu7ev", 3, True) == Settings(128)
+    assert engine_settings("array-8x8-16b", 3, True) == Settings(3)
+    assert engine_settings("mine", 5, False) == Settings(5, stress=False)
+
+
+def test_a_network_that_the_engine_cannot_do_goes_without(
+    trained: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuses(*_: object) -> None:
+        raise InputError("whole: runs every 0 frames")
+
+    monkeypatch.setattr("dse.golden.rtl_attachment", refuses)
+    out = tmp_path / "bundle"
+    done = command("golden", trained, "front:1", "--clip", 0, "--frames", 2, "--out", out)
+    assert done.exit_code == 0 and "without RTL: whole: runs every 0 frames" in done.output
+    assert not (out / "rtl").exists() and verify_bundle(out).mismatches == ()
 
 
 @pytest.mark.hugadb

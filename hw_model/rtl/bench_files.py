@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
 from fxp.ir import IntArray
-from hw_model.rtl.design import BOOT_MEMORIES, Design, include_files
+from hw_model.rtl.design import Design, include_files
 from hw_model.rtl.expected import Lines, expected_lines, held_lines, input_lines
 from hw_model.rtl.timing import FrameTiming, clip_timing
 from hw_model.streaming import NEAR, LineSource
@@ -22,12 +22,14 @@ class BenchFiles:
     """Text of each file by name, and the lines of each port, to find a difference again.
 
     Lines are by the stem of their file: `outputs`, `values0`, ..., `fifo`, `totals`, and with
-    `.end` what the memory of that name holds when the run has ended.
+    `.end` what the memory of that name holds when the run has ended. `bits` are those of the words
+    of a line, by file; before them stand the eight digits of an address in files of lines.
     """
 
     files: Mapping[str, bytes]
     ports: Mapping[str, Lines]
     timing: tuple[FrameTiming, ...]
+    bits: Mapping[str, int]
 
     @property
     def cycles(self) -> int:
@@ -45,7 +47,7 @@ def bench_files(
 ) -> BenchFiles:
     """All files for one run, the includes of its hardware among them; see `run_files`."""
     run = run_files(design, clip, values, seed, stall, source)
-    return BenchFiles({**run.files, **hardware_files(design)}, run.ports, run.timing)
+    return replace(run, files={**run.files, **hardware_files(design)})
 
 
 def hardware_files(design: Design) -> dict[str, bytes]:
@@ -73,25 +75,26 @@ def run_files(
         stall: share of cycles in which either side stalls.
         source: how weights that stream in come.
     """
-    files = {}
-    for name in (*BOOT_MEMORIES, "outside"):
-        bits, words = design.memories[name]
-        files[f"{name}.hex"] = hex_words(words or (0,), bits)
+    ports = expected_lines(design, values, len(clip))
+    ports |= held_lines(design, clip, ports)
     timing = clip_timing(design, len(clip), source)
     rng = np.random.default_rng(seed)
     stalls = (rng.random((STALL_CYCLES, 2)) < stall) @ np.array([1, 2])
+    plain: dict[str, tuple[int, Iterable[int]]] = {
+        **{name: (bits, words or (0,)) for name, (bits, words) in design.memories.items()},
+        "cycles": (32, [frame.ends for frame in timing]),
+        "stalls": (2, stalls.tolist()),
+        "source": (32, (source.latency, source.interval)),
+    }
+    files = {f"{name}.hex": hex_words(words, bits) for name, (bits, words) in plain.items()}
+    bits = {f"{name}.hex": width for name, (width, _) in plain.items()}
     files["input.hex"] = input_lines(design, clip).text()
-    files["cycles.hex"] = hex_words((frame.ends for frame in timing), 32)
-    files["stalls.hex"] = hex_words(stalls.tolist(), 2)
-    files["source.hex"] = hex_words((source.latency, source.interval), 32)
-    ports = expected_lines(design, values, len(clip))
-    ports |= held_lines(design, clip, ports)
-    for name in ("outputs", *_end_names(design)):
+    bits["input.hex"] = design.parameters["LANES"] * design.parameters["IN_BITS"]
+    for name, width in _line_bits(design).items():
         files[f"{name}.hex"] = ports[name].text() if name in ports else b""
-    sums = "".join(
-        f"{name} {text.count(10)} {checksum(text):08x}\n" for name, text in files.items()
-    )
-    return BenchFiles({**files, SUMS: sums.encode()}, ports, timing)
+        bits[f"{name}.hex"] = width
+    sums = [f"{name} {text.count(10)} {checksum(text):08x}\n" for name, text in files.items()]
+    return BenchFiles({**files, SUMS: "".join(sums).encode()}, ports, timing, bits)
 
 
 def hex_words(words: Iterable[int], bits: int) -> bytes:
@@ -125,8 +128,11 @@ def _port_bits(design: Design) -> dict[str, int]:
     return found
 
 
-def _end_names(design: Design) -> list[str]:
-    return [end for name in _port_bits(design) for end in (name, f"{name}.end")]
+def _line_bits(design: Design) -> dict[str, int]:
+    """Bits of a line of each file of lines but the input's."""
+    p, found = design.parameters, _port_bits(design)
+    outputs = {"outputs": p["LANES"] * p["OUT_BITS"]}
+    return outputs | found | {f"{name}.end": bits for name, bits in found.items()}
 
 
 def _ports(bits: Mapping[str, int]) -> bytes:

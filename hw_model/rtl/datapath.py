@@ -24,6 +24,11 @@ UNITS = {  # parameters of units that a network may have, and their least values
     "SHARE_ENTRY_BITS": 1,
     "SHARE_SUM_BITS": 1,
     "SHARE_BITS": 1,
+    "HAS_CLIP_MEAN": 0,
+    "MEAN_X_BITS": 1,
+    "MEAN_SUM_BITS": 1,
+    "MEAN_COUNT_BITS": 1,
+    "MEAN_BITS": 1,
 }
 STAGES = ("acc", "cast0", "sum", "shift", "cast1", "add", "emit")
 

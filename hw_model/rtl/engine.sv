@@ -46,6 +46,7 @@ module engine #(
   // ---- the sequencer and its program
   logic load, pass_start, op_valid, op_first, op_last, op_zero, op_end, fifo_valid, total_valid;
   logic [1:0] op_sweep;
+  logic [TIME_BITS-1:0] total_frames;
   logic [VALUE_ADDR_BITS-1:0] load_addr, op_line, add_off;
   logic [PC_BITS-1:0] pc;
   logic [LANE_BITS-1:0] op_lane;
@@ -227,9 +228,9 @@ module engine #(
   assign part_wraps  = next_part == count_parts;
 
   // ---- passes of several sweeps: their results come later
-  logic result4, norm_result, share_result;
+  logic result4, norm_result, share_result, mean_result;
   logic [LANES*READ_BITS-1:0] operands3;
-  logic [LANES*ACC_BITS-1:0] norm_words5, share_words5;
+  logic [LANES*ACC_BITS-1:0] norm_words5, share_words5, mean_words5;
   if (HAS_LAYER_NORM != 0) begin : g_layer_norm
     layer_norm u_layer_norm (
         .clk, .rst, .enable, .pass_word, .pass_start, .op_valid, .op_sweep, .op_end,
@@ -252,7 +253,17 @@ module engine #(
     assign share_result = 1'b0;
     assign share_words5 = '0;
   end
-  assign result4 = is_layer_norm ? norm_result : is_softmax ? share_result : v4 && last4;
+  if (HAS_CLIP_MEAN != 0) begin : g_clip_mean
+    clip_mean u_clip_mean (
+        .clk, .rst, .enable, .pass_word, .pass_start, .op_valid, .op_sweep, .op_last, .op_end,
+        .further(fifo_valid), .total_frames, .operands(operands3), .result(mean_result), .words(mean_words5)
+    );
+  end else begin : g_no_clip_mean
+    assign mean_result = 1'b0;
+    assign mean_words5 = '0;
+  end
+  assign result4 = is_layer_norm ? norm_result : is_softmax ? share_result
+                 : is_clip_mean ? mean_result : v4 && last4;
 
   always_ff @(posedge clk) begin
     if (rst) {v5, v6, v7, v8, v9, v10, v11} <= '0;
@@ -351,6 +362,7 @@ module engine #(
     );
     assign result = is_layer_norm ? $signed(norm_words5[n*ACC_BITS+:ACC_BITS])
                   : is_softmax ? $signed(share_words5[n*ACC_BITS+:ACC_BITS])
+                  : is_clip_mean ? $signed(mean_words5[n*ACC_BITS+:ACC_BITS])
                   : !is_argmax ? sum : n == 0 ? ACC_BITS'({1'b0, index5}) : '0;
     post_lane u_post (
         .clk, .enable, .pass_word, .sum(result), .delta(deltas[n*DELTA_BITS+:DELTA_BITS]),

@@ -53,6 +53,7 @@ class Widths:
     s_addr: int
     c_addr: int
     p_addr: int
+    m_addr: int
     units: Mapping[str, int]  # parameters of the units that a network may have, see `units`
     fetch: int
     tile: int
@@ -121,12 +122,13 @@ def _front_fields(w: Widths) -> tuple[Field, ...]:
 def _unit_fields(w: Widths) -> tuple[Field, ...]:
     """Those of passes that go through their lines several times."""
     layer_norm, softmax = bool(w.units["HAS_LAYER_NORM"]), bool(w.units["HAS_SOFTMAX"])
-    either = layer_norm or softmax
+    clip_mean = bool(w.units["HAS_CLIP_MEAN"])
+    several = layer_norm or softmax or clip_mean
     return (
-        Field("last_sweep", 2, held=either),
-        Field("sweep_pause", w.pause, held=either),
-        Field("more_drain", w.pause, held=either),
-        Field("last_lane", w.lane, held=either),
+        Field("last_sweep", 2, held=several),
+        Field("sweep_pause", w.pause, held=several),
+        Field("more_drain", w.pause, held=several),
+        Field("last_lane", w.lane, held=several),
         Field("is_layer_norm", 1, held=layer_norm),
         Field("norm_words", w.units["NORM_WORDS_BITS"], held=layer_norm),
         Field("norm_epsilon", w.units["NORM_VARIANCE_BITS"], held=layer_norm),
@@ -141,6 +143,11 @@ def _unit_fields(w: Widths) -> tuple[Field, ...]:
         Field("fine_shift", 6, held=softmax),
         Field("exp_bits", 5, held=softmax),
         Field("share_bits", 5, held=softmax),
+        Field("is_clip_mean", 1, held=clip_mean),
+        Field("once", 1, held=clip_mean),
+        Field("mean_base", w.m_addr, held=clip_mean),
+        Field("mean_shift", 6, held=clip_mean),
+        Field("mean_period", 5, held=clip_mean),
     )
 
 

@@ -39,6 +39,7 @@ module sequencer #(
     output logic [     T_ADDR_BITS-1:0]      total_off,
     output logic                             fifo_valid,
     output logic                             total_valid,
+    output logic [       TIME_BITS-1:0]      total_frames,  // of the clip, once it has ended
     output logic                             frame_done
 );
 `include "pass_fields.svh"
@@ -49,7 +50,7 @@ module sequencer #(
 
   localparam int DRAIN_CYCLES = 9;  // the last operation has left stage 10
 
-  logic [TIME_BITS-1:0] frame, total_frames;
+  logic [TIME_BITS-1:0] frame;
   logic ended;
   logic [PAUSE_BITS-1:0] drained, paused;
   logic [1:0] sweep;  // a pass may go through its lines several times
@@ -70,10 +71,12 @@ module sequencer #(
 
   // ---- when a pass runs: frame `tau` of the input, counted from the node's first one
   logic signed [TIME_BITS:0] tau;
-  logic reached, runs;
+  logic reached, due, at_end, runs;
   assign tau     = $signed({1'b0, frame}) - $signed({1'b0, pass_lag});
   assign reached = tau >= 0 && (tau[TIME_BITS-1:0] & period_mask) == 0;
-  assign runs    = reached && !(ended && tau >= $signed({1'b0, total_frames}));
+  assign due     = reached && !(ended && tau >= $signed({1'b0, total_frames}));
+  assign at_end  = ended && frame + 1 == total_frames + in_flush;
+  assign runs    = once ? at_end : due || (is_clip_mean && at_end);
 
   function automatic logic [RING_ADDR_BITS-1:0] ahead(
       input logic [RING_ADDR_BITS-1:0] at, input logic [RING_ADDR_BITS-1:0] step,
@@ -106,9 +109,13 @@ module sequencer #(
   logic [B_ADDR_BITS-1:0] bias;
   logic [E_ADDR_BITS-1:0] edge_at;
   logic [TILE_BITS-1:0] tile_line;
-  logic word_end, flat_end, tap_end, joint_end, part_end, group_end, edge_end, result_end, final_op;
+  logic [1:0] final_sweep;
+  logic by_word, word_end, flat_end, tap_end, joint_end, part_end, group_end, edge_end, result_end, final_op;
 
-  assign word_end   = word == (is_softmax && group_end ? COUNT_BITS'(last_lane) : count_words);
+  assign by_word    = is_softmax || (is_clip_mean && sweep == 1);
+  assign word_end   = (is_clip_mean && sweep == 0)
+                    || word == (by_word && group_end ? COUNT_BITS'(last_lane) : count_words);
+  assign final_sweep = is_clip_mean ? {1'b0, at_end} : last_sweep;
   assign flat_end   = flat == count_flats;
   assign tap_end    = tap == count_taps;
   assign joint_end  = joint == count_joints;
@@ -170,7 +177,7 @@ module sequencer #(
         end
         SETUP: begin
           {group, part, joint, tap, flat, word} <= '0;
-          sweep <= '0;
+          sweep <= {1'b0, is_clip_mean && !due};
           lane <= '0;
           x_first <= x_start;
           tap_off <= x_start;
@@ -196,10 +203,11 @@ module sequencer #(
         RUN:
         if (op_valid) begin
           step();
-          drained <= PAUSE_BITS'(DRAIN_CYCLES - 1) + more_drain;
+          drained <= PAUSE_BITS'(DRAIN_CYCLES - 1)
+                   + (is_clip_mean && sweep == 0 ? '0 : more_drain);
           paused <= sweep_pause - 1;
           if (final_op) begin
-            if (sweep == last_sweep) state <= DRAIN;
+            if (sweep == final_sweep) state <= DRAIN;
             else if (sweep_pause != 0) state <= PAUSE;
             else next_sweep();
           end
@@ -221,7 +229,7 @@ module sequencer #(
   task automatic step();
     weight <= weight + 1;
     tile_line <= result_end ? '0 : tile_line + 1;
-    walk <= is_softmax && !word_end ? walk : walk + 1;
+    walk <= by_word && !word_end ? walk : walk + 1;
     if (mode == MODE_EDGES) begin
       edge_at <= edge_end ? edge_base : edge_at + 1;
       walk <= edge_end ? walk + x_step : walk;

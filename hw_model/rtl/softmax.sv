@@ -128,11 +128,10 @@ module softmax #(
     end
   end
 
-  // ---- from stage 8 on: quotients, gathered to lines; lanes without a channel stay zero
+  // ---- from stage 8 on: quotients, gathered to lines
   logic divide8, line8, done, done_last;
   logic [SHARE_SUM_BITS-1:0] number8, by8;
   logic [SHARE_BITS:0] quotient;
-  logic [LANES-1:0] place;  // of the next word, one hot
   always_ff @(posedge clk) begin
     if (rst) divide8 <= 1'b0;
     else if (enable) divide8 <= shares[7];
@@ -143,21 +142,11 @@ module softmax #(
     end
   end
   divider #(.WIDTH(SHARE_SUM_BITS), .MOST_BITS(SHARE_BITS)) u_divider (
-      .clk, .rst, .enable, .bits(share_bits), .valid(divide8), .last(line8), .number(number8),
-      .by(by8), .done, .done_last, .quotient
+      .clk, .rst, .enable, .bits({1'b0, share_bits}), .valid(divide8), .tag(line8), .number(number8),
+      .tail('0), .by(by8), .done, .done_tag(done_last), .quotient
   );
-  assign result = done && done_last;
-
-  always_ff @(posedge clk)
-    if (rst) place <= LANES'(1);
-    else if (enable && done) place <= done_last ? LANES'(1) : place << 1;
-  for (genvar n = 0; n < LANES; n++) begin : g_lanes
-    logic signed [ACC_BITS-1:0] word;
-    always_ff @(posedge clk)
-      if (enable && done) begin
-        if (place[n]) word <= ACC_BITS'({1'b0, quotient});
-        else if (place[0]) word <= '0;
-      end
-    assign words[n*ACC_BITS+:ACC_BITS] = word;
-  end
+  gather #(.LANES(LANES), .WIDTH(ACC_BITS)) u_gather (
+      .clk, .rst, .enable, .valid(done), .last(done_last), .word(ACC_BITS'({1'b0, quotient})), .result,
+      .words
+  );
 endmodule

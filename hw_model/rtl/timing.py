@@ -40,13 +40,20 @@ def work_cycles(fields: Mapping[str, Any], source: LineSource) -> int:
     return streamed_cycles(fields["blocks_last"] + 1, fields["tile_last"] + 1, joints, source)
 
 
+def mean_cycles(fields: Mapping[str, Any], due: bool, at_end: bool) -> int:
+    """The same of a mean over a clip: a sweep of lines where it reads, one of words at the end."""
+    lines = (fields["count_groups"] + 1) * (fields["count_joints"] + 1)
+    pause = fields["sweep_pause"] if due and at_end else 0
+    return int(lines * due + pause + operations(fields) * at_end)
+
+
 def operations(fields: Mapping[str, Any]) -> int:
     """Operations of one sweep of a pass, one a cycle, from its fields."""
     names = ("joints", "parts", "taps", "flats", "words")
     groups = fields["count_groups"] + 1 if "count_groups" in fields else 1
     if fields["mode"] == MODE_EDGES:
         return int(groups * (fields["edge_last"] - fields["edge_base"] + 1))
-    if fields.get("is_softmax"):  # a word a cycle
+    if fields.get("is_softmax") or fields.get("is_clip_mean"):  # a word a cycle
         channels = (groups - 1) * (fields["count_words"] + 1) + fields["last_lane"] + 1
         return int(channels * (fields["count_joints"] + 1))
     total = groups
@@ -60,8 +67,8 @@ def load_cycles(design: Design) -> int:
     return design.ground.frames[design.ground.graph.nodes[0].name].lines
 
 
-def runs(fields: Mapping[str, Any], frame: int, total: int) -> bool:
-    """Whether a pass runs at a frame of a clip of `total` frames."""
+def due(fields: Mapping[str, Any], frame: int, total: int) -> bool:
+    """Whether there is a frame for a pass at a frame of a clip of `total` frames."""
     tau = frame - fields["pass_lag"]
     return bool(0 <= tau < total and tau & fields["period_mask"] == 0)
 
@@ -77,8 +84,16 @@ def clip_timing(design: Design, frames: int, source: LineSource = NEAR) -> tuple
         issues = {}
         for at, fields in enumerate(design.passes):
             now += START_CYCLES
-            if runs(fields, frame, frames):
+            at_end = frame == frames + flush - 1
+            if fields.get("is_clip_mean"):
+                reads = due(fields, frame, frames)
+                work = mean_cycles(fields, reads, at_end)
+                runs, drain = reads or at_end, fields["more_drain"] * at_end
+            else:
+                work, drain = work_cycles(fields, source), fields.get("more_drain", 0)
+                runs = at_end if fields.get("once") else due(fields, frame, frames)
+            if runs:
                 issues[at] = now
-                now += work_cycles(fields, source) + DRAIN_CYCLES + fields.get("more_drain", 0)
+                now += work + drain + DRAIN_CYCLES
         found.append(FrameTiming(frame, begins, now, issues))
     return tuple(found)

@@ -1,18 +1,20 @@
-"""What a pass through the unit of a layer norm or a softmax needs: fields, constants, widths.
+"""What a pass through a unit of its own needs: fields, constants, widths.
 
-`layer_norm.sv` with `reciprocal_root.sv`, and `softmax.sv` with `divider.sv`, say in which cycle
-what happens.
+`layer_norm.sv` with `reciprocal_root.sv`, `softmax.sv` and `clip_mean.sv` with `divider.sv` say in
+which cycle what happens.
 """
 
 from __future__ import annotations
 
 from fxp.elementary import LEAST_MANTISSA, MANTISSA_BITS, ROOT_BITS
-from fxp.ir import IntArray, LayerNorm, Softmax
-from fxp.ranges import Signal, signed_bits
+from fxp.ir import ClipMean, IntArray, LayerNorm, Softmax
+from fxp.ranges import Signal, clip_sum_bits, inner_bits, signed_bits
 from hw_model.rtl.constants import Memory
 from hw_model.rtl.datapath import Datapath
 from hw_model.rtl.values import Frame
 from hw_model.schedule import (
+    MEAN_DRAIN_CYCLES,
+    MEAN_PAUSE_CYCLES,
     NEWTON_CYCLES,
     NORM_DRAIN_CYCLES,
     ROOT_CYCLES,
@@ -85,6 +87,38 @@ def softmax_fields(
         "fine_shift": len(node.fine).bit_length() - 1,
         "exp_bits": node.exp_bits,
         "share_bits": node.frac_bits,
+    }
+
+
+def clip_mean_fields(
+    node: ClipMean, source: Frame, signal: Signal, base: int, datapath: Datapath
+) -> dict[str, int]:
+    """The fields of a mean over a clip, besides those of a pass line by line.
+
+    Args:
+        node: the mean.
+        source: shape of the frames it reads.
+        signal: range of the words it reads.
+        base: line of its sums in their memory.
+        datapath: gets the widths of the unit.
+    """
+    datapath.need(
+        HAS_CLIP_MEAN=1,
+        MEAN_X_BITS=source.bits,
+        MEAN_SUM_BITS=clip_sum_bits(node, signal),
+        MEAN_COUNT_BITS=node.max_frames.bit_length(),
+        MEAN_BITS=inner_bits(node, [signal]) - 1,
+    )
+    return {
+        "is_clip_mean": 1,
+        "last_sweep": 1,
+        "sweep_pause": MEAN_PAUSE_CYCLES,
+        "more_drain": MEAN_DRAIN_CYCLES,
+        "fifo_age": 1,  # from its second frame on there is something to add to
+        "count_words": source.lanes - 1,
+        "last_lane": (source.channels - 1) % source.lanes,
+        "mean_base": base,
+        "mean_shift": node.shift,
     }
 
 

@@ -175,8 +175,8 @@ def _reads(
     own = timing[planned.value]
 
     def late(name: str) -> int:
-        period = max(1, timing[name].period)
-        return (own.lookahead - timing[name].lookahead) // period
+        period = timing[name].period  # 0: it is made once, in the frame in which it is read
+        return (own.lookahead - timing[name].lookahead) // period if period else 0
 
     node = next(node for node in graph.nodes if node.name == planned.head)
     back = late(planned.source)
@@ -185,7 +185,8 @@ def _reads(
     residual = planned.residual(loops)
 
     def read(name: str, back: int) -> Read:
-        return Read(name, back, timing[name].lookahead != own.lookahead)
+        later = timing[name].period > 0 and timing[name].lookahead != own.lookahead
+        return Read(name, back, later)
 
     return read(planned.source, back), read(residual, late(residual)) if residual else None
 

@@ -1,0 +1,122 @@
+"""`python -m hw_model bundle` and `rtl`: a golden bundle with an engine, and the engine's check."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from fxp.errors import InputError
+from fxp.files import check_target
+from fxp.tables import print_table
+from hw_model.rtl.toolchains import Simulator
+
+if TYPE_CHECKING:
+    from hw_model.rtl.check import Checked
+
+MAX_LANES = 1024
+
+
+def bundle_command(
+    net: Annotated[Path, typer.Argument(metavar="NET", help="Model file of an integer network.")],
+    clip: Annotated[
+        Path, typer.Argument(metavar="CLIP.npy", help="Input words, integers (T, C, V).")
+    ],
+    lanes: Annotated[int, typer.Option(help="Multipliers side by side.")],
+    out: Annotated[Path, typer.Option(help="Folder of the bundle; new, empty, or a bundle.")],
+    frames: Annotated[int | None, typer.Option(help="Only the first frames of the clip.")] = None,
+    dense: Annotated[bool, typer.Option(help="Walk all pairs of joints, not the edges.")] = False,
+    stress: Annotated[bool, typer.Option(help="Add stress clips for every accumulator.")] = True,
+    seed: Annotated[int, typer.Option(help="Of the stall patterns.", min=0)] = 0,
+    note: Annotated[str, typer.Option(help="Text kept as the bundle's provenance.")] = "",
+) -> None:
+    """Write golden vectors and the engine that computes them: RTL, bench, memories, Makefile."""
+    from fxp.clip_files import read_clip  # the simulator's modules: not for costs
+    from fxp.golden import file_sha256, write_bundle
+    from fxp.store import load_graph
+    from hw_model.rtl.bundle import rtl_attachment
+    from hw_model.rtl.runs import Settings
+
+    if not 1 <= lanes <= MAX_LANES:
+        raise InputError(f"`--lanes` must be 1..{MAX_LANES}, got {lanes}")
+    graph = load_graph(net)
+    words = read_clip(clip, graph)
+    if frames is not None and not 1 <= frames <= len(words):
+        raise InputError(f"{clip}: `--frames` must be 1..{len(words)}, got {frames}")
+    provenance = {
+        "network": net.name,
+        "clip": clip.name,
+        "clip_sha256": file_sha256(clip),
+        "clip_frames": [0, frames or len(words)],
+        "note": note,
+    }
+    words = words[:frames]
+    try:
+        attachment = rtl_attachment(graph, words, Settings(lanes, dense, seed, stress=stress))
+    except InputError as error:
+        raise InputError(f"{net}: {error}") from None
+    manifest = write_bundle(
+        graph, words, out, lanes=lanes, provenance=provenance, attachments=[attachment]
+    )
+    runs, cycles = attachment.about["runs"], attachment.about["predicted_cycles"]
+    typer.echo(
+        f"{out}: {len(manifest['files']) + len(manifest['attached']) + 2} files, {len(words)} "
+        f"frames, {lanes} lanes, {cycles['interval']} cycles per frame, {len(runs)} runs"
+    )
+
+
+def rtl_command(
+    bundle: Annotated[Path, typer.Argument(metavar="BUNDLE", help="Folder of a golden bundle.")],
+    sim: Annotated[Simulator, typer.Option(help="Simulator.")] = "icarus",
+    stall: Annotated[bool, typer.Option("--stall", help="Run with random stalls too.")] = False,
+    stress: Annotated[bool, typer.Option("--stress", help="Run the stress clips too.")] = False,
+    waves: Annotated[Path | None, typer.Option(metavar="FILE", help="Waveform (VCD).")] = None,
+    hdl: Annotated[
+        Path | None,
+        typer.Option(metavar="FOLDER", help="Sources there replace the bundle's of that name."),
+    ] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
+) -> None:
+    """Simulate a bundle's engine and compare every word and every cycle.
+
+    Exit code 0 if all is equal, 1 if something differs, 2 if the bundle is damaged or a tool is
+    missing.
+    """
+    from hw_model.rtl.check import Options, check_bundle
+
+    if waves is not None:
+        check_target(waves)
+    if hdl is not None and not hdl.is_dir():
+        raise InputError(f"{hdl}: no such folder")
+    report = check_bundle(bundle, sim, Options(stall, stress, waves, hdl))
+    if as_json:
+        sys.stdout.write(json.dumps(dataclasses.asdict(report), indent=2) + "\n")
+    else:
+        columns = ("run", "frames", "cycles", "expected", "latency", "seconds", "")
+        print_table(columns, [_row(run) for run in report.runs])
+        for run in report.runs:
+            _explain(run)
+    if not report.equal:
+        raise typer.Exit(1)
+
+
+def _row(run: Checked) -> tuple[object, ...]:
+    name = f"{run.name} (stalled)" if run.stalled else run.name
+    expected = "" if run.stalled else run.expected_cycles
+    verdict = "equal" if run.equal else "DIFFERENT"
+    return name, run.frames, run.cycles, expected, run.latency, round(run.seconds, 2), verdict
+
+
+def _explain(run: Checked) -> None:
+    if not run.equal:
+        only_cycles = all(complaint.startswith("CYCLES") for complaint in run.complaints)
+        where = "every word is equal, cycles are not" if only_cycles else "no word to name"
+        typer.echo(f"{run.name}: {run.found or where}")
+        for complaint in run.complaints:
+            typer.echo(f"  {complaint}")
+    if run.waves:
+        typer.echo(f"{run.name}: waveform {run.waves}")
