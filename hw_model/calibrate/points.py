@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import random
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, fields, replace
 
 from fxp.spec import ArchSpec, QuantSpec
 from hw_model.blueprint import blueprint, filled
@@ -131,25 +131,11 @@ def _changed(
     """The engine with other parameters and memories of values, its instruction to match."""
     changed = {**design.parameters, **parameters, "VALUES": len(values)}
     changed["MEMORY_BITS"] = (len(values) - 1).bit_length()
-    names = [f"{memory}_addr" for memory in ("value", "ring", *"wbndeftscp")]
-    names += [
-        "count",
-        "ring",
-        "memory",
-        "time",
-        "amount",
-        "out_id",
-        "lane",
-        "pause",
-        "fetch",
-        "tile",
-    ]
-    widths = Widths(
-        **{name: changed[f"{name.upper()}_BITS"] for name in names},
-        weight=changed["W_BITS"],
-        values=len(values),
-        units={name: changed[name] for name in UNITS},
-    )
+    others = {"weight": changed["W_BITS"], "values": len(values)}
+    units = {name: changed[name] for name in UNITS}
+    counters = {field.name for field in fields(Widths)} - others.keys() - {"units"}
+    counted = {name: changed[f"{name.upper()}_BITS"] for name in counters}
+    widths = Widths(**counted, **others, units=units)
     instruction = pass_fields(widths)
     changed["PASS_BITS"] = sum(field.bits for field in instruction)
     lines = [changed["LANES"] * changed[f"{name}_BITS"] for name in ("W", "BIAS", "NORM")]
