@@ -12,6 +12,7 @@ from hw_model.area.calibration import AreaModel, load_calibration
 from hw_model.area.estimate import Area, Figure, MemoryArea, memory_shapes, resource_reasons
 from hw_model.area.terms import gate_terms, logic_terms, register_terms
 from hw_model.blueprint import blueprint, filled
+from hw_model.calibrate.fitting import BASE, OWN
 from hw_model.calibrate.points import points
 from hw_model.calibrate.synthesis import rtl_sources
 from hw_model.calibrate.targets import TARGETS
@@ -189,8 +190,12 @@ def test_models_hold_the_held_out_error(target: str) -> None:
         wrong = [
             100 * abs(row.estimated[name] / row.measured[name] - 1) for row in calibration.held_out
         ]
-        assert model.worst_error == pytest.approx(max(wrong), abs=0.2)
-        assert model.mean_error == pytest.approx(sum(wrong) / len(wrong), abs=0.2)
+        mean, worst = sum(wrong) / len(wrong), max(wrong)
+        if target not in OWN:  # its prices follow from others, whose errors it has at least
+            base = load_calibration(BASE).models["luts" if name == "nand2" else name]
+            mean, worst = max(mean, base.mean_error), max(worst, base.worst_error)
+        assert model.worst_error == pytest.approx(worst, abs=0.2)
+        assert model.mean_error == pytest.approx(mean, abs=0.2)
 
 
 def test_areas_are_metrics_of_a_design_space() -> None:

@@ -59,7 +59,10 @@ def _calibration(
     quantities = [name for name in fitted[0].measured if name in TERMS]
     prices = {name: _prices(name, target, results, base) for name in quantities}
     digest = hashlib.sha256(liberty.read_bytes()).hexdigest() if target == "osu018" else None
-    models = {name: _model(name, prices[name], held_out) for name in quantities}
+    models = {}
+    for name in quantities:
+        follows = None if base is None or target in OWN else base.models[_base_name(name)]
+        models[name] = _model(name, prices[name], held_out, follows)
     return Calibration(
         target=target,
         tool=f"pyosys {yosys_version()}",
@@ -100,6 +103,11 @@ def _prices(
     return scaled_fit(*own, known, GROUPS[name])
 
 
+def _base_name(name: str) -> str:
+    """The base's quantity that another one follows."""
+    return "luts" if name == "nand2" else name
+
+
 def _known(name: str, base: Calibration) -> Mapping[str, float]:
     """The base's prices for a quantity; standard cells keep shift registers as registers."""
     luts, ffs = base.models["luts"].prices, base.models["ffs"].prices
@@ -109,11 +117,16 @@ def _known(name: str, base: Calibration) -> Mapping[str, float]:
     return {**luts, **{f"{REGISTERS}{term}": price for term, price in registers.items()}}
 
 
-def _model(name: str, prices: Mapping[str, float], held_out: Sequence[Result]) -> AreaModel:
+def _model(
+    name: str, prices: Mapping[str, float], held_out: Sequence[Result], base: AreaModel | None
+) -> AreaModel:
+    """Errors over the held-out engines; of prices that follow from a base's, at least its errors."""
     model = AreaModel(prices=prices, mean_error=0, worst_error=0)
     rows = [TERMS[name](result.parameters) for result in held_out]
     measured = [result.measured[name] for result in held_out]
     mean, worst = errors([model.estimate(row) for row in rows], measured)
+    if base is not None:
+        mean, worst = max(mean, base.mean_error), max(worst, base.worst_error)
     return AreaModel(prices=prices, mean_error=round(mean, 2), worst_error=round(worst, 2))
 
 
