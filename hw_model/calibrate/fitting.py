@@ -120,7 +120,7 @@ def _known(name: str, base: Calibration) -> Mapping[str, float]:
 def _model(
     name: str, prices: Mapping[str, float], held_out: Sequence[Result], base: AreaModel | None
 ) -> AreaModel:
-    """Errors over the held-out engines; of prices that follow from a base's, at least its errors."""
+    """Errors over the held-out engines; where prices follow from a base, at least its errors."""
     model = AreaModel(prices=prices, mean_error=0, worst_error=0)
     rows = [TERMS[name](result.parameters) for result in held_out]
     measured = [result.measured[name] for result in held_out]
