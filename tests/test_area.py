@@ -172,6 +172,12 @@ def test_a_packed_multiplier_is_one_dsp() -> None:
     assert packed.dsps == 4 and plain.dsps == 4
     assert packed.luts is not None and plain.luts is not None
     assert packed.luts.value > plain.luts.value
+    wide = [{"max_weight_bits": 8, "max_activation_bits": 16, "products": 2}]
+    loose = estimate(
+        blueprint(ARCH, QuantSpec(weight_bits=8, activation_bits=16)),
+        board(target="xcup", multiplier={**limits, "packing": wide}),
+    ).area
+    assert loose is not None and loose.dsps == 8  # 8 + 16 + 8 bits side by side are too wide
 
 
 def test_an_array_takes_no_target() -> None:

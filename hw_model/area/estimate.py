@@ -18,7 +18,7 @@ from hw_model.accelerator import Accelerator, Lanes, Resources, Target
 from hw_model.area.calibration import load_calibration
 from hw_model.area.terms import Parameters, Terms, gate_terms, logic_terms, register_terms
 from hw_model.blueprint import filled
-from hw_model.dsp import DspDevice, lane_dsps
+from hw_model.dsp import DspDevice, lane_dsps, pair_fits
 from hw_model.flow import is_matrix
 from hw_model.geometry import Blocks, Device, memory_blocks
 from hw_model.loops import Loop
@@ -109,9 +109,11 @@ def area_of(
     if any(p[name] for name in UNITS if name.startswith("HAS_")):
         return None
     device = DSP_DEVICES.get(target)
-    dsps = 0 if device is None else lane_dsps(engine.lanes, p["W_BITS"], p["X_BITS"], device)
+    dsps = 0
     if device is not None and products > 1:
-        dsps = engine.lanes
+        dsps = engine.lanes * (1 if _pairs_fit(loops, device) else products)
+    elif device is not None:
+        dsps = lane_dsps(engine.lanes, p["W_BITS"], p["X_BITS"], device)
     memories = _memories(design, accelerator, _spilled_frames_bits(loops, placement))
     figures = _figures(target, p, dsps)
     blocks = sum((memory.blocks for memory in memories), Blocks())
@@ -147,6 +149,14 @@ def _products(loops: Sequence[Loop], accelerator: Accelerator) -> int:
     products = accelerator.multiplier.products
     matrices = [loop for loop in loops if is_matrix(loop.kind)]
     return max((products(loop.weight_bits, loop.operand_bits) for loop in matrices), default=1)
+
+
+def _pairs_fit(loops: Sequence[Loop], device: DspDevice) -> bool:
+    """Whether one block makes two products of the widest operands of the matrix nodes."""
+    matrices = [loop for loop in loops if is_matrix(loop.kind)]
+    weights = max(loop.weight_bits for loop in matrices)
+    operands = max(loop.operand_bits for loop in matrices)
+    return pair_fits(weights, operands, 0, device)
 
 
 def _weighted(graph: Graph) -> Graph:
