@@ -13,6 +13,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
 
+from hw_model.area.estimate import Area
 from hw_model.cost import Estimate
 
 REFUSED = "refused"  # beside the metrics: why a design cannot be built
@@ -57,18 +58,25 @@ _COSTS: tuple[tuple[str, str, str, Better], ...] = (
     ("on_chip_bits", "on-chip memory", "bit", "min"),
     ("dram_bytes", "DRAM traffic per frame", "byte", "min"),
     ("lookahead_frames", "lookahead", "frames", "min"),
+    ("luts", "look-up tables", "", "min"),
+    ("dsps", "DSP blocks", "", "min"),
+    ("bram36", "36 Kb block RAMs", "", "min"),
+    ("uram", "UltraRAMs", "", "min"),
+    ("nand2", "cell area", "NAND2", "min"),
 )
+_AREAS = ("luts", "dsps", "bram36", "uram", "nand2")
 COSTS = {name: Metric(label, unit, "cost", better) for name, label, unit, better in _COSTS}
 
 
-def cost_metrics(cost: Estimate) -> dict[str, float | int | str]:
+def cost_metrics(cost: Estimate) -> dict[str, float | int | str | None]:
     """The `COSTS` of an estimate; the reasons of one that does not fit under `REFUSED`.
 
-    FIFO state counts the running sums and the delay lines of a network too.
+    FIFO state counts the running sums and the delay lines of a network too. An area that the
+    accelerator's target does not have is None.
     """
     memory = cost.memory
     state_bits = memory.fifo.bits + memory.accumulators.bits + memory.delays.bits
-    parts = {
+    parts: dict[str, int | None] = _areas(cost.area) | {
         "memory_weights_bits": memory.weights.bits,
         "memory_state_bits": state_bits,
         "memory_activations_bits": memory.activations.bits,
@@ -78,6 +86,21 @@ def cost_metrics(cost: Estimate) -> dict[str, float | int | str]:
         return found
     more = f" (and {len(cost.reasons) - 1} more)" if len(cost.reasons) > 1 else ""
     return {**found, REFUSED: cost.reasons[0] + more}
+
+
+def _areas(area: Area | None) -> dict[str, int | None]:
+    """LUTs with those of memories; two blocks of 18 Kb are one of 36 Kb."""
+    if area is None:
+        return dict.fromkeys(_AREAS)
+    if area.nand2 is not None:
+        return dict.fromkeys(_AREAS) | {"nand2": area.nand2.value}
+    return {
+        "luts": area.luts_all,
+        "dsps": area.dsps,
+        "bram36": area.blocks.bram36_equivalent,
+        "uram": area.blocks.uram,
+        "nand2": None,
+    }
 
 
 def metrics_of(*, trained: bool, merges: Sequence[str] = ()) -> dict[str, Metric]:

@@ -34,7 +34,7 @@ INTEGER_CODE = (
     "stgcn_ref.metrics",
     "stgcn_ref.scoring",
 )
-COST_CODE = ("hw_model",)
+COST_CODE = ("hw_model", "hw_model.area", "hw_model.rtl")
 
 
 @dataclass(frozen=True)

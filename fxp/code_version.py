@@ -26,6 +26,8 @@ NOT_COMPUTING = (
 def code_version(names: tuple[str, ...]) -> str:
     """sha256 (hex) of the source files of packages (not their subpackages) and single modules.
 
+    The numbers that a package keeps in YAML files beside its modules belong to it.
+
     Read as files: nothing is imported, torch least of all.
     """
     digest = hashlib.sha256()
@@ -37,7 +39,8 @@ def code_version(names: tuple[str, ...]) -> str:
         else:
             folder = resources.files(package) / module if package else root
             files = sorted(
-                (f for f in folder.iterdir() if f.name.endswith(".py")), key=lambda f: f.name
+                (f for f in folder.iterdir() if f.name.endswith((".py", ".yaml"))),
+                key=lambda f: f.name,
             )
         for file in files:
             if file.name.removesuffix(".py") not in NOT_COMPUTING:

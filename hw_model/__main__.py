@@ -16,7 +16,12 @@ from fxp.errors import InputError
 from fxp.ir import Graph
 from fxp.spec import ArchSpec, QuantSpec, load_spec, parse_spec
 from hw_model.accelerator import Adjacency, load_accelerator, preset_names
+from hw_model.area.calibration import load_calibration
+from hw_model.area.page import models_page
 from hw_model.blueprint import blueprint
+from hw_model.calibrate.command import calibrate
+from hw_model.calibrate.synthesis import rtl_hash
+from hw_model.calibrate.targets import TARGETS
 from hw_model.cost import estimate
 from hw_model.ledger import CONVENTIONS, published_figures
 from hw_model.rtl_commands import bundle_command, rtl_command
@@ -29,6 +34,7 @@ app = typer.Typer(
     help="Work, memory, cycles and energy of a network on an accelerator; its RTL engine.",
 )
 
+app.command("calibrate")(calibrate)
 app.command("bundle")(bundle_command)
 app.command("rtl")(rtl_command)
 
@@ -94,6 +100,15 @@ def published(as_json: AsJson = False) -> None:
         print_figures(figures, Console())
     if not all(figure.agrees for figure in figures):
         raise typer.Exit(1)
+
+
+@app.command()
+def models() -> None:
+    """Print the area models and their errors, as Markdown; say which are of another engine."""
+    sys.stdout.write(models_page())
+    for target in TARGETS:
+        if load_calibration(target).rtl_sha256 != rtl_hash():
+            sys.stderr.write(f"{target}: the engine has changed since it was calibrated\n")
 
 
 def _graph(network: Path, bits: int | None, quant: Path | None) -> Graph:

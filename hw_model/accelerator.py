@@ -21,6 +21,7 @@ from fxp.spec import Spec, load_spec
 Positive = Annotated[int, Field(ge=1)]
 Quantity = Annotated[float, Field(gt=0, allow_inf_nan=False)]
 Adjacency = Literal["dense", "sparse"]
+Target = Literal["xc7", "xc7-nodsp", "xcup", "ice40", "osu018"]
 
 
 def _pairs(table: Any) -> Any:
@@ -125,20 +126,38 @@ class EnergyTable(Spec):
     dram_pj_per_bit: Quantity
 
 
+def energy_tables() -> tuple[str, ...]:
+    """Names of the energy tables that come with the toolkit, sorted."""
+    return _names("presets/energy")
+
+
+def _named_table(table: Any) -> Any:
+    """A table by its name, or as it is written down."""
+    if not isinstance(table, str):
+        return table
+    if table not in energy_tables():
+        raise ValueError(f"must be a table, or the name of one: {', '.join(energy_tables())}")
+    folder = resources.files("hw_model") / "presets" / "energy"
+    with resources.as_file(folder / f"{table}.yaml") as file:
+        return load_spec(EnergyTable, file)
+
+
 class Resources(Spec):
-    """What the device offers, for information: the cost model does not place and route."""
+    """What the device offers; with a `target`, an engine that needs more of one does not fit."""
 
     luts: Positive | None = None
     dsps: Positive | None = None
     bram36: Positive | None = None
     uram: Positive | None = None
+    ebr: Positive | None = None
 
 
 class Accelerator(Spec):
     """One accelerator (see the module's text).
 
     `adjacency` says whether the engine walks the edges of the graph or all joint pairs.
-    `deadline_s`, if given, bounds the latency of a frame.
+    `target` names the area model (docs/area.md). `deadline_s`, if given, bounds the latency of a
+    frame.
     """
 
     name: Annotated[str, Field(min_length=1)]
@@ -150,7 +169,8 @@ class Accelerator(Spec):
     adjacency: Adjacency
     memory: OnChipMemory
     dram: Dram | None = None
-    energy: EnergyTable
+    energy: Annotated[EnergyTable, BeforeValidator(_named_table)]
+    target: Target | None = None
     resources: Resources = Resources()
     deadline_s: Quantity | None = None
 
@@ -161,6 +181,8 @@ class Accelerator(Spec):
                 raise ValueError("`adjacency` must be dense on an array engine (it skips no zeros)")
             if self.multiplier.packing:
                 raise ValueError("`multiplier.packing` needs a lanes engine (a shared operand)")
+            if self.target is not None:
+                raise ValueError("`target` needs a lanes engine (area is that of its RTL)")
         if self.memory.stream_buffer_bits > self.memory.capacity_bits:
             raise ValueError("`memory.stream_buffer_bits` must not exceed `memory.capacity_bits`")
         return self
@@ -168,7 +190,11 @@ class Accelerator(Spec):
 
 def preset_names() -> tuple[str, ...]:
     """Names of the accelerators that come with the toolkit, sorted."""
-    files = (resources.files("hw_model") / "presets").iterdir()
+    return _names("presets")
+
+
+def _names(folder: str) -> tuple[str, ...]:
+    files = (resources.files("hw_model") / folder).iterdir()
     return tuple(sorted(f.name.removesuffix(".yaml") for f in files if f.name.endswith(".yaml")))
 
 

@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
+from dataclasses import fields, replace
+from typing import Any
 
 import numpy as np
 
 from fxp.calibrate import nominal_formats
 from fxp.floatnet import zero_floatnet
-from fxp.ir import Graph
+from fxp.ir import Graph, GraphProduct, Node, Weights
 from fxp.lower import lower
 from fxp.spec import ArchSpec, QuantSpec
+
+FILLED_BIAS_BITS = 16
 
 
 def blueprint(arch: ArchSpec, quant: QuantSpec, name: str = "") -> Graph:
@@ -30,3 +33,27 @@ def blueprint(arch: ArchSpec, quant: QuantSpec, name: str = "") -> Graph:
     }
     marked = replace(net, params={**net.params, **edges})
     return lower(marked, nominal_formats(arch, quant), name)
+
+
+def filled(graph: Graph) -> Graph:
+    """The same network with the largest weights that its widths allow, signs by chance.
+
+    So its accumulators are as wide as those of any network of these formats. A bias has 16 bits.
+    """
+    rng = np.random.default_rng(0)
+    return replace(graph, nodes=tuple(_filled(node, rng) for node in graph.nodes))
+
+
+def _filled(node: Node, rng: np.random.Generator) -> Node:
+    changes: dict[str, Any] = {}
+    for field in fields(node):
+        value = getattr(node, field.name)
+        if isinstance(value, Weights):
+            largest = (1 << (value.word_bits - 1)) - 1
+            raw = rng.choice(np.array([-largest - 1, largest]), size=value.raw.shape)
+            kept = value.raw != 0 if isinstance(node, GraphProduct) else True
+            changes[field.name] = replace(value, raw=np.where(kept, raw, 0))
+        elif field.name == "bias" and value is not None:
+            most = 1 << (FILLED_BIAS_BITS - 1)
+            changes[field.name] = rng.integers(-most, most, value.shape)
+    return replace(node, **changes) if changes else node

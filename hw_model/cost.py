@@ -18,6 +18,7 @@ from typing import Literal
 from fxp.errors import InputError
 from fxp.ir import Graph, lookaheads
 from hw_model.accelerator import Accelerator, Adjacency, Array, Lanes
+from hw_model.area.estimate import Area, area_of, resource_reasons
 from hw_model.energy import NO_ENERGY, Energy, energy_of, prices
 from hw_model.flow import Flow, flow_of, is_matrix
 from hw_model.loops import Loop, loop_nest
@@ -65,7 +66,8 @@ class Estimate:
     `latency_cycles` what one frame takes; `utilisation` is the share of multiplier cycles in which
     one is at work. `lookahead_frames` is how many frames of the future the network needs before it
     can answer for one; it becomes seconds where a frame rate is given. `on_chip_bits` is what stays
-    on the chip, `dram_bytes` the DRAM traffic of a frame.
+    on the chip, `dram_bytes` the DRAM traffic of a frame. `area` is None where the accelerator has
+    no target, or its RTL engine cannot run the network.
     """
 
     network: str
@@ -93,6 +95,7 @@ class Estimate:
     lookahead_s: float | None
     energy: Energy
     energy_uj: float
+    area: Area | None
     fits: bool
     reasons: tuple[str, ...]
     layers: tuple[LayerCost, ...]
@@ -132,8 +135,10 @@ def estimate(
     latency = interval + pipeline
     ahead = lookaheads(graph)
     lookahead = max(ahead[name] for name in graph.outputs)
+    area = area_of(graph, loops, accelerator, placement)
     reasons = (
         *placement.reasons,
+        *([] if area is None else resource_reasons(area, accelerator.resources)),
         *_width_reasons(loops, accelerator),
         *_time_reasons(accelerator, interval, latency, frame_rate_hz),
     )
@@ -165,6 +170,7 @@ def estimate(
         lookahead_s=None if frame_rate_hz is None else lookahead / frame_rate_hz,
         energy=energy,
         energy_uj=energy.total_pj * 1e-6,
+        area=area,
         fits=not reasons,
         reasons=reasons,
         layers=layers,

@@ -8,7 +8,9 @@ from rich.console import Console
 from rich.table import Table
 
 from hw_model.accelerator import Accelerator, Array, Lanes
+from hw_model.area.estimate import Area
 from hw_model.cost import Estimate
+from hw_model.geometry import Blocks
 from hw_model.ledger import CONVENTIONS, Figure
 
 _BREAKDOWN = ("weights", "fifo", "accumulators", "delays", "activations", "total")
@@ -17,6 +19,8 @@ _BREAKDOWN = ("weights", "fifo", "accumulators", "delays", "activations", "total
 def print_estimate(cost: Estimate, console: Console) -> None:
     """Everything about one estimate: totals, memory, energy, layers, what does not fit."""
     console.print(_totals(cost), _memory(cost), _energy(cost), _layers(cost))
+    if cost.area is not None:
+        console.print(_area(cost.area), _blocks(cost.area))
     for reason in cost.reasons:
         console.print(f"does not fit: {reason}", markup=False, soft_wrap=True)
 
@@ -103,6 +107,51 @@ def _energy(cost: Estimate) -> Table:
     for name, value in rows.items():
         table.add_row(name, f"{value * 1e-6:,.4g}")
     return table
+
+
+def _area(area: Area) -> Table:
+    """Logic, with its errors on engines that the model was not fitted to."""
+    table = Table(f"area on {area.target}")
+    for heading in ("estimate", "mean error", "worst"):
+        table.add_column(heading, justify="right")
+    figures = {
+        "LUTs of logic": area.luts,
+        "registers of logic": area.ffs,
+        "NAND2 equivalents": area.nand2,
+    }
+    for name, figure in figures.items():
+        if figure is not None:
+            errors = (f"{figure.mean_error:.1f} %", f"{figure.worst_error:.1f} %")
+            table.add_row(name, f"{figure.value:,}", *errors)
+    if area.luts is not None:
+        counts = {"LUTs as memory": area.blocks.lutram_luts, "DSPs": area.dsps}
+        for name, count in counts.items():
+            table.add_row(name, f"{count:,}", "", "")
+    return table
+
+
+def _blocks(area: Area) -> Table:
+    table = Table("memory on the chip")
+    for heading in ("lines", "bits a line", "blocks"):
+        table.add_column(heading, justify="right")
+    for memory in area.memories:
+        blocks = block_text(memory.blocks)
+        table.add_row(memory.name, f"{memory.lines:,}", f"{memory.line_bits:,}", blocks)
+    table.add_row("all", "", "", block_text(area.blocks))
+    return table
+
+
+def block_text(blocks: Blocks) -> str:
+    """The blocks that are there, by name."""
+    names = {
+        "BRAM36": blocks.bram36,
+        "BRAM18": blocks.bram18,
+        "URAM": blocks.uram,
+        "EBR": blocks.ebr,
+        "LUT": blocks.lutram_luts,
+        "bits in registers": blocks.register_bits,
+    }
+    return ", ".join(f"{count:,} {name}" for name, count in names.items() if count)
 
 
 def _layers(cost: Estimate) -> Table:

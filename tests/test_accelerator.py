@@ -4,7 +4,7 @@ import pytest
 import yaml
 
 from fxp.errors import InputError
-from hw_model.accelerator import Lanes, load_accelerator, preset_names
+from hw_model.accelerator import Lanes, energy_tables, load_accelerator, preset_names
 from tests.accelerators import machine
 
 
@@ -24,6 +24,20 @@ def test_presets_are_named_after_their_files_and_cite_their_sources() -> None:
         assert accelerator.name == name
         assert len(accelerator.source) > 100 and "Horowitz" in accelerator.energy.source
         assert "45 nm" in accelerator.energy.process and "V" in accelerator.energy.process
+
+
+def test_energy_tables_by_name_state_process_and_source(tmp_path: Path) -> None:
+    assert energy_tables() == ("horowitz-45nm", "jouppi-7nm")
+    named = load_accelerator(write(tmp_path / "a.yaml", energy="jouppi-7nm")).energy
+    assert "ISCA 2021" in named.source and "7 nm" in named.process
+    assert named.multiply_pj == ((8, 0.07), (32, 1.48)) and named.add_pj == ((8, 0.007), (32, 0.03))
+    assert [round(64 * pj, 6) for _, pj in named.sram_pj_per_bit] == [7.5, 8.5, 14]
+    older = load_accelerator("pynq-z2").energy
+    for table in ("multiply_pj", "add_pj", "sram_pj_per_bit"):
+        pairs = zip(getattr(named, table), getattr(older, table), strict=True)
+        assert all(a[0] == b[0] and a[1] < b[1] for a, b in pairs)
+    with pytest.raises(InputError, match="key `energy`: must be a table, or the name of one: horo"):
+        load_accelerator(write(tmp_path / "b.yaml", energy="nowhere"))
 
 
 def test_preset_figures() -> None:

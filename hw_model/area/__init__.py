@@ -1,0 +1,1 @@
+"""How large an accelerator is: look-up tables, registers, DSP and memory blocks, or cell area."""

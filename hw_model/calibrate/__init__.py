@@ -1,0 +1,1 @@
+"""Synthesis with Yosys, and the area models that are fitted to it."""

@@ -1,0 +1,138 @@
+import importlib.util
+import json
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from fxp.errors import InputError
+from hw_model.calibrate.yosys import netlists, yosys_version
+from hw_model.dsp import lane_dsps, pair_bits, pair_fits, product_dsps
+from hw_model.geometry import Blocks, memory_blocks
+from tests.golden import mapping
+
+GOLDEN = json.loads(mapping.FILE.read_text())
+WIDTHS = st.integers(1, 200)
+DEPTHS = st.integers(1, 70_000)
+
+needs_yosys = pytest.mark.skipif(
+    importlib.util.find_spec("pyosys") is None, reason="pyosys is not installed"
+)
+
+
+def short(blocks: Blocks) -> str:
+    """As the golden file has it."""
+    names = {
+        "b18": blocks.bram18,
+        "b36": blocks.bram36,
+        "e": blocks.ebr,
+        "l": blocks.lutram_luts,
+        "u": blocks.uram,
+    }
+    found = [f"{count}{name}" for name, count in names.items() if count]
+    return "+".join(found) or "ff"
+
+
+def ours(setting: str, depth: int, width: int) -> str:
+    device, *options = setting.split()
+    return short(memory_blocks(depth, width, device, huge="huge" in options))
+
+
+@pytest.mark.parametrize("setting", mapping.SETTINGS)
+def test_memories_take_the_blocks_that_yosys_maps_them_to(setting: str) -> None:
+    assert tuple(GOLDEN["widths"]) == mapping.WIDTHS
+    rows = GOLDEN["memories"][setting]
+    assert tuple(map(int, rows)) == mapping.DEPTHS
+    for depth, row in rows.items():
+        widths = mapping.points(int(depth))
+        assert row.split() == [ours(setting, int(depth), width) for width in widths], depth
+
+
+def test_shapes_by_hand() -> None:
+    assert memory_blocks(1024, 36, "xc7") == Blocks(bram36=1)
+    assert memory_blocks(512, 72, "xc7") == Blocks(bram36=1)
+    assert memory_blocks(512, 36, "xc7") == Blocks(bram18=1)
+    assert memory_blocks(32768, 1, "xc7") == Blocks(bram36=1)
+    assert memory_blocks(65536, 1, "xc7") == Blocks(bram36=2)
+    assert memory_blocks(4096, 72, "xcup", huge=True) == Blocks(uram=1)
+    assert memory_blocks(256, 16, "ice40") == Blocks(ebr=1)
+    assert memory_blocks(2048, 2, "ice40") == Blocks(ebr=1)
+    assert memory_blocks(32, 6, "xc7") == Blocks(lutram_luts=4)
+    assert memory_blocks(64, 7, "xcup") == Blocks(lutram_luts=8)
+    assert memory_blocks(4, 2, "ice40") == Blocks(register_bits=8)
+
+
+def test_blocks_add_up() -> None:
+    some = Blocks(bram36=2, bram18=3, lutram_luts=4)
+    assert some + some == some * 2
+    assert some.bram36_equivalent == 4
+    assert (some + some).bram36_equivalent == 7
+
+
+@given(DEPTHS, WIDTHS, st.sampled_from(("xc7", "xcup", "ice40")))
+def test_blocks_hold_every_bit(depth: int, width: int, device: str) -> None:
+    blocks = memory_blocks(depth, width, device)  # type: ignore[arg-type]
+    held = 36 * 1024 * blocks.bram36 + 18 * 1024 * blocks.bram18 + 4096 * blocks.ebr
+    assert held + 64 * blocks.lutram_luts + blocks.register_bits >= depth * width
+
+
+@pytest.mark.parametrize(("depth", "width"), [(0, 8), (8, 0)])
+def test_a_memory_without_words_or_bits_is_refused(depth: int, width: int) -> None:
+    with pytest.raises(InputError, match=f"at least one word of one bit, got {depth} x {width}"):
+        memory_blocks(depth, width, "xc7")
+
+
+@pytest.mark.parametrize("device", ["xc7", "xcup"])
+def test_products_take_the_dsp_blocks_that_yosys_gives_them(device: str) -> None:
+    for a, line in enumerate(GOLDEN["products"][device], start=1):
+        for b, digit in enumerate(line, start=1):
+            assert product_dsps(a, b, device) == int(digit), (a, b)  # type: ignore[arg-type]
+            assert product_dsps(b, a, device) == int(digit), (b, a)  # type: ignore[arg-type]
+
+
+def test_without_dsp_blocks_there_are_none() -> None:
+    assert set("".join(GOLDEN["products"]["xc7 -nodsp"])) == {"0"}
+
+
+def test_pairs_of_products() -> None:
+    assert pair_bits(8, 8, 2) == (26, 8)
+    assert pair_fits(8, 8, 2, "xcup") and not pair_fits(8, 8, 2, "xc7")
+    assert pair_fits(4, 4, 12, "xc7") and not pair_fits(4, 4, 14, "xc7")
+    assert lane_dsps(64, 8, 8, "xc7") == 64
+    assert lane_dsps(64, 4, 4, "xc7") == 0
+    assert lane_dsps(4, 26, 19, "xc7") == 16
+
+
+def test_a_product_beyond_32_bits_is_refused() -> None:
+    with pytest.raises(InputError, match=r"1\.\.32 bits, got 33 x 4"):
+        product_dsps(33, 4, "xc7")
+
+
+@needs_yosys
+def test_yosys_maps_a_few_memories_and_a_pair_as_the_golden_file_says() -> None:
+    assert yosys_version() == GOLDEN["pyosys"]
+    widths = (1, 9, 37, 72)
+    found = mapping.mapped("xc7", 513, list(widths))
+    assert found == {width: ours("xc7", 513, width) for width in widths}
+
+
+@needs_yosys
+@pytest.mark.parametrize(("device", "dsps"), [("xc7", 2), ("xcup", 1)])
+def test_yosys_makes_a_pair_of_8_bit_products_in_one_dsp48e2(device: str, dsps: int) -> None:
+    pair, operand = pair_bits(8, 8, 2)
+    text = f"""module pair(input signed [7:0] a, b, input signed [{operand - 1}:0] x,
+    output signed [{pair + operand - 1}:0] y);
+  wire signed [{pair - 1}:0] both = (a <<< 18) + b;
+  assign y = both * x;
+endmodule
+"""
+    commands = ["read_verilog -sv pair.sv", f"synth_xilinx -family {device} -run prepare:coarse"]
+    cells = netlists({"pair.sv": text}, commands)["pair"].cells
+    assert sum(n for cell, n in cells.items() if cell.startswith("DSP48")) == dsps
+    assert product_dsps(pair, operand, device) == dsps  # type: ignore[arg-type]
+
+
+@needs_yosys
+def test_an_error_of_yosys_is_one_line() -> None:
+    with pytest.raises(InputError, match="Yosys stopped: ERROR"):
+        netlists({}, ["read_verilog nowhere.v"])
