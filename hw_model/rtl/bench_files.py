@@ -93,8 +93,13 @@ def run_files(
     for name, width in _line_bits(design).items():
         files[f"{name}.hex"] = ports[name].text() if name in ports else b""
         bits[f"{name}.hex"] = width
-    sums = [f"{name} {text.count(10)} {checksum(text):08x}\n" for name, text in files.items()]
-    return BenchFiles({**files, SUMS: "".join(sums).encode()}, ports, timing, bits)
+    return BenchFiles({**files, SUMS: sums_text(files)}, ports, timing, bits)
+
+
+def sums_text(files: Mapping[str, bytes]) -> bytes:
+    """A line for each hex memory: name, words, checksum."""
+    sums = (f"{name} {text.count(10)} {checksum(text):08x}\n" for name, text in files.items())
+    return "".join(sums).encode()
 
 
 def hex_words(words: Iterable[int], bits: int) -> bytes:

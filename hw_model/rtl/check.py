@@ -13,7 +13,7 @@ from fxp.ir import Graph, IntArray
 from hw_model.rtl.bench_log import Difference, Run
 from hw_model.rtl.bundle import FOLDER, HDL, settings_of
 from hw_model.rtl.locate import Found, first_of, locate
-from hw_model.rtl.runs import MAIN, PlannedRun, plan_runs
+from hw_model.rtl.runs import CLIPS, MAIN, PlannedRun, plan_runs
 from hw_model.rtl.simulators import Built, build
 from hw_model.rtl.simulators import run as simulate
 from hw_model.rtl.toolchains import BENCH_FILES, Simulator, find_tools
@@ -96,7 +96,8 @@ class _Check:
 
     def report(self) -> Report:
         built = self._built(waves=False)
-        wanted = [run for run in self.about["runs"] if self.options.stress or run["name"] == MAIN]
+        always = (MAIN, CLIPS)
+        wanted = [run for run in self.about["runs"] if self.options.stress or run["name"] in always]
         runs = [
             self._checked(built, run, stall)
             for run in wanted

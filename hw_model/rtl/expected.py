@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -84,15 +84,16 @@ def held_lines(design: Design, clip: IntArray, ports: Mapping[str, Lines]) -> di
     memory = design.ground.places[design.ground.graph.nodes[0].name].memory
     written = {name: [lines] for name, lines in ports.items() if name != "outputs"}
     written.setdefault(f"values{memory}", []).append(loaded_lines(design, clip))
-    return {f"{name}.end": _newest(parts) for name, parts in written.items()}
+    return {f"{name}.end": newest_lines(parts) for name, parts in written.items()}
 
 
-def _newest(parts: list[Lines]) -> Lines:
+def newest_lines(parts: Sequence[Lines]) -> Lines:
+    """Of each address the line that was written last; loading comes before pass 0."""
     columns = ("words", "address", "frame", "made", "result")
     words, address, frame, made, result = (
         np.concatenate([getattr(lines, column) for lines in parts]) for column in columns
     )
-    order = np.lexsort((result, made, frame))[::-1]  # newest first: loading comes before pass 0
+    order = np.lexsort((result, made, frame))[::-1]  # newest first
     _, first = np.unique(address[order], return_index=True)
     kept = order[first]
     return Lines(words[kept], parts[0].bits, address[kept], frame[kept], made[kept], result[kept])

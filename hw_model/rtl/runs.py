@@ -1,4 +1,6 @@
-"""What a bundle's engine runs: the clip of its network, and stress clips, all on one hardware.
+"""What a bundle's engine runs: its clip, clips in a row, stress clips, all on one hardware.
+
+Of clips in a row the second must find nothing of the first, which is long enough to fill all FIFOs.
 
 Stress clips (`fxp.stress`) are for networks of one node each. The engine reads partitions only
 where a convolution has written them, and gives one output in a pass; so a graph product gets a
@@ -14,17 +16,31 @@ from typing import Any
 import numpy as np
 
 from fxp.errors import InputError
-from fxp.ir import Conv, Graph, GraphProduct, IntArray, Node, Requantise, Weights
+from fxp.ir import (
+    Conv,
+    Graph,
+    GraphProduct,
+    IntArray,
+    Node,
+    Requantise,
+    TemporalConv,
+    TemporalSum,
+    Weights,
+    timings,
+)
 from fxp.qformat import Cast, QFormat
 from fxp.ranges import analyse
 from fxp.simulate import compile_graph
 from fxp.simulate import run as simulate
 from fxp.stress import Stress, stress_plan
 from hw_model.rtl.bench_files import BenchFiles, run_files
+from hw_model.rtl.clips import back_to_back
 from hw_model.rtl.design import Design, assemble, designs_of
 from hw_model.rtl.expected import wanted_values
 
 MAIN = "main"
+CLIPS = "clips"
+CLIP_FRAMES = 4  # of the second clip in a row
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,7 +107,33 @@ def plan_runs(graph: Graph, clip: IntArray, settings: Settings) -> Runs:
                 cases.append(case)
     designs = designs_of(programs)
     runs = [_planned(*pair, settings) for pair in zip(cases, designs, strict=True)]
+    runs.insert(1, _in_a_row(graph, clip, designs[0], settings))
     return Runs(tuple(runs), without)
+
+
+def _in_a_row(graph: Graph, clip: IntArray, design: Design, settings: Settings) -> PlannedRun:
+    """The clip's first frames, as many as fill every FIFO, and a short clip behind them.
+
+    The second begins with the clip's last frames, so that it is not the first again.
+    """
+    first, second = clip[: _filling_frames(graph)], clip[-CLIP_FRAMES:]
+    parts = [_planned(_Case(CLIPS, graph, each, {}), design, settings) for each in (first, second)]
+    bench = back_to_back([part.bench for part in parts])
+    return PlannedRun(CLIPS, graph, design, bench, {})
+
+
+def _filling_frames(graph: Graph) -> int:
+    """Frames of the input until every temporal sum has seen its window and every delay is full."""
+    found = timings(graph)
+    spans = [1]
+    for node in graph.nodes:
+        timing = found[node.name]
+        if isinstance(node, TemporalSum):
+            spans.append(timing.lookahead + node.window * node.dilation * timing.period)
+        elif isinstance(node, TemporalConv):
+            reach = (node.weight.raw.shape[2] - 1) * node.dilation
+            spans.append(timing.lookahead + reach * found[node.x].period)
+    return max(spans) + 1
 
 
 def _planned(case: _Case, design: Design, settings: Settings) -> PlannedRun:

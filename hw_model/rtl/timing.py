@@ -97,3 +97,26 @@ def clip_timing(design: Design, frames: int, source: LineSource = NEAR) -> tuple
                 now += work + drain + DRAIN_CYCLES
         found.append(FrameTiming(frame, begins, now, issues))
     return tuple(found)
+
+
+def output_lines(design: Design, frames: int) -> int:
+    """Lines that leave the engine for a clip."""
+    lines = {output.at: output.groups * output.joints for output in design.outputs}
+    leaving = {
+        at: lines[fields["output_id"]]
+        for at, fields in enumerate(design.passes)
+        if fields.get("out_on")
+    }
+    return sum(leaving.get(at, 0) for each in clip_timing(design, frames) for at in each.issues)
+
+
+def stalled_cycles(design: Design, frames: int, share: float) -> float:
+    """Mean number of cycles until a clip's last frame has ended, where both sides stall.
+
+    `share` is the chance p that in a cycle the source has no line, and that the sink takes none.
+    Waiting for a line, coming or going, takes p / (1 - p) cycles, and nothing else takes longer:
+    the source is waited for while a frame is loaded, a result that nobody takes stops the engine.
+    """
+    wait = share / (1 - share)
+    lines = frames * load_cycles(design) + output_lines(design, frames)
+    return clip_timing(design, frames)[-1].ends + wait * lines
