@@ -69,7 +69,8 @@ def test_json_and_a_waveform(call: Any, bundle: Path, tmp_path: Path) -> None:
     code, said, _ = call("rtl", bundle, "--json", "--waves", tmp_path / "w.vcd")
     report = json.loads(said)
     assert code == 0 and report["equal"] and report["simulator"] == "icarus"
-    (main,) = report["runs"]
+    main, clips = report["runs"]
+    assert (main["name"], clips["name"]) == ("main", "clips")
     assert (main["name"], main["cycles"], main["expected_cycles"]) == ("main", 716, 716)
     assert main["waves"] == str((tmp_path / "w.vcd").resolve())
     assert "$enddefinitions" in (tmp_path / "w.vcd").read_text()
