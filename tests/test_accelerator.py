@@ -18,7 +18,7 @@ def write(path: Path, **changes: object) -> Path:
 
 
 def test_presets_are_named_after_their_files_and_cite_their_sources() -> None:
-    assert preset_names() == ("array-8x8-16b", "pynq-z2", "zu7ev")
+    assert preset_names() == ("array-8x8-16b", "pynq-z2", "xc7z020-rtl", "zu7ev", "zu7ev-rtl")
     for name in preset_names():
         accelerator = load_accelerator(name)
         assert accelerator.name == name

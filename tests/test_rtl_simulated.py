@@ -217,7 +217,7 @@ def test_a_planted_bug_is_found_where_it_is(
     (tmp_path / file).write_text(text.replace(right, wrong))
     monkeypatch.chdir(tmp_path)
     report = check_bundle(bundle_of("dilated"), "icarus", Options(hdl=tmp_path, cache=cache))
-    (main,) = report.runs
+    main = next(each for each in report.runs if each.name == "main")
     assert not report.equal and main.found is not None
     assert main.found.node == node and main.complaints
     assert (main.found.found_address != main.found.address) == (bug == "an address")

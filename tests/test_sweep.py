@@ -244,7 +244,7 @@ def test_golden_vectors_bring_the_engine_of_their_point(trained: Path, tmp_path:
     accelerator = load_accelerator(manifest["provenance"]["accelerator"])
     assert isinstance(accelerator.engine, Lanes)
     assert about["settings"]["lanes"] == accelerator.engine.lanes
-    assert [run["name"] for run in about["runs"]] == ["main"]
+    assert [run["name"] for run in about["runs"]] == ["main", "clips"]
     cycles = about["predicted_cycles"]["interval"]
     assert about["runs"][0]["frame_cycles"] == [cycles, cycles]
     assert f"RTL: {accelerator.engine.lanes} lanes, {cycles} cycles per frame" in done.output
