@@ -18,9 +18,10 @@ from hw_model.rtl.bench_log import Run
 from hw_model.rtl.runs import CLIPS, MAIN, Settings, plan_runs
 from hw_model.rtl.simulators import sources
 from tests.rtl_bugs import BUGS
+from tests.rtl_cases import need
 from tests.rtl_networks import special_network
 from tests.rtl_planting import Bug
-from tests.rtl_runs import need, written
+from tests.rtl_runs import written
 
 # the others' first runs are those of tests/test_rtl_random.py
 NETWORKS = sorted({bug.network for bug in BUGS.values() if bug.found_by in ("clips", "stress")})

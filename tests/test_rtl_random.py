@@ -24,8 +24,9 @@ from hw_model.rtl.timing import stalled_cycles
 from hw_model.rtl.toolchains import Simulator
 from hw_model.schedule import LATENCY_CYCLES
 from tests.accelerators import machine
+from tests.rtl_cases import need
 from tests.rtl_networks import SPECIAL, Network, random_network, special_network
-from tests.rtl_runs import need, written
+from tests.rtl_runs import written
 
 SEEDS = (20, 29, 59, 63, 73, 78, 84, 89, 104, 107, 115, 145, 163, 180)  # few cycles, few lanes
 STALL = 0.25  # share of cycles, on both sides
