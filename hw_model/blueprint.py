@@ -7,9 +7,10 @@ from typing import Any
 
 import numpy as np
 
+from fxp.accumulators import scale_shift
 from fxp.calibrate import nominal_formats
 from fxp.floatnet import zero_floatnet
-from fxp.ir import Graph, GraphProduct, Node, Weights
+from fxp.ir import Affine, Graph, GraphProduct, Node, Weights
 from fxp.lower import lower
 from fxp.spec import ArchSpec, QuantSpec
 
@@ -38,7 +39,8 @@ def blueprint(arch: ArchSpec, quant: QuantSpec, name: str = "") -> Graph:
 def filled(graph: Graph) -> Graph:
     """The same network with the largest weights that its widths allow, signs by chance.
 
-    So its accumulators are as wide as those of any network of these formats. A bias has 16 bits.
+    So its accumulators are as wide as those of any network of these formats. A bias has 16 bits. A
+    scale that is one power of two stays one: it is a shift, not a multiplication.
     """
     rng = np.random.default_rng(0)
     return replace(graph, nodes=tuple(_filled(node, rng) for node in graph.nodes))
@@ -49,6 +51,8 @@ def _filled(node: Node, rng: np.random.Generator) -> Node:
     for field in fields(node):
         value = getattr(node, field.name)
         if isinstance(value, Weights):
+            if isinstance(node, Affine) and scale_shift(node) is not None:
+                continue
             largest = (1 << (value.word_bits - 1)) - 1
             raw = rng.choice(np.array([-largest - 1, largest]), size=value.raw.shape)
             kept = value.raw != 0 if isinstance(node, GraphProduct) else True

@@ -20,6 +20,8 @@ from hw_model.calibrate.yosys import netlists
 from hw_model.cost import estimate
 from hw_model.dsp import product_dsps
 from hw_model.geometry import Blocks, memory_blocks
+from hw_model.loops import loop_nest
+from hw_model.passes import passes_of
 from hw_model.rtl.design import design_of, include_files
 from tests.accelerators import machine
 from tests.golden.mapping import short
@@ -261,3 +263,9 @@ def _memory_cells(cells: Any) -> dict[str, int]:
 def test_a_calibration_that_is_missing_is_named() -> None:
     with pytest.raises(InputError, match=r"nowhere\.yaml"):
         load_calibration("nowhere")  # type: ignore[arg-type]
+
+
+def test_a_filled_network_has_the_passes_of_its_own() -> None:
+    """A norm that is a shift does not become a multiplication."""
+    own, full = (passes_of(loop_nest(graph)) for graph in (GRAPH, filled(GRAPH)))
+    assert own == full

@@ -40,7 +40,6 @@ class State:
     total_lines: int = 0
     mean_lines: int = 0
     rings: int = 0
-    owners: dict[str, tuple[int, int]] = field(default_factory=dict)  # bases, by node
 
 
 @dataclass(slots=True)

@@ -84,7 +84,6 @@ class SlotWalk:
         self.datapath.total_bits = max(self.datapath.total_bits, frame.bits)
         period = self.ground.timing[node.name].period
         bases = state.fifo_lines, state.total_lines
-        state.owners[node.name] = bases
         state.fifo_lines += slots * frame.lines
         state.total_lines += node.dilation * frame.lines
         rings = [0, 0]
