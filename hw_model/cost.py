@@ -19,6 +19,7 @@ from fxp.errors import InputError
 from fxp.ir import Graph, lookaheads
 from hw_model.accelerator import Accelerator, Adjacency, Array, Lanes
 from hw_model.area.estimate import Area, area_of, resource_reasons
+from hw_model.digits import digits_of, is_cut
 from hw_model.energy import NO_ENERGY, Energy, energy_of, prices
 from hw_model.flow import Flow, flow_of, is_matrix
 from hw_model.loops import Loop, loop_nest
@@ -299,19 +300,26 @@ def _multipliers(accelerator: Accelerator) -> int:
 
 
 def _width_reasons(loops: Sequence[Loop], accelerator: Accelerator) -> list[str]:
-    """Nodes whose operands are wider than a multiplier takes.
+    """Nodes whose operands are wider than a multiplier takes; lanes cut wide words into digits.
 
     A layer norm and a softmax have multipliers of their own, as wide as they need.
     """
     allowed = accelerator.multiplier
     most = (allowed.max_weight_bits, allowed.max_activation_bits)
-    return [
-        f"{loop.name}: operands of {loop.weight_bits} x {loop.operand_bits} bits, "
-        f"the multiplier takes {most[0]} x {most[1]}"
-        for loop in loops
-        if (is_matrix(loop.kind) or (loop.kind in ("affine", "joint_mean") and loop.multiplies))
-        and (loop.weight_bits > most[0] or loop.operand_bits > most[1])
-    ]
+    digits = digits_of(loops) if isinstance(accelerator.engine, Lanes) else None
+    reasons = []
+    for loop in loops:
+        bits = loop.weight_bits, loop.operand_bits
+        if is_cut(loop.kind) and loop.multiplies and digits:
+            bits = min(bits[0], digits.weight_bits), min(bits[1], digits.operand_bits)
+        elif not is_matrix(loop.kind) and not (is_cut(loop.kind) and loop.multiplies):
+            continue
+        if bits[0] > most[0] or bits[1] > most[1]:
+            reasons.append(
+                f"{loop.name}: operands of {bits[0]} x {bits[1]} bits, "
+                f"the multiplier takes {most[0]} x {most[1]}"
+            )
+    return reasons
 
 
 def _time_reasons(

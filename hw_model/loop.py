@@ -75,7 +75,8 @@ class Loop:
     two, `joint_mean` reads `joints` words for each one it makes. A `flatten` does nothing: its
     `outputs` are the `inputs` of all its `joints`, one after another.
 
-    `reads` names the operands, `reads_bits` their widths and `operand_bits` the widest of these.
+    `reads` names the operands, `reads_bits` their widths and `operand_bits` the widest of these,
+    `signed_bits` the same as words with a sign, which is what a multiplier takes.
     `multiplies` and `adds` are those outside multiply-accumulates: one add per word for an operand
     added, for the rounding of a cast, for a comparison. Accumulations start from the bias.
     `weights` (operands) and `bias` are constants kept in memory; `weights_sparse` is what the
@@ -92,6 +93,7 @@ class Loop:
     outputs: int
     joints: int
     operand_bits: int
+    signed_bits: int
     accumulator_bits: int
     result: Words
     is_output: bool

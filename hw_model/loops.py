@@ -89,6 +89,7 @@ def _blank(
     """Everything about a loop that follows from shapes and widths of its operands and result."""
     reads = operands(node)
     reads_bits = tuple(widths[name].bits for name in reads)
+    signed = (max(widths[name].bits, widths[name].magnitude_bits + 1) for name in reads)
     made, bits = about[node.name], widths[node.name].bits
     x = about[reads[0]] if reads else made
     words = made.channels * made.joints
@@ -102,6 +103,7 @@ def _blank(
         outputs=made.channels,
         joints=x.joints,
         operand_bits=max(reads_bits, default=bits),
+        signed_bits=max(signed, default=bits),
         accumulator_bits=bits,
         result=Words(words, words * bits),
         is_output=node.name in graph.outputs,
@@ -244,14 +246,13 @@ def _affine(node: Affine, blank: Loop) -> Loop:
 
 
 def _joint_mean(node: JointMean, blank: Loop) -> Loop:
-    summed = replace(blank, kind="joint_mean", adds=blank.inputs * blank.joints)
+    bits = node.multiplier.bit_length() + 1  # a signed multiplier's operand
+    words = blank.inputs * blank.joints
+    summed = replace(blank, kind="joint_mean", weight_bits=bits, adds=words)
     if node.multiplier & (node.multiplier - 1) == 0:
         return summed
-    bits = node.multiplier.bit_length() + 1  # a signed multiplier's operand
     factor = _constant(1, bits)
-    return replace(
-        summed, weight_bits=bits, multiplies=blank.outputs, weights=factor, weights_sparse=factor
-    )
+    return replace(summed, multiplies=blank.outputs, weights=factor, weights_sparse=factor)
 
 
 def _layer_norm(node: LayerNorm, blank: Loop) -> Loop:

@@ -8,8 +8,9 @@ joints, Ci input and Co output channels, P partitions:
 - 1x1 convolution: `V * P * ceil(Co/P/N) * Ci` (P = 1 unless a graph product follows);
 - temporal convolution: `V * ceil(Co/N) * Ci * taps`;
 - graph product: `ceil(Co/N) * sum over joints of max(1, edges)`, dense `ceil(Co/N) * P * V * V`;
-- norm with multiplications, joint mean, or a pass that only copies, casts, adds or sums over time:
-  `V * ceil(C/N)`;
+- norm with multiplications, joint mean: `V * ceil(C/N) * D`, where words wider than the multipliers
+  of the matrix passes take D products of digits (`hw_model.digits`; 1 where none is wider);
+- a pass that only copies, casts, adds or sums over time: `V * ceil(C/N)`;
 - mean over the clip: `V * ceil(C/N) + V * C + 67` at the clip's last frame, when the sums are
   divided, a word a cycle; at the others `V * ceil(C/N)`;
 - layer norm: `2 * V * ceil(C/N) + 6 * newton_steps + 11`: its sums, the root, its results;
@@ -35,6 +36,7 @@ from dataclasses import dataclass
 from typing import assert_never
 
 from hw_model.accelerator import Accelerator, Array, Lanes
+from hw_model.digits import Digits, digits_of
 from hw_model.flow import Flow, is_matrix
 from hw_model.loops import NO_WORDS, Loop, Words
 
@@ -101,18 +103,23 @@ class Step:
 
 @dataclass(frozen=True, slots=True)
 class _Pass:
-    """Cycles of a pass, constants and operands fetched, partial sums written and read again."""
+    """Cycles of a pass, constants and operands fetched, partial sums written and read again.
+
+    Operands that wait are read `reads` times.
+    """
 
     cycles: int
     weight_words: int = 0
     operand_words: int = 0
     partial_words: int = 0
+    reads: int = 1
 
 
 def schedule(loops: Sequence[Loop], flow: Flow, accelerator: Accelerator) -> tuple[Step, ...]:
     """Every node's step, in the order of the loops."""
     engine, multiplier = accelerator.engine, accelerator.multiplier
     sparse = accelerator.adjacency == "sparse"
+    digits = digits_of(loops) if isinstance(engine, Lanes) else None
     steps = []
     for position, loop in enumerate(loops):
         matrix, macs, products = is_matrix(loop.kind), loop.macs_dense, 1
@@ -121,9 +128,11 @@ def schedule(loops: Sequence[Loop], flow: Flow, accelerator: Accelerator) -> tup
             products = multiplier.products(loop.weight_bits, loop.operand_bits)
             work = _matrix_pass(loop, engine, products, sparse)
         else:
-            work = _word_pass(loop, flow.fused(loop, position), engine)
+            turns = digits.turns(loop) if digits else 1
+            work = _word_pass(loop, flow.fused(loop, position), engine, turns)
         terms = _terms(loop, work, isinstance(engine, Lanes))
-        steps.append(Step(loop, macs, products, terms, _accesses(loop, flow, work, sparse)))
+        accesses = _accesses(loop, flow, work, sparse, digits)
+        steps.append(Step(loop, macs, products, terms, accesses))
     return tuple(steps)
 
 
@@ -159,15 +168,15 @@ def _array_pass(loop: Loop, array: Array) -> _Pass:
     return _Pass(cycles, k * n, m * k * col_folds, m * n * (row_folds - 1))
 
 
-def _word_pass(loop: Loop, fused: bool, engine: Lanes | Array) -> _Pass:
-    """Word by word, as many at once as there are lanes or columns."""
+def _word_pass(loop: Loop, fused: bool, engine: Lanes | Array, turns: int) -> _Pass:
+    """Word by word, as many at once as there are lanes or columns; `turns` products each."""
     groups = _ceil(loop.outputs, engine.lanes if isinstance(engine, Lanes) else engine.cols)
     words = loop.inputs * loop.joints
     match loop.kind:
         case "affine":
-            return _Pass(loop.joints * groups, weight_words=words)
+            return _Pass(loop.joints * groups * turns, weight_words=words * turns, reads=turns)
         case "joint_mean":
-            return _Pass(loop.joints * groups)
+            return _Pass(loop.joints * groups * turns, reads=turns)
         case "clip_mean":  # the last frame of a clip: it is added, and all sums are divided
             work = loop.joints * groups + MEAN_PAUSE_CYCLES + words
             return _Pass(work + MEAN_DRAIN_CYCLES)
@@ -192,9 +201,11 @@ def _word_pass(loop: Loop, fused: bool, engine: Lanes | Array) -> _Pass:
             assert_never(loop.kind)
 
 
-def _accesses(loop: Loop, flow: Flow, work: _Pass, sparse: bool) -> Accesses:
+def _accesses(loop: Loop, flow: Flow, work: _Pass, sparse: bool, digits: Digits | None) -> Accesses:
     """What a node moves: constants with bias, operands, partial sums, state, buffered results."""
     weight_bits = loop.weight_bits
+    if digits and work.reads > 1:
+        weight_bits = min(weight_bits, digits.weight_bits)
     if sparse and loop.kind == "graph_product":
         weight_bits = loop.weights_sparse.bits // loop.weights_sparse.words
     bias_words = loop.outputs * loop.joints if loop.bias.words else 0
@@ -202,7 +213,8 @@ def _accesses(loop: Loop, flow: Flow, work: _Pass, sparse: bool) -> Accesses:
     result = loop.result if loop.name in flow.buffered else NO_WORDS
     state = sum((_words(kept.frame_words, kept.word_bits) for kept in loop.state), NO_WORDS)
     if not is_matrix(loop.kind):
-        return Accesses(weights, _waiting_operands(loop, flow), result, state, state)
+        operands = _waiting_operands(loop, flow, work.reads)
+        return Accesses(weights, operands, result, state, state)
     operand = _words(work.operand_words, loop.operand_bits)
     extra = _words(work.partial_words, loop.accumulator_bits)
     if loop.kind == "temporal_conv":  # all its operands come out of its FIFO
@@ -210,10 +222,10 @@ def _accesses(loop: Loop, flow: Flow, work: _Pass, sparse: bool) -> Accesses:
     return Accesses(weights, operand + extra, result + extra)
 
 
-def _waiting_operands(loop: Loop, flow: Flow) -> Words:
+def _waiting_operands(loop: Loop, flow: Flow, reads: int) -> Words:
     """Operands that come from a buffer; the others come from the pass or from a delay line."""
     delayed = {state.value for state in loop.state if state.kind == "delay"}
-    words = loop.inputs * loop.joints
+    words = loop.inputs * loop.joints * reads
     waiting = [
         _words(words, bits)
         for name, bits in zip(loop.reads, loop.reads_bits, strict=True)

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from fxp.ir import Node
+from hw_model.digits import Digits
 from hw_model.rtl.constants import Memory
 from hw_model.rtl.datapath import Datapath
 from hw_model.rtl.values import Ground
@@ -62,6 +63,7 @@ class Assembled:
     constants: Constants
     state: State
     datapath: Datapath
+    digits: Digits
 
 
 def draft_of(ground: Ground) -> Draft:

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from fxp.ir import Conv, GraphProduct, IntArray, TemporalConv
+from hw_model.digits import Plan, Split
 from hw_model.rtl.values import Frame
 
 
@@ -69,6 +70,26 @@ def affine_lines(constant: IntArray, frame: Frame, per_joint: bool) -> IntArray:
     if not per_joint:
         return blocks_of(constant[:, 0], frame)
     return joint_lines(np.broadcast_to(constant, (len(constant), frame.joints)), frame)
+
+
+def weight_digits(lines: IntArray, plan: Plan) -> IntArray:
+    """Lines `(n, lanes)` as digits in the order of the products: (n * turns, lanes)."""
+    nothing = np.zeros_like(lines)
+    parts = [
+        nothing if turn.weight is None else plan.weight.digit(lines, turn.weight)
+        for turn in plan.turns
+    ]
+    return np.stack(parts, axis=1).reshape(-1, lines.shape[1])
+
+
+def bias_digits(lines: IntArray, plan: Plan, step: int) -> IntArray:
+    """Lines `(n, lanes)` as digits, the topmost first: (n * levels, lanes).
+
+    Every level of the products but the first brings `step` bits in at the bottom of the sum.
+    """
+    split = Split(64, plan.levels, step)
+    parts = [split.digit(lines, at) for at in reversed(range(plan.levels))]
+    return np.stack(parts, axis=1).reshape(-1, lines.shape[1])
 
 
 def needs_joints(constant: IntArray, frame: Frame, vector: bool) -> bool:

@@ -68,6 +68,8 @@ class Datapath:
     x_bits: int = 1
     weight_bits: int = 1
     coef_bits: int = 1
+    turns: int = 1
+    operand_digits: int = 1
     out_bits: int = 1
     index_bits: int = 1
     argmax: bool = False
@@ -104,7 +106,7 @@ class Datapath:
         both.need(**self.units)
         both.need(**other.units)
         widths = ("fifo_bits", "total_bits", "x_bits", "weight_bits", "coef_bits", "out_bits")
-        for name in (*widths, "index_bits"):
+        for name in (*widths, "index_bits", "turns", "operand_digits"):
             setattr(both, name, max(getattr(self, name), getattr(other, name)))
         return both
 

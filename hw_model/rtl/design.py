@@ -10,6 +10,7 @@ from collections.abc import Mapping, Sequence, Set
 from dataclasses import dataclass
 
 from fxp.ir import Graph
+from hw_model.digits import Digits, digits_of
 from hw_model.rtl.assembled import Assembled, Constants, Fields, State
 from hw_model.rtl.fields import Field, include_text, pack
 from hw_model.rtl.hardware import Hardware
@@ -48,25 +49,34 @@ class Design:
 
 
 def assemble(
-    graph: Graph, lanes: int, dense: bool = False, off_chip: Set[str] = frozenset()
+    graph: Graph,
+    lanes: int,
+    dense: bool = False,
+    off_chip: Set[str] = frozenset(),
+    digits: Digits | None = None,
 ) -> Assembled:
     """Plan a network for an engine of `lanes` lanes; `dense` walks all pairs of joints.
 
-    The weights of the convolutions in `off_chip` stream in from outside, once a frame.
+    The weights of the convolutions in `off_chip` stream in from outside, once a frame. Wide words
+    are cut into `digits`, those of another network that runs on the same hardware, or the
+    network's own.
 
     Raises:
         GraphError: the graph breaks a rule of the IR.
         InputError: the network has something that the engine cannot do.
     """
     ground = ground_of(graph, lanes)
-    assembler = Assembler(ground, dense, off_chip)
+    digits = digits or digits_of(tuple(ground.loops.values()))
+    assembler = Assembler(ground, dense, off_chip, digits)
     loading = loading_fields(ground, flush_frames(ground))
     passes = tuple(loading | assembler.fields(at) for at in range(len(ground.passes)))
-    return Assembled(ground, passes, assembler.constants, assembler.state, assembler.datapath)
+    return Assembled(
+        ground, passes, assembler.constants, assembler.state, assembler.datapath, digits
+    )
 
 
 def designs_of(programs: Sequence[Assembled]) -> tuple[Design, ...]:
-    """One design for each program, all for the same hardware."""
+    """One design for each program, all for the same hardware; they share their digits."""
     hardware = Hardware(programs)
     return tuple(_design(hardware, program) for program in programs)
 
@@ -110,8 +120,8 @@ def _design(hardware: Hardware, program: Assembled) -> Design:
         "edges": tuple(_edge(hardware, *edge) for edge in constants.edges),
     }
     line = {
-        "weights": hardware.widths.weight,
-        "outside": hardware.widths.weight,
+        "weights": hardware.datapath.weight_bits,
+        "outside": hardware.datapath.weight_bits,
         **hardware.word_bits,
     }
     for name, bits in line.items():

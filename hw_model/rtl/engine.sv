@@ -45,6 +45,8 @@ module engine #(
 
   // ---- the sequencer and its program
   logic load, pass_start, op_valid, op_first, op_last, op_zero, op_end, fifo_valid, total_valid;
+  logic op_low, op_up;
+  logic [DIGIT_BITS-1:0] op_digit;
   logic [1:0] op_sweep;
   logic [TIME_BITS-1:0] total_frames;
   logic [VALUE_ADDR_BITS-1:0] load_addr, op_line, add_off;
@@ -68,7 +70,8 @@ module engine #(
   assign pass_next = program_words[pc];
 
   // ---- stage 1: addresses
-  logic v1, first1, last1, zero1, edge_first;
+  logic v1, first1, last1, zero1, low1, up1, edge_first;
+  logic [DIGIT_BITS-1:0] digit1;
   logic [VALUE_ADDR_BITS-1:0] line1, x_addr;
   logic [LANE_BITS-1:0] lane1;
   logic [W_ADDR_BITS-1:0] weight1;
@@ -93,6 +96,7 @@ module engine #(
       first1 <= op_first;
       last1 <= op_last;
       zero1 <= op_zero;
+      {digit1, low1, up1} <= {op_digit, op_low, op_up};
       lane1 <= op_lane;
       line1 <= op_line;
       weight1 <= op_weight;
@@ -103,7 +107,8 @@ module engine #(
   end
 
   // ---- stage 2: words come out of the memories
-  logic v2, first2, last2, zero2;
+  logic v2, first2, last2, zero2, low2, up2;
+  logic [DIGIT_BITS-1:0] digit2;
   logic [LANE_BITS-1:0] lane2;
   logic [B_ADDR_BITS-1:0] bias2;
   logic signed [COEF_BITS-1:0] coef2;
@@ -116,6 +121,7 @@ module engine #(
       first2 <= mode == MODE_EDGES ? edge_first : first1;
       last2 <= mode == MODE_EDGES ? edge_last1 : last1;
       zero2 <= zero1;
+      {digit2, low2, up2} <= {digit1, low1, up1};
       lane2 <= lane1;
       bias2 <= bias1;
       coef2 <= coef1;
@@ -170,7 +176,7 @@ module engine #(
     for (genvar n = 0; n < LANES; n++) begin : g_lane
       assign came[n*BITS+:BITS] =
           BITS'($signed(in_data[n*IN_BITS+:IN_BITS]));
-      assign written[n*BITS+:BITS] = emitted[(n*VALUES+m)*EMIT_BITS+:BITS];
+      assign written[n*BITS+:BITS] = BITS'($signed(emitted[(n*VALUES+m)*EMIT_BITS+:EMIT_BITS]));
       assign words[(m*LANES+n)*READ_BITS+:READ_BITS] =
           READ_BITS'($signed(read_line[n*BITS+:BITS]));
     end
@@ -187,7 +193,7 @@ module engine #(
   assign residual_line = words[32'(add_memory)*LANES*READ_BITS+:LANES*READ_BITS];
 
   // ---- stage 3: operands; stage 4: products, sums
-  logic v3, first3, last3, v4, first4, last4;
+  logic v3, first3, last3, up3, v4, first4, last4, up4;
   logic [B_ADDR_BITS-1:0] bias3;
   logic [LANES*BIAS_BITS-1:0] biases4;
   logic signed [READ_BITS-1:0] compared4, x3_first;
@@ -197,8 +203,8 @@ module engine #(
     if (rst) {v3, v4} <= '0;
     else if (enable) {v3, v4} <= {v2, v3};
     if (enable) begin
-      {first3, last3, bias3} <= {first2, last2, bias2};
-      {first4, last4} <= {first3, last3};
+      {first3, last3, up3, bias3} <= {first2, last2, up2, bias2};
+      {first4, last4, up4} <= {first3, last3, up3};
       compared4 <= x3_first;
     end
   end
@@ -341,23 +347,31 @@ module engine #(
   assign broadcast2 = x_line[32'(lane2)*READ_BITS+:READ_BITS];
 
   for (genvar n = 0; n < LANES; n++) begin : g_lanes
-    logic signed [READ_BITS-1:0] x2, x3;
-    logic signed [W_BITS-1:0] w2, w3;
+    logic signed [READ_BITS-1:0] read2, x2, x3;
+    logic signed [MULT_W_BITS-1:0] w2, w3;
     logic signed [ACC_BITS-1:0] sum, result;
-    assign x2 = zero2 ? '0 : broadcast ? broadcast2 : $signed(x_line[n*READ_BITS+:READ_BITS]);
-    assign w2 = weight_from == WEIGHT_LINE ? $signed(lines2[n*W_BITS+:W_BITS])
-              : weight_from == WEIGHT_EDGE ? W_BITS'(coef2) : $signed(scalar);
+    assign read2 = zero2 ? '0 : broadcast ? broadcast2 : $signed(x_line[n*READ_BITS+:READ_BITS]);
+    if (OPERAND_DIGITS > 1) begin : g_digit
+      operand_digit #(
+          .READ_BITS(READ_BITS), .X_BITS(X_BITS), .DIGITS(OPERAND_DIGITS),
+          .DIGIT_BITS(DIGIT_BITS), .STEP(OPERAND_STEP)
+      ) u_digit (.word(read2), .digit(digit2), .low(low2), .x(x2));
+    end else begin : g_whole
+      assign x2 = read2;
+    end
+    assign w2 = weight_from == WEIGHT_EDGE ? MULT_W_BITS'(coef2)
+                                           : MULT_W_BITS'($signed(lines2[n*W_BITS+:W_BITS]));
     always_ff @(posedge clk) if (enable) {x3, w3} <= {x2, w2};
     assign operands3[n*READ_BITS+:READ_BITS] = x3;
     if (n == 0) begin : g_first
       assign x3_first = x3;
     end
     mac_lane #(
-        .X_BITS(X_BITS), .W_BITS(W_BITS), .PASS_BITS(READ_BITS), .BIAS_BITS(BIAS_BITS),
-        .ACC_BITS(ACC_BITS)
+        .X_BITS(X_BITS), .W_BITS(MULT_W_BITS), .PASS_BITS(READ_BITS), .BIAS_BITS(BIAS_BITS),
+        .ACC_BITS(ACC_BITS), .UP_BITS(HAS_DIGITS != 0 ? WEIGHT_STEP : 0)
     ) u_mac (
         .clk, .enable, .x(x3[X_BITS-1:0]), .weight(w3), .passed(x3),
-        .bypass(weight_from == WEIGHT_NONE), .add(v4), .first(first4),
+        .bypass(weight_from == WEIGHT_NONE), .add(v4), .first(first4), .up(up4),
         .bias(bias_on ? $signed(biases4[n*BIAS_BITS+:BIAS_BITS]) : BIAS_BITS'(0)), .sum(sum)
     );
     assign result = is_layer_norm ? $signed(norm_words5[n*ACC_BITS+:ACC_BITS])

@@ -6,12 +6,12 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 MODE_MATRIX, MODE_EDGES, MODE_VECTOR = range(3)
-WEIGHT_NONE, WEIGHT_LINE, WEIGHT_EDGE, WEIGHT_SCALAR = range(4)
+WEIGHT_NONE, WEIGHT_LINE, WEIGHT_EDGE = range(3)
 
 
 @dataclass(frozen=True, slots=True)
 class Field:
-    """`width` bits, of each of `copies` memories of values where that is not 0.
+    """`width` bits, `copies` times (one for each memory of values, say) where that is not 0.
 
     Fields that no pass of the network needs are not `held` in its words: they are always 0.
     """
@@ -45,7 +45,6 @@ class Widths:
     t_addr: int
     time: int
     amount: int
-    weight: int
     out_id: int
     values: int
     lane: int
@@ -57,6 +56,8 @@ class Widths:
     units: Mapping[str, int]  # parameters of the units that a network may have, see `units`
     fetch: int
     tile: int
+    turns: int
+    digit: int
 
 
 def pass_fields(w: Widths) -> tuple[Field, ...]:
@@ -86,6 +87,7 @@ def _in_fields(w: Widths) -> tuple[Field, ...]:
 
 def _front_fields(w: Widths) -> tuple[Field, ...]:
     counts = ("groups", "parts", "joints", "taps", "flats", "words")
+    in_digits = w.turns > 1
     return (
         Field("pc_last", 1),
         Field("pass_lag", w.time),
@@ -94,7 +96,6 @@ def _front_fields(w: Widths) -> tuple[Field, ...]:
         Field("weight_from", 2),
         Field("broadcast", 1),
         Field("is_argmax", 1),
-        Field("scalar", w.weight),
         *(Field(f"count_{name}", w.count) for name in counts),
         Field("edge_base", w.e_addr),
         Field("edge_last", w.e_addr),
@@ -109,6 +110,7 @@ def _front_fields(w: Widths) -> tuple[Field, ...]:
         Field("tap_frames", w.time),
         Field("weight_base", w.w_addr),
         Field("weight_per_joint", 1),
+        Field("weight_per_block", 1),
         Field("weight_off", 1),
         Field("fetch_base", w.fetch),
         Field("tile_last", w.tile),
@@ -116,6 +118,9 @@ def _front_fields(w: Widths) -> tuple[Field, ...]:
         Field("bias_on", 1),
         Field("bias_base", w.b_addr),
         Field("bias_per_joint", 1),
+        Field("turn_digit", w.digit, w.turns, held=in_digits),
+        Field("turn_low", 1, w.turns, held=in_digits),
+        Field("turn_ends", 1, w.turns, held=in_digits),
     )
 
 
@@ -245,7 +250,7 @@ def include_text(fields: Sequence[Field], incoming: bool) -> str:
     if not incoming:
         constants = ("MODE_MATRIX", "MODE_EDGES", "MODE_VECTOR")
         lines += [f"localparam logic [1:0] {name} = {at};" for at, name in enumerate(constants)]
-        sources = ("WEIGHT_NONE", "WEIGHT_LINE", "WEIGHT_EDGE", "WEIGHT_SCALAR")
+        sources = ("WEIGHT_NONE", "WEIGHT_LINE", "WEIGHT_EDGE")
         lines += [f"localparam logic [1:0] {name} = {at};" for at, name in enumerate(sources)]
     lines += _wires(fields, source, incoming)
     lines.append("/* verilator lint_on UNUSEDSIGNAL */")

@@ -25,6 +25,7 @@ class Hardware:
     def __init__(self, programs: Sequence[Assembled]) -> None:
         """As wide as the widest, as deep as the deepest of the programs wants each part."""
         self.programs = programs
+        assert len({program.digits for program in programs}) == 1
         self.datapath = programs[0].datapath
         for program in programs[1:]:
             self.datapath = self.datapath.joined(program.datapath)
@@ -77,7 +78,6 @@ class Hardware:
             t_addr=self._most(lambda p: p.state.total_lines - 1),
             time=max(24, most(*_TIMES) + 1),
             amount=1 + max(_bits(abs(bound)) for bound in amounts),
-            weight=max(self.datapath.weight_bits, self.datapath.coef_bits),
             out_id=self._most(lambda p: len(p.ground.graph.outputs) - 1),
             values=len(self.values),
             lane=max(1, _bits(self.programs[0].ground.lanes - 1)),
@@ -89,6 +89,8 @@ class Hardware:
             units=self.datapath.units,
             fetch=depth("outside"),
             tile=most("tile_last"),
+            turns=self.datapath.turns,
+            digit=max(1, _bits(self.datapath.operand_digits - 1)),
         )
 
     def _parameters(self) -> dict[str, int]:
@@ -102,14 +104,14 @@ class Hardware:
         passes = max(len(program.passes) for program in self.programs)
         line_bits = {
             "program": sum(field.bits for field in self.fields),
-            "weights": lanes * w.weight,
+            "weights": lanes * datapath.weight_bits,
             "bias": lanes * bits["bias"],
             "norm": lanes * bits["norm"],
             "edges": 1 + self.source_bits + datapath.coef_bits,
             "delta": lanes * bits["delta"],
             "seeds": SEED_BITS,
             "powers": datapath.units["SHARE_ENTRY_BITS"],
-            "outside": lanes * w.weight,
+            "outside": lanes * datapath.weight_bits,
         }
         depths = {"program": passes, **lines, "powers": lines["coarse"] + lines["fine"]}
         self.line_bits = line_bits
@@ -168,6 +170,11 @@ class Hardware:
             "TOTAL_LINES": max(1, *(p.state.total_lines for p in self.programs)),
             "FETCH_BITS": w.fetch,
             "TILE_BITS": w.tile,
+            "TURNS": w.turns,
+            "DIGIT_BITS": w.digit,
+            "OPERAND_DIGITS": datapath.operand_digits,
+            "OPERAND_STEP": self.programs[0].digits.operand_step,
+            "WEIGHT_STEP": self.programs[0].digits.weight_step,
         }
 
     def _bits_of_stages(self) -> dict[str, int]:
@@ -178,7 +185,8 @@ class Hardware:
         return {
             "READ_BITS": max(widest, datapath.x_bits),
             "X_BITS": datapath.x_bits,
-            "W_BITS": w.weight,
+            "W_BITS": datapath.weight_bits,
+            "MULT_W_BITS": max(datapath.weight_bits, datapath.coef_bits),
             "BIAS_BITS": bits["bias"],
             "NORM_BITS": bits["norm"],
             "DELTA_BITS": bits["delta"],
@@ -190,14 +198,14 @@ class Hardware:
             "SHIFT_BITS": datapath.stage["shift"],
             "CAST1_BITS": datapath.stage["cast1"],
             "ADD_BITS": datapath.stage["add"],
-            "EMIT_BITS": max(datapath.stage["emit"], datapath.out_bits, widest),
+            "EMIT_BITS": max(datapath.stage["emit"], datapath.out_bits),
             "INDEX_BITS": datapath.index_bits,
             "AMOUNT_BITS": w.amount,
         }
 
     def _has(self) -> dict[str, int]:
         """What there is, modes that all casts share, and ranges of shifts."""
-        datapath = self.datapath
+        datapath, w = self.datapath, self.widths
         found = {
             "HAS_CAST0": int("cast0" in datapath.slots),
             "HAS_SUM": int("sum" in datapath.slots),
@@ -205,6 +213,7 @@ class Hardware:
             "HAS_CAST1": int("cast1" in datapath.slots),
             "HAS_ADD": int("add" in datapath.slots),
             "HAS_ARGMAX": int(datapath.argmax),
+            "HAS_DIGITS": int(w.turns > 1),
             "HAS_TILES": int(any(p.constants.outside.lines for p in self.programs)),
             "HAS_DELTA": int(any(p.constants.delta.lines for p in self.programs)),
             "ROUNDING": _only(ROUNDINGS, datapath.roundings),

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Set
 
+import numpy as np
+
 from fxp.errors import InputError
 from fxp.ir import (
     Affine,
@@ -15,13 +17,16 @@ from fxp.ir import (
     Softmax,
     TemporalConv,
 )
+from hw_model.digits import Digits, Plan
 from hw_model.passes import Pass
 from hw_model.rtl.assembled import Fields, draft_of
 from hw_model.rtl.constants import (
     affine_lines,
+    bias_digits,
     blocks_of,
     edge_words,
     needs_joints,
+    weight_digits,
     weight_lines,
 )
 from hw_model.rtl.fields import (
@@ -31,7 +36,6 @@ from hw_model.rtl.fields import (
     WEIGHT_EDGE,
     WEIGHT_LINE,
     WEIGHT_NONE,
-    WEIGHT_SCALAR,
 )
 from hw_model.rtl.slots import SlotWalk
 from hw_model.rtl.units import clip_mean_fields, layer_norm_fields, softmax_fields
@@ -41,9 +45,9 @@ from hw_model.rtl.values import Frame, Ground, Read
 class Assembler:
     """Turns passes into fields, one after another; collects constants, state and widths."""
 
-    def __init__(self, ground: Ground, dense: bool, off_chip: Set[str]) -> None:
+    def __init__(self, ground: Ground, dense: bool, off_chip: Set[str], digits: Digits) -> None:
         """`dense` walks all pairs of joints; the weights of nodes in `off_chip` stream in."""
-        self.ground, self.dense, self.off_chip = ground, dense, off_chip
+        self.ground, self.dense, self.off_chip, self.digits = ground, dense, off_chip, digits
         self.draft = draft_of(ground)
         self.nodes, self.constants = self.draft.nodes, self.draft.constants
         self.state, self.datapath = self.draft.state, self.draft.datapath
@@ -113,20 +117,15 @@ class Assembler:
             self.datapath.widen("acc", source.bits)
             return self._vector(source, WEIGHT_NONE, source.joints)
         self.datapath.widen("acc", frame.bits)
-        if planned.kind not in ("argmax", "layer_norm", "softmax", "clip_mean"):
-            self.datapath.x_bits = max(self.datapath.x_bits, source.bits)
         match node:
             case Conv() | TemporalConv():
                 return self._matrix(node, frame, source, planned.source)
             case GraphProduct():
                 return self._edges(node, frame, source)
             case Affine():
-                return self._affine(node, frame)
+                return self._affine(node, frame, source)
             case JointMean():
-                bits = node.multiplier.bit_length() + 1
-                self.datapath.weight_bits = max(self.datapath.weight_bits, bits)
-                found = self._vector(source, WEIGHT_SCALAR, 1)
-                return found | {"scalar": node.multiplier, "count_words": source.joints - 1}
+                return self._joint_mean(node, source)
             case LayerNorm():
                 signal = self.ground.signals[planned.source]
                 found = self._vector(source, WEIGHT_NONE, source.joints)
@@ -152,10 +151,11 @@ class Assembler:
 
     def _matrix(self, node: Conv | TemporalConv, frame: Frame, source: Frame, read: str) -> Fields:
         flat = source.joints if self.ground.held(read) != read else 1
-        self.datapath.weight_bits = max(self.datapath.weight_bits, node.weight.word_bits)
+        self._multiply(node.weight.word_bits, source.bits)
         return {
             "mode": MODE_MATRIX,
             "weight_from": WEIGHT_LINE,
+            "weight_per_block": 1,
             "broadcast": 1,
             "count_groups": frame.groups - 1,
             "count_parts": frame.partitions - 1,
@@ -186,7 +186,7 @@ class Assembler:
         base = len(self.constants.edges)
         self.constants.edges.extend(edges)
         self.datapath.coef_bits = max(self.datapath.coef_bits, bits)
-        self.datapath.weight_bits = max(self.datapath.weight_bits, bits)
+        self._multiply(1, source.bits)
         return {
             "mode": MODE_EDGES,
             "weight_from": WEIGHT_EDGE,
@@ -197,18 +197,53 @@ class Assembler:
             "x_step": source.joints * source.partitions if source.groups > 1 else 0,
         }
 
-    def _affine(self, node: Affine, frame: Frame) -> Fields:
+    def _affine(self, node: Affine, frame: Frame, source: Frame) -> Fields:
         scale, bias = node.scale.raw, node.bias
         wide = needs_joints(scale, frame, True), needs_joints(bias, frame, True)
-        self.datapath.weight_bits = max(self.datapath.weight_bits, node.scale.word_bits)
-        weights, biases = self.constants.weights, self.constants.bias
+        plan, found = self._in_turns(node, source)
+        weights = weight_digits(affine_lines(scale, frame, wide[0]), plan)
+        biases = bias_digits(affine_lines(bias, frame, wide[1]), plan, self.digits.weight_step)
         return self._vector(frame, WEIGHT_LINE, frame.joints) | {
-            "weight_base": weights.append(affine_lines(scale, frame, wide[0]).tolist()),
+            **found,
+            "weight_base": self.constants.weights.append(weights.tolist()),
             "weight_per_joint": int(wide[0]),
+            "weight_per_block": 1,
             "bias_on": 1,
-            "bias_base": biases.append(affine_lines(bias, frame, wide[1]).tolist()),
+            "bias_base": self.constants.bias.append(biases.tolist()),
             "bias_per_joint": int(wide[1]),
         }
+
+    def _joint_mean(self, node: JointMean, source: Frame) -> Fields:
+        """Every word of a line's joints meets the same lines of weights."""
+        plan, found = self._in_turns(node, source)
+        factor = np.full((1, source.lanes), node.multiplier)
+        return self._vector(source, WEIGHT_LINE, 1) | {
+            **found,
+            "weight_base": self.constants.weights.append(weight_digits(factor, plan).tolist()),
+            "count_words": source.joints - 1,
+        }
+
+    def _in_turns(self, node: Affine | JointMean, source: Frame) -> tuple[Plan, Fields]:
+        """How the products of a node are made of digits; nothing to say where they are not."""
+        loop = self.ground.loops[node.name]
+        plan = self.digits.plan(loop.weight_bits, loop.signed_bits)
+        turns, operand = plan.turns, plan.operand
+        self._multiply(plan.weight.digit_bits, min(source.bits, operand.digit_bits))
+        if len(turns) == 1:
+            return plan, {}
+        self.datapath.turns = max(self.datapath.turns, len(turns))
+        self.datapath.operand_digits = max(self.datapath.operand_digits, operand.count)
+        return plan, {
+            "count_flats": len(turns) - 1,
+            "turn_digit": [turn.operand for turn in turns],
+            "turn_low": [int(turn.operand < operand.count - 1) for turn in turns],
+            "turn_ends": [int(turn.ends_level) for turn in turns],
+        }
+
+    def _multiply(self, weight_bits: int, operand_bits: int) -> None:
+        """Words of so many bits meet in the multipliers."""
+        self.datapath.weight_bits = max(self.datapath.weight_bits, weight_bits)
+        self.datapath.x_bits = max(self.datapath.x_bits, operand_bits)
 
     def _vector(self, frame: Frame, weight_from: int, joints: int) -> Fields:
         """Line by line; partitions are further joints there."""

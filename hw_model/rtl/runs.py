@@ -100,7 +100,9 @@ def plan_runs(graph: Graph, clip: IntArray, settings: Settings) -> Runs:
         without |= plan.without
         for case in _stress(plan.cases):
             try:
-                programs.append(assemble(case.graph, settings.lanes, settings.dense))
+                digits = programs[0].digits
+                program = assemble(case.graph, settings.lanes, settings.dense, digits=digits)
+                programs.append(program)
             except InputError as error:
                 without[case.name] = str(error)
             else:

@@ -21,6 +21,9 @@ module sequencer #(
     output logic                             op_first,
     output logic                             op_last,
     output logic                             op_zero,     // the frame is outside the clip
+    output logic [      DIGIT_BITS-1:0]      op_digit,    // which one of the operand
+    output logic                             op_low,      // it has no sign
+    output logic                             op_up,       // the sum moves up before
     output logic [       LANE_BITS-1:0]      op_lane,
     output logic [VALUE_ADDR_BITS-1:0]       op_line,     // relative to the value's base
     output logic [     W_ADDR_BITS-1:0]      op_weight,
@@ -104,13 +107,14 @@ module sequencer #(
   logic [LANE_BITS-1:0] lane;
   logic [RING_ADDR_BITS-1:0] tap_off, x_first;
   logic signed [TIME_BITS:0] tap_tau, first_tau;
-  logic [VALUE_ADDR_BITS-1:0] row, walk;
+  logic [VALUE_ADDR_BITS-1:0] row, walk, walk_start;
   logic [W_ADDR_BITS-1:0] weight, weight_start;
-  logic [B_ADDR_BITS-1:0] bias;
+  logic [B_ADDR_BITS-1:0] bias, bias_start;
   logic [E_ADDR_BITS-1:0] edge_at;
   logic [TILE_BITS-1:0] tile_line;
   logic [1:0] final_sweep;
   logic by_word, word_end, flat_end, tap_end, joint_end, part_end, group_end, edge_end, result_end, final_op;
+  logic level_ends;
 
   assign by_word    = is_softmax || (is_clip_mean && sweep == 1);
   assign word_end   = (is_clip_mean && sweep == 0)
@@ -132,6 +136,19 @@ module sequencer #(
   assign op_last   = result_end;
   assign op_zero   = tap_tau < 0 || (ended && tap_tau >= $signed({1'b0, total_frames}));
   assign op_lane   = lane;
+  if (HAS_DIGITS != 0) begin : g_digits
+    logic in_turns;
+    assign in_turns = mode == MODE_VECTOR && count_flats != 0;
+    assign op_digit = in_turns ? turn_digit[32'(flat)*DIGIT_BITS+:DIGIT_BITS] : '0;
+    assign op_low   = in_turns && turn_low[32'(flat)+:1];
+    assign level_ends = in_turns && word_end && turn_ends[32'(flat)+:1];
+    always_ff @(posedge clk) begin
+      if (rst) op_up <= 1'b0;
+      else if (enable && op_valid) op_up <= level_ends;
+    end
+  end else begin : g_no_digits
+    assign {op_digit, op_low, op_up, level_ends} = '0;
+  end
   assign op_line   = VALUE_ADDR_BITS'(tap_off) + (mode == MODE_MATRIX
                    ? row + VALUE_ADDR_BITS'(joint) + VALUE_ADDR_BITS'(flat) : walk);
   assign op_weight = weight;
@@ -184,10 +201,11 @@ module sequencer #(
           first_tau <= $signed({1'b0, frame}) - $signed({1'b0, tap_lag});
           tap_tau <= $signed({1'b0, frame}) - $signed({1'b0, tap_lag});
           row <= '0;
-          walk <= '0;
+          {walk, walk_start} <= '0;
           weight <= weight_base;
           weight_start <= weight_base;
           bias <= bias_base;
+          bias_start <= bias_base;
           edge_at <= edge_base;
           tile_line <= '0;
           add_off <= VALUE_ADDR_BITS'(behind(ring[add_ring], add_back, add_limit));
@@ -227,9 +245,11 @@ module sequencer #(
 
   // the next operation of the pass
   task automatic step();
-    weight <= weight + 1;
+    if (mode != MODE_VECTOR || word_end) weight <= weight + 1;
+    if (level_ends) bias <= bias + 1;
     tile_line <= result_end ? '0 : tile_line + 1;
-    walk <= by_word && !word_end ? walk : walk + 1;
+    walk <= by_word && !word_end ? walk : word_end && !flat_end ? walk_start : walk + 1;
+    if (result_end) walk_start <= walk + 1;
     if (mode == MODE_EDGES) begin
       edge_at <= edge_end ? edge_base : edge_at + 1;
       walk <= edge_end ? walk + x_step : walk;
@@ -258,21 +278,20 @@ module sequencer #(
     tap <= '0;
     tap_off <= x_first;
     tap_tau <= first_tau;
-    if (!joint_end) begin
-      joint <= joint + 1;
-      if (!weight_per_joint) weight <= weight_start;
-      if (bias_per_joint) bias <= bias + 1;
-    end else begin
+    if (joint_end ? weight_per_block : weight_per_joint) weight_start <= weight + 1;
+    else weight <= weight_start;
+    bias <= joint_end || bias_per_joint ? bias + 1 : bias_start;
+    if (joint_end || bias_per_joint) bias_start <= bias + 1;
+    if (!joint_end) joint <= joint + 1;
+    else begin
       joint <= '0;
-      weight_start <= weight + 1;
-      bias <= bias + 1;
       part <= part_end ? '0 : part + 1;
       if (part_end) group <= group + 1;
     end
   endtask
 
   task automatic next_sweep();
-    {group, walk} <= '0;
+    {group, walk, walk_start} <= '0;
     sweep <= sweep + 1;
     state <= RUN;
   endtask

@@ -23,7 +23,7 @@ class SlotWalk:
         self.ground, self.datapath = draft.ground, draft.datapath
         self.frame = self.ground.frames[planned.value]
         self.bits = (
-            self.datapath.stage["acc"]
+            self.ground.frames[planned.head].bits + 1
             if planned.kind == "argmax"
             else (self.ground.frames[self.ground.held(planned.head)].bits)
         )

@@ -19,7 +19,7 @@ Simulator = Literal["icarus", "verilator", "cxxrtl"]
 SIMULATORS: tuple[Simulator, ...] = ("icarus", "verilator", "cxxrtl")
 
 _UNITS = "reciprocal_root layer_norm divider gather softmax clip_mean"
-_ENGINE = f"requantise ram mac_lane argmax post_lane tiles {_UNITS} sequencer engine"
+_ENGINE = f"requantise ram operand_digit mac_lane argmax post_lane tiles {_UNITS} sequencer engine"
 _BENCH = "checked_file port_check end_check bench"
 CXXRTL_BENCH = "cxxrtl_bench.cc"
 AXIS_FILE = "engine_axis.sv"  # for systems around the engine; the bench does without
