@@ -24,7 +24,7 @@ from hw_model.energy import NO_ENERGY, Energy, energy_of, prices
 from hw_model.flow import Flow, flow_of, is_matrix
 from hw_model.loops import Loop, loop_nest
 from hw_model.memory import Memory, Placement, memory_of, place
-from hw_model.schedule import LATENCY_CYCLES, Accesses, Step, schedule
+from hw_model.schedule import LATENCY_CYCLES, Accesses, Step, is_paired, schedule
 from hw_model.streaming import LineSource, streamed_cycles
 
 Bound = Literal["compute", "ports", "dram"]
@@ -197,6 +197,7 @@ def _layers(
 ) -> tuple[LayerCost, ...]:
     """Nodes that work in the pass of another layer's node count there."""
     price = prices(accelerator, memory)
+    paired = is_paired([step.loop for step in steps], accelerator)
     grouped: dict[str, list[Step]] = {}
     for step in steps:
         layer = steps[flow.pass_of[step.loop.name]].loop.layer
@@ -209,7 +210,7 @@ def _layers(
             for pair in zip(members, traffic, strict=True)
         )
         energy = sum(energies, NO_ENERGY)
-        layers.append(_layer(name, members, placement, energy, accelerator))
+        layers.append(_layer(name, members, placement, energy, accelerator, paired))
     return tuple(layers)
 
 
@@ -219,6 +220,7 @@ def _layer(
     placement: Placement,
     energy: Energy,
     accelerator: Accelerator,
+    paired: bool,
 ) -> LayerCost:
     terms: dict[str, int] = {}
     accesses = Accesses()
@@ -248,7 +250,7 @@ def _layer(
         multiplications=macs + sum(step.loop.multiplies for step in steps),
         additions=macs + sum(step.loop.adds for step in steps),
         terms=terms,
-        basis=_basis(steps, placement, bound, accelerator),
+        basis=_basis(steps, placement, bound, accelerator, paired),
         compute_cycles=needed["compute"],
         port_cycles=needed["ports"],
         dram_cycles=needed["dram"],
@@ -276,16 +278,20 @@ def _wait(step: Step, accelerator: Accelerator) -> int:
 
 
 def _basis(
-    steps: Sequence[Step], placement: Placement, bound: Bound, accelerator: Accelerator
+    steps: Sequence[Step],
+    placement: Placement,
+    bound: Bound,
+    accelerator: Accelerator,
+    paired: bool,
 ) -> Basis:
-    """The RTL engine makes one product in each lane and keeps FIFOs on the chip.
+    """The RTL engine makes one product in each lane, or two in each pair; FIFOs are on the chip.
 
     Each of its memories has the ports it needs.
     """
     away = placement.traffic_bits.keys() - placement.streamed
     if bound == "ports" or any(step.loop.name in away for step in steps):
         return "derived"
-    packed = any(step.products > 1 for step in steps)
+    packed = not paired and any(step.products > 1 for step in steps)
     return "rtl" if isinstance(accelerator.engine, Lanes) and not packed else "derived"
 
 
@@ -306,7 +312,8 @@ def _width_reasons(loops: Sequence[Loop], accelerator: Accelerator) -> list[str]
     """
     allowed = accelerator.multiplier
     most = (allowed.max_weight_bits, allowed.max_activation_bits)
-    digits = digits_of(loops) if isinstance(accelerator.engine, Lanes) else None
+    lanes = isinstance(accelerator.engine, Lanes)
+    digits = digits_of(loops, is_paired(loops, accelerator)) if lanes else None
     reasons = []
     for loop in loops:
         bits = loop.weight_bits, loop.operand_bits

@@ -11,12 +11,15 @@ bits (Horner's rule), and K bits of the bias come in at its bottom. Sums are exa
 two at every step, so no accumulator has to be wider than for the whole products.
 
 K and M are those with which a network's frame takes the fewest products.
+
+Where two lanes share a multiplier (`paired`), it makes two products that share an operand. In a
+norm each lane has a weight and an operand of its own: there the two lanes take turns.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from fxp.ir import IntArray
 from hw_model.flow import is_matrix
@@ -52,12 +55,14 @@ class Split:
 class Turn:
     """One product: digits of weight and operand, and whether the accumulator moves up after it.
 
-    On a level without products there is one with a weight of zero (None).
+    On a level without products there is one with a weight of zero (None). `side` is the lane of a
+    pair whose turn it is (the other one has a weight of zero), None where both multiply.
     """
 
     weight: int | None
     operand: int
     ends_level: bool
+    side: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,26 +83,35 @@ class Plan:
 class Digits:
     """Bits that a multiplier takes, signed, and the digits that wider words are cut into.
 
-    `weight_step` is K, `operand_step` is M * K; both 0 where nothing is cut.
+    `weight_step` is K, `operand_step` is M * K; both 0 where nothing is cut. `paired` where two
+    lanes share a multiplier.
     """
 
     weight_bits: int
     operand_bits: int
     weight_step: int = 0
     operand_step: int = 0
+    paired: bool = False
 
-    def plan(self, weight_bits: int, operand_bits: int) -> Plan:
-        """The products of a word of `weight_bits` and one of `operand_bits`, signed."""
+    def plan(self, weight_bits: int, operand_bits: int, own: bool = False) -> Plan:
+        """The products of a word of `weight_bits` and one of `operand_bits`, signed.
+
+        `own` where each lane has a weight and an operand of its own.
+        """
         weight = _split(weight_bits, self.weight_bits, self.weight_step)
         operand = _split(operand_bits, self.operand_bits, self.operand_step)
         stride = self.operand_step // max(1, self.weight_step)
-        return Plan(weight, operand, tuple(_turns(weight.count, operand.count, stride)))
+        turns = tuple(_turns(weight.count, operand.count, stride))
+        if own and self.paired:
+            turns = tuple(half for turn in turns for half in _halves(turn))
+        return Plan(weight, operand, turns)
 
     def turns(self, loop: Loop) -> int:
         """Products of digits for each product of a loop; 1 where it does not multiply."""
         if not is_cut(loop.kind):
             return 1
-        return len(self.plan(max(1, loop.weight_bits), loop.signed_bits).turns)
+        own = loop.kind == "affine"
+        return len(self.plan(max(1, loop.weight_bits), loop.signed_bits, own).turns)
 
 
 def is_cut(kind: Kind) -> bool:
@@ -105,7 +119,7 @@ def is_cut(kind: Kind) -> bool:
     return kind in ("affine", "joint_mean")
 
 
-def digits_of(loops: Sequence[Loop]) -> Digits:
+def digits_of(loops: Sequence[Loop], paired: bool = False) -> Digits:
     """The multipliers of a network's engine, and how its wide words are cut."""
     wide = [loop for loop in loops if is_cut(loop.kind)]
     weight_bits = _widest_weight(loops) or max((loop.weight_bits for loop in wide), default=1)
@@ -113,7 +127,8 @@ def digits_of(loops: Sequence[Loop]) -> Digits:
         (loop.signed_bits for loop in loops if is_matrix(loop.kind)),
         default=max((loop.signed_bits for loop in wide), default=1),
     )
-    least = Digits(max(_LEAST_BITS, weight_bits), max(_LEAST_BITS, operand_bits))
+    bits = max(_LEAST_BITS, weight_bits), max(_LEAST_BITS, operand_bits)
+    least = Digits(*bits, paired=paired)
     cut_weights = any(loop.weight_bits > least.weight_bits for loop in wide)
     cut_operands = any(loop.signed_bits > least.operand_bits for loop in wide)
     if not (cut_weights or cut_operands):
@@ -136,11 +151,11 @@ def _choices(least: Digits, cut_weights: bool, cut_operands: bool) -> Iterator[D
     most_weight, most_operand = least.weight_bits - 1, least.operand_bits - 1
     if not cut_operands:
         for step in range(1, most_weight + 1):
-            yield Digits(least.weight_bits, least.operand_bits, step, 0)
+            yield replace(least, weight_step=step)
         return
     for step in range(1, (min(most_weight, most_operand) if cut_weights else most_operand) + 1):
         for operand_step in range(step, most_operand + 1, step):
-            yield Digits(least.weight_bits, least.operand_bits, step, operand_step)
+            yield replace(least, weight_step=step, operand_step=operand_step)
 
 
 def _products(digits: Digits, wide: Sequence[Loop]) -> int:
@@ -155,11 +170,12 @@ def _split(word_bits: int, limit: int, step: int) -> Split:
 def _turns(weights: int, operands: int, stride: int) -> Iterator[Turn]:
     """Level by level, the highest first."""
     for level in range(stride * (operands - 1) + weights - 1, -1, -1):
-        pairs: list[tuple[int | None, int]] = [
-            (level - stride * at, at)
-            for at in range(operands)
-            if 0 <= level - stride * at < weights
-        ]
+        there = [at for at in range(operands) if 0 <= level - stride * at < weights]
+        pairs: list[tuple[int | None, int]] = [(level - stride * at, at) for at in there]
         pairs = pairs or [(None, 0)]
         for number, (weight, operand) in enumerate(pairs):
             yield Turn(weight, operand, level > 0 and number == len(pairs) - 1)
+
+
+def _halves(turn: Turn) -> tuple[Turn, Turn]:
+    return replace(turn, ends_level=False, side=0), replace(turn, side=1)

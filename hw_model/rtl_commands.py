@@ -56,7 +56,7 @@ def bundle_command(
     }
     words = words[:frames]
     try:
-        attachment = rtl_attachment(graph, words, Settings(lanes, dense, seed, stress=stress))
+        attachment = rtl_attachment(graph, words, Settings(lanes, dense, seed=seed, stress=stress))
     except InputError as error:
         raise InputError(f"{net}: {error}") from None
     manifest = write_bundle(

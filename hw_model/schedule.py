@@ -1,15 +1,16 @@
 """How an engine walks the loops: cycles and on-chip memory accesses of every node, for one frame.
 
-One engine computes pass after pass (`hw_model.passes`), one frame in flight. With N lanes (times
-the products that the operands' widths pack into one multiplier, for multiply-accumulates), V
-joints, Ci input and Co output channels, P partitions:
+One engine computes pass after pass (`hw_model.passes`), one frame in flight. With N lanes (two for
+each multiplier where every product of the network packs in pairs; where others pack, as many more
+for their multiply-accumulates), V joints, Ci input and Co output channels, P partitions:
 
 - load: `V * ceil(Ci/N)`, once per frame: the input comes in, a line a cycle;
 - 1x1 convolution: `V * P * ceil(Co/P/N) * Ci` (P = 1 unless a graph product follows);
 - temporal convolution: `V * ceil(Co/N) * Ci * taps`;
 - graph product: `ceil(Co/N) * sum over joints of max(1, edges)`, dense `ceil(Co/N) * P * V * V`;
 - norm with multiplications, joint mean: `V * ceil(C/N) * D`, where words wider than the multipliers
-  of the matrix passes take D products of digits (`hw_model.digits`; 1 where none is wider);
+  of the matrix passes take D products of digits (`hw_model.digits`; 1 where none is wider), norms
+  twice as many where lanes are paired;
 - a pass that only copies, casts, adds or sums over time: `V * ceil(C/N)`;
 - mean over the clip: `V * ceil(C/N) + V * C + 67` at the clip's last frame, when the sums are
   divided, a word a cycle; at the others `V * ceil(C/N)`;
@@ -119,7 +120,11 @@ def schedule(loops: Sequence[Loop], flow: Flow, accelerator: Accelerator) -> tup
     """Every node's step, in the order of the loops."""
     engine, multiplier = accelerator.engine, accelerator.multiplier
     sparse = accelerator.adjacency == "sparse"
-    digits = digits_of(loops) if isinstance(engine, Lanes) else None
+    paired = is_paired(loops, accelerator)
+    digits = digits_of(loops, paired) if isinstance(engine, Lanes) else None
+    wide = engine
+    if paired and isinstance(engine, Lanes):
+        wide = Lanes(kind="lanes", lanes=2 * engine.lanes)
     steps = []
     for position, loop in enumerate(loops):
         matrix, macs, products = is_matrix(loop.kind), loop.macs_dense, 1
@@ -129,11 +134,22 @@ def schedule(loops: Sequence[Loop], flow: Flow, accelerator: Accelerator) -> tup
             work = _matrix_pass(loop, engine, products, sparse)
         else:
             turns = digits.turns(loop) if digits else 1
-            work = _word_pass(loop, flow.fused(loop, position), engine, turns)
+            work = _word_pass(loop, flow.fused(loop, position), wide, turns)
         terms = _terms(loop, work, isinstance(engine, Lanes))
         accesses = _accesses(loop, flow, work, sparse, digits)
         steps.append(Step(loop, macs, products, terms, accesses))
     return tuple(steps)
+
+
+def is_paired(loops: Sequence[Loop], accelerator: Accelerator) -> bool:
+    """Whether each multiplier serves two lanes: every product of the network packs in pairs."""
+    products = accelerator.multiplier.products
+    matrices = [loop for loop in loops if is_matrix(loop.kind)]
+    return (
+        isinstance(accelerator.engine, Lanes)
+        and bool(matrices)
+        and all(products(loop.weight_bits, loop.operand_bits) == 2 for loop in matrices)
+    )
 
 
 def _terms(loop: Loop, work: _Pass, lanes: bool) -> tuple[tuple[str, int], ...]:

@@ -107,9 +107,8 @@ LANES: Mapping[str, Bug] = {
         "sixteen-bits",
         "stress",
         "mac_lane",
-        "sum <= (first ? ACC_BITS'(bias) : sum) + ACC_BITS'(product);",
-        "sum <= ACC_BITS'($signed((ACC_BITS - 1)'((first ? ACC_BITS'(bias) : sum)"
-        " + ACC_BITS'(product))));",
+        "sum <= base + ACC_BITS'(product);",
+        "sum <= ACC_BITS'($signed((ACC_BITS - 1)'(base + ACC_BITS'(product))));",
     ),
     "product two bits too narrow": bug(
         "sixteen-bits",
@@ -117,6 +116,22 @@ LANES: Mapping[str, Bug] = {
         "mac_lane",
         "ACC_BITS'(product);",
         "ACC_BITS'($signed(product[PRODUCT_BITS-3:0]));",
+    ),
+    "digit with the bits above it": bug(
+        "plain",
+        "words",
+        "operand_digit",
+        "low ? X_BITS'(moved[STEP-1:0]) : moved[X_BITS-1:0];",
+        "moved[X_BITS-1:0];",
+    ),
+    "topmost digit without sign": bug(
+        "plain", "words", "operand_digit", "word >>> (d * STEP)", "word >> (d * STEP + 1) << 1"
+    ),
+    "sum stays where it is between digits": bug(
+        "plain", "words", "mac_lane", "up ? ACC_BITS'({sum, UP_BITS'(bias)}) : sum;", "sum;"
+    ),
+    "lower digits of the bias dropped": bug(
+        "scaled-norm", "words", "mac_lane", "{sum, UP_BITS'(bias)}", "{sum, UP_BITS'(0)}"
     ),
     "lanes of the operand in reverse": bug(
         "plain",

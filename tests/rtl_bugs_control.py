@@ -98,14 +98,45 @@ TIME: Mapping[str, Bug] = {
 
 ORDER: Mapping[str, Bug] = {
     "weights go on with every joint": bug(
-        "plain", "words", "sequencer", "if (!weight_per_joint) weight <= weight_start;", ""
+        "plain",
+        "words",
+        "sequencer",
+        "if (joint_end ? weight_per_block : weight_per_joint)",
+        "if (joint_end ? weight_per_block : 1'b1)",
+    ),
+    "weights of a mean go on with every group": bug(
+        "plain",
+        "words",
+        "sequencer",
+        "if (joint_end ? weight_per_block : weight_per_joint)",
+        "if (joint_end || weight_per_joint)",
+    ),
+    "weights of a mean go on with every joint": bug(
+        "plain",
+        "words",
+        "sequencer",
+        "if (mode != MODE_VECTOR || word_end) weight <= weight + 1;",
+        "weight <= weight + 1;",
+    ),
+    "digits of one line, operands of the next": bug(
+        "plain", "words", "sequencer", "word_end && !flat_end ? walk_start : walk + 1;", "walk + 1;"
+    ),
+    "sum moves up with every product": bug(
+        "four-bits", "words", "sequencer", "op_up <= level_ends;", "op_up <= in_turns && word_end;"
+    ),
+    "biases of a line's digits again for the next": bug(
+        "plain",
+        "words",
+        "sequencer",
+        "if (joint_end || bias_per_joint) bias_start <= bias + 1;",
+        "if (joint_end) bias_start <= bias + 1;",
     ),
     "bias of the wrong block": bug(
         "plain",
         "words",
         "sequencer",
-        "      bias <= bias + 1;\n      part",
-        "      part",
+        "bias <= joint_end || bias_per_joint ? bias + 1 : bias_start;",
+        "bias <= bias_per_joint ? bias + 1 : bias_start;",
     ),
     "last edge dropped": bug(
         "plain",
@@ -121,8 +152,8 @@ ORDER: Mapping[str, Bug] = {
         "plain",
         "words",
         "engine",
-        "{first4, last4} <= {first3, last3};",
-        "{first4, last4} <= {first3, last2};",
+        "{first4, last4, up4} <= {first3, last3, up3};",
+        "{first4, last4, up4} <= {first3, last2, up3};",
     ),
     "partition written over another": bug(
         "plain",

@@ -50,8 +50,9 @@ class Clock:
             for _ in range(0, channels, self.lanes):
                 self.cycles += 1
 
-    def line_pass(self, channels: int, joints: int) -> None:
-        self.words(channels, joints)
+    def line_pass(self, channels: int, joints: int, turns: int = 1) -> None:
+        for _ in range(turns):
+            self.words(channels, joints)
         self.pipeline()
 
     def conv(self, inputs: int, outputs: int, joints: int, parts: int = 1, taps: int = 1) -> None:
@@ -87,7 +88,8 @@ def literal_cycles(arch: ArchSpec, edges: Edges, lanes: int, sparse: bool) -> di
         return layers.setdefault(name, Clock(lanes))
 
     layer("input").words(arch.in_channels, joints)
-    layer("input_norm").line_pass(arch.in_channels, joints)
+    # 12 x 16 bits on a multiplier of 8 x 8: digits of 7 bits without a sign, the topmost has 8
+    layer("input_norm").line_pass(arch.in_channels, joints, 2 * 3)
     layer("embedding").conv(arch.in_channels, arch.embedding, joints)
     inputs = arch.embedding
     for i, outputs in enumerate(arch.channels):
@@ -102,7 +104,8 @@ def literal_cycles(arch: ArchSpec, edges: Edges, lanes: int, sparse: bool) -> di
             if arch.family == "costgcn" and (arch.window[i] - 1) * arch.dilation[i] // 2:
                 block.line_pass(outputs, joints)
         inputs = outputs
-    layer("pool").line_pass(inputs, joints)
+    most = (2**16 + joints // 2) // joints  # 1 / joints to 16 bits, beside a sign
+    layer("pool").line_pass(inputs, joints, 1 + max(0, -(-(most.bit_length() + 1 - 8) // 7)))
     layer("classifier").conv(inputs, arch.classes, 1)
     for _ in range(arch.classes):
         layer("label").cycles += 1
@@ -162,12 +165,12 @@ def test_tiny_graph_by_hand() -> None:
         "input": {"load": 3 * 1},
         # conv 3 x 2 x 1 x 2; graph 1 x (1 + 2 + max(1, 0))
         "block": {"conv": 12, "pipeline": 2 * 11, "graph": 4},
-        "pool": {"pool": 3, "pipeline": 11},
+        "pool": {"pool": 2 * 3, "pipeline": 11},  # a reciprocal of 5 bits, a multiplier of 4
         "classifier": {"classifier": 1 * 2 * 2, "pipeline": 11},
         "label": {"label": 3, "pipeline": 11},
     }
-    assert cost.interval_cycles == 3 + 38 + 14 + 15 + 14 == 84
-    assert cost.latency_cycles == 86
+    assert cost.interval_cycles == 3 + 38 + 17 + 15 + 14 == 87
+    assert cost.latency_cycles == 89
     dense = estimate(tiny_graph(), machine(2), adjacency="dense")
     assert dense.layers[1].terms["graph"] == 1 * 2 * 3 * 3
 
@@ -198,7 +201,7 @@ def test_accesses_of_the_tiny_graph_by_hand() -> None:
         "block.norm.q": (0, 0, 0, 0, 0),
         "block.add": (0, 6 * 8, 0, 0, 0),  # the input has waited
         "block.add.q": (0, 0, 36, 0, 0),
-        "pool": (0, 36, 0, 0, 0),
+        "pool": (0, 2 * 36, 0, 0, 0),  # for each digit of the reciprocal
         "pool.q": (0, 0, 12, 0, 0),
         "classifier": (6 * 4 + 3 * 11, 4 * 6, 0, 0, 0),
         "logits": (0, 0, 30, 0, 0),

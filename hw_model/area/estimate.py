@@ -113,7 +113,7 @@ def area_of(
     if device is not None and products > 1:
         dsps = engine.lanes * (1 if _pairs_fit(loops, device) else products)
     elif device is not None:
-        dsps = lane_dsps(engine.lanes, p["W_BITS"], p["X_BITS"], device)
+        dsps = lane_dsps(engine.lanes, p["MULT_W_BITS"], p["X_BITS"], device)
     memories = _memories(design, accelerator, _spilled_frames_bits(loops, placement))
     figures = _figures(target, p, dsps)
     blocks = sum((memory.blocks for memory in memories), Blocks())

@@ -29,8 +29,11 @@ def logic_terms(p: Parameters) -> Terms:
         "rings": (_READERS + values) * p["RINGS"] * p["RING_ADDR_BITS"],
         "addresses": (_READERS + values) * (p["RING_ADDR_BITS"] + p["VALUE_ADDR_BITS"]),
         "tiles": p["HAS_TILES"] * (p["FETCH_BITS"] + p["TILE_BITS"]),
+        "turns": p["HAS_DIGITS"] * p["TURNS"] * (p["DIGIT_BITS"] + 2),
         "cast control": (lanes if p["HAS_DELTA"] else 1) * shifters,
-        "product": lanes * p["X_BITS"] * p["W_BITS"],
+        "product": lanes * p["X_BITS"] * p["MULT_W_BITS"],
+        "digit": lanes * (p["OPERAND_DIGITS"] - 1) * p["X_BITS"],
+        "digit sum": lanes * p["HAS_DIGITS"] * p["ACC_BITS"],
         "accumulator": lanes * p["ACC_BITS"],
         "cast": lanes * sum(count * bits for count, bits, _ in casts),
         "cast shift": lanes * shifters,
@@ -48,9 +51,9 @@ def register_terms(p: Parameters) -> Terms:
     register, which some devices keep in look-up tables.
     """
     lanes = p["LANES"]
-    product = max(p["X_BITS"] + p["W_BITS"], p["READ_BITS"])
+    product = max(p["X_BITS"] + p["MULT_W_BITS"], p["READ_BITS"])
     chained = _chained_bits(p)
-    stages = ("ACC", *STAGES, "READ", "W")
+    stages = ("ACC", *STAGES, "READ", "MULT_W")
     lane = product + sum(p[f"{stage}_BITS"] for stage in stages) + p["VALUES"] * p["EMIT_BITS"]
     return {
         "engine": 1,

@@ -23,9 +23,19 @@ BASE: Target = "xc7-nodsp"  # has a price for each term
 DSP: Target = "xc7"  # the same without the product's; fitted together with it
 OWN: tuple[Target, ...] = (BASE, "ice40")  # fitted term by term, the others in groups of terms
 _SHARED = ("engine", "rings", "addresses", "tiles")
-_CONTROL = (*_SHARED, "cast control")
+_CONTROL = (*_SHARED, "turns", "cast control")
 _REGISTERS = (*_SHARED, "instruction", "lane")
-_LANE = ("accumulator", "cast", "cast shift", "running sum", "shift", "addition", "operand")
+_LANE = (
+    "accumulator",
+    "digit",
+    "digit sum",
+    "cast",
+    "cast shift",
+    "running sum",
+    "shift",
+    "addition",
+    "operand",
+)
 GROUPS: Mapping[str, Mapping[str, Sequence[str]]] = {  # what other targets scale as a whole
     "luts": {"control": _CONTROL, "product": ("product",), "lane": _LANE},
     "ffs": {"all": _REGISTERS},

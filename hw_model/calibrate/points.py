@@ -89,6 +89,9 @@ def _drawn(
 def _datapath(rng: random.Random, x: int, w: int) -> dict[str, int]:
     """Widths that go together, as parameters of the engine."""
     acc = x + w + rng.randint(2, 9)
+    most = min(x, w) - 1
+    step, digits = (rng.randint(max(1, most - 2), most), rng.randint(1, 3)) if most else (0, 1)
+    has_digits = rng.random() < 0.6 and step > 0
     behind = acc if rng.random() < 0.6 else max(acc - rng.randint(2, 8), x + 2)
     has_shift, has_cast1 = rng.random() < 0.4, rng.random() < 0.4
     shifted = behind + (rng.randint(1, 6) if has_shift else 0)
@@ -97,6 +100,14 @@ def _datapath(rng: random.Random, x: int, w: int) -> dict[str, int]:
     found = {
         "X_BITS": x,
         "W_BITS": w,
+        "MULT_W_BITS": w + rng.choice((0, 0, 0, 2)),
+        "PAIRED": 0,
+        "HAS_DIGITS": int(has_digits),
+        "TURNS": rng.randint(2, 12) if has_digits else 1,
+        "OPERAND_DIGITS": digits if has_digits else 1,
+        "DIGIT_BITS": max(1, (digits - 1).bit_length()) if has_digits else 1,
+        "WEIGHT_STEP": step if has_digits else 0,
+        "OPERAND_STEP": (x - 1) // step * step if has_digits else 0,
         "READ_BITS": max(emit, x),
         "BIAS_BITS": min(acc, rng.choice((12, 16, 20))),
         "NORM_BITS": min(shifted, rng.choice((12, 16))),
@@ -131,11 +142,11 @@ def _changed(
     """The engine with other parameters and memories of values, its instruction to match."""
     changed = {**design.parameters, **parameters, "VALUES": len(values)}
     changed["MEMORY_BITS"] = (len(values) - 1).bit_length()
-    others = {"weight": changed["W_BITS"], "values": len(values)}
+    others = {"turns": changed["TURNS"], "values": len(values)}
     units = {name: changed[name] for name in UNITS}
-    counters = {field.name for field in fields(Widths)} - others.keys() - {"units"}
+    counters = {field.name for field in fields(Widths)} - others.keys() - {"units", "paired"}
     counted = {name: changed[f"{name.upper()}_BITS"] for name in counters}
-    widths = Widths(**counted, **others, units=units)
+    widths = Widths(**counted, **others, units=units, paired=bool(changed["PAIRED"]))
     instruction = pass_fields(widths)
     changed["PASS_BITS"] = sum(field.bits for field in instruction)
     lines = [changed["LANES"] * changed[f"{name}_BITS"] for name in ("W", "BIAS", "NORM")]

@@ -74,11 +74,13 @@ def affine_lines(constant: IntArray, frame: Frame, per_joint: bool) -> IntArray:
 
 def weight_digits(lines: IntArray, plan: Plan) -> IntArray:
     """Lines `(n, lanes)` as digits in the order of the products: (n * turns, lanes)."""
-    nothing = np.zeros_like(lines)
-    parts = [
-        nothing if turn.weight is None else plan.weight.digit(lines, turn.weight)
-        for turn in plan.turns
-    ]
+    side = np.arange(lines.shape[1]) % 2
+    parts = []
+    for turn in plan.turns:
+        words = np.zeros_like(lines)
+        if turn.weight is not None:
+            words = plan.weight.digit(lines, turn.weight)
+        parts.append(words if turn.side is None else np.where(side == turn.side, words, 0))
     return np.stack(parts, axis=1).reshape(-1, lines.shape[1])
 
 

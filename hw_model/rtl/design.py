@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence, Set
 from dataclasses import dataclass
 
+from fxp.errors import InputError
 from fxp.ir import Graph
 from hw_model.digits import Digits, digits_of
 from hw_model.rtl.assembled import Assembled, Constants, Fields, State
@@ -53,20 +54,24 @@ def assemble(
     lanes: int,
     dense: bool = False,
     off_chip: Set[str] = frozenset(),
+    *,
+    paired: bool = False,
     digits: Digits | None = None,
 ) -> Assembled:
     """Plan a network for an engine of `lanes` lanes; `dense` walks all pairs of joints.
 
-    The weights of the convolutions in `off_chip` stream in from outside, once a frame. Wide words
-    are cut into `digits`, those of another network that runs on the same hardware, or the
-    network's own.
+    The weights of the convolutions in `off_chip` stream in from outside, once a frame. Two lanes
+    share a multiplier where they are `paired`. Wide words are cut into `digits`, those of another
+    network that runs on the same hardware (then `paired` is theirs), or the network's own.
 
     Raises:
         GraphError: the graph breaks a rule of the IR.
         InputError: the network has something that the engine cannot do.
     """
     ground = ground_of(graph, lanes)
-    digits = digits or digits_of(tuple(ground.loops.values()))
+    digits = digits or digits_of(tuple(ground.loops.values()), paired)
+    if digits.paired and lanes % 2:
+        raise InputError(f"lanes: paired ones must be even in number, got {lanes}")
     assembler = Assembler(ground, dense, off_chip, digits)
     loading = loading_fields(ground, flush_frames(ground))
     passes = tuple(loading | assembler.fields(at) for at in range(len(ground.passes)))
@@ -82,10 +87,15 @@ def designs_of(programs: Sequence[Assembled]) -> tuple[Design, ...]:
 
 
 def design_of(
-    graph: Graph, lanes: int, dense: bool = False, off_chip: Set[str] = frozenset()
+    graph: Graph,
+    lanes: int,
+    dense: bool = False,
+    off_chip: Set[str] = frozenset(),
+    *,
+    paired: bool = False,
 ) -> Design:
     """The design of one network alone; see `assemble`."""
-    return designs_of([assemble(graph, lanes, dense, off_chip)])[0]
+    return designs_of([assemble(graph, lanes, dense, off_chip, paired=paired)])[0]
 
 
 def include_files(design: Design) -> dict[str, str]:

@@ -45,7 +45,7 @@ module engine #(
 
   // ---- the sequencer and its program
   logic load, pass_start, op_valid, op_first, op_last, op_zero, op_end, fifo_valid, total_valid;
-  logic op_low, op_up;
+  logic op_low, op_up, op_side;
   logic [DIGIT_BITS-1:0] op_digit;
   logic [1:0] op_sweep;
   logic [TIME_BITS-1:0] total_frames;
@@ -70,7 +70,7 @@ module engine #(
   assign pass_next = program_words[pc];
 
   // ---- stage 1: addresses
-  logic v1, first1, last1, zero1, low1, up1, edge_first;
+  logic v1, first1, last1, zero1, low1, up1, side1, edge_first;
   logic [DIGIT_BITS-1:0] digit1;
   logic [VALUE_ADDR_BITS-1:0] line1, x_addr;
   logic [LANE_BITS-1:0] lane1;
@@ -96,7 +96,7 @@ module engine #(
       first1 <= op_first;
       last1 <= op_last;
       zero1 <= op_zero;
-      {digit1, low1, up1} <= {op_digit, op_low, op_up};
+      {digit1, low1, up1, side1} <= {op_digit, op_low, op_up, op_side};
       lane1 <= op_lane;
       line1 <= op_line;
       weight1 <= op_weight;
@@ -107,7 +107,7 @@ module engine #(
   end
 
   // ---- stage 2: words come out of the memories
-  logic v2, first2, last2, zero2, low2, up2;
+  logic v2, first2, last2, zero2, low2, up2, side2;
   logic [DIGIT_BITS-1:0] digit2;
   logic [LANE_BITS-1:0] lane2;
   logic [B_ADDR_BITS-1:0] bias2;
@@ -121,7 +121,7 @@ module engine #(
       first2 <= mode == MODE_EDGES ? edge_first : first1;
       last2 <= mode == MODE_EDGES ? edge_last1 : last1;
       zero2 <= zero1;
-      {digit2, low2, up2} <= {digit1, low1, up1};
+      {digit2, low2, up2, side2} <= {digit1, low1, up1, side1};
       lane2 <= lane1;
       bias2 <= bias1;
       coef2 <= coef1;
@@ -193,7 +193,7 @@ module engine #(
   assign residual_line = words[32'(add_memory)*LANES*READ_BITS+:LANES*READ_BITS];
 
   // ---- stage 3: operands; stage 4: products, sums
-  logic v3, first3, last3, up3, v4, first4, last4, up4;
+  logic v3, first3, last3, up3, side3, v4, first4, last4, up4;
   logic [B_ADDR_BITS-1:0] bias3;
   logic [LANES*BIAS_BITS-1:0] biases4;
   logic signed [READ_BITS-1:0] compared4, x3_first;
@@ -203,7 +203,7 @@ module engine #(
     if (rst) {v3, v4} <= '0;
     else if (enable) {v3, v4} <= {v2, v3};
     if (enable) begin
-      {first3, last3, up3, bias3} <= {first2, last2, up2, bias2};
+      {first3, last3, up3, side3, bias3} <= {first2, last2, up2, side2, bias2};
       {first4, last4, up4} <= {first3, last3, up3};
       compared4 <= x3_first;
     end
@@ -342,6 +342,25 @@ module engine #(
   end
   assign residual_addr = add_base + add_off + line8;
 
+  // ---- products of two lanes that share a multiplier
+  localparam int PRODUCT_BITS = X_BITS + MULT_W_BITS;
+  logic [LANES*MULT_W_BITS-1:0] factors3;
+  logic [LANES*PRODUCT_BITS-1:0] products3;
+  if (PAIRED != 0) begin : g_pairs
+    for (genvar n = 0; n < LANES; n = n + 2) begin : g_pair
+      pair_product #(.X_BITS(X_BITS), .W_BITS(MULT_W_BITS)) u_pair (
+          .x0(operands3[n*READ_BITS+:X_BITS]), .x1(operands3[(n+1)*READ_BITS+:X_BITS]),
+          .w0(factors3[n*MULT_W_BITS+:MULT_W_BITS]),
+          .w1(factors3[(n+1)*MULT_W_BITS+:MULT_W_BITS]),
+          .weight_shared(!weight_per_block), .side(side3),
+          .product0(products3[n*PRODUCT_BITS+:PRODUCT_BITS]),
+          .product1(products3[(n+1)*PRODUCT_BITS+:PRODUCT_BITS])
+      );
+    end
+  end else begin : g_no_pairs
+    assign products3 = '0;
+  end
+
   // ---- the lanes
   logic signed [READ_BITS-1:0] broadcast2;
   assign broadcast2 = x_line[32'(lane2)*READ_BITS+:READ_BITS];
@@ -363,14 +382,17 @@ module engine #(
                                            : MULT_W_BITS'($signed(lines2[n*W_BITS+:W_BITS]));
     always_ff @(posedge clk) if (enable) {x3, w3} <= {x2, w2};
     assign operands3[n*READ_BITS+:READ_BITS] = x3;
+    assign factors3[n*MULT_W_BITS+:MULT_W_BITS] = w3;
     if (n == 0) begin : g_first
       assign x3_first = x3;
     end
     mac_lane #(
         .X_BITS(X_BITS), .W_BITS(MULT_W_BITS), .PASS_BITS(READ_BITS), .BIAS_BITS(BIAS_BITS),
-        .ACC_BITS(ACC_BITS), .UP_BITS(HAS_DIGITS != 0 ? WEIGHT_STEP : 0)
+        .ACC_BITS(ACC_BITS), .UP_BITS(HAS_DIGITS != 0 ? WEIGHT_STEP : 0),
+        .PAIRED(PAIRED)
     ) u_mac (
         .clk, .enable, .x(x3[X_BITS-1:0]), .weight(w3), .passed(x3),
+        .shared_product(products3[n*PRODUCT_BITS+:PRODUCT_BITS]),
         .bypass(weight_from == WEIGHT_NONE), .add(v4), .first(first4), .up(up4),
         .bias(bias_on ? $signed(biases4[n*BIAS_BITS+:BIAS_BITS]) : BIAS_BITS'(0)), .sum(sum)
     );

@@ -58,6 +58,7 @@ class Widths:
     tile: int
     turns: int
     digit: int
+    paired: bool
 
 
 def pass_fields(w: Widths) -> tuple[Field, ...]:
@@ -121,6 +122,7 @@ def _front_fields(w: Widths) -> tuple[Field, ...]:
         Field("turn_digit", w.digit, w.turns, held=in_digits),
         Field("turn_low", 1, w.turns, held=in_digits),
         Field("turn_ends", 1, w.turns, held=in_digits),
+        Field("turn_side", 1, w.turns, held=in_digits and w.paired),
     )
 
 

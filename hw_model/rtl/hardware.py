@@ -91,10 +91,11 @@ class Hardware:
             tile=most("tile_last"),
             turns=self.datapath.turns,
             digit=max(1, _bits(self.datapath.operand_digits - 1)),
+            paired=self.programs[0].digits.paired,
         )
 
     def _parameters(self) -> dict[str, int]:
-        datapath, w, lanes = self.datapath, self.widths, self.programs[0].ground.lanes
+        datapath, lanes = self.datapath, self.programs[0].ground.lanes
         bits = self.word_bits
         lines = {
             name: max(len(_lines(p.constants, name)) for p in self.programs) or 1
@@ -213,6 +214,7 @@ class Hardware:
             "HAS_CAST1": int("cast1" in datapath.slots),
             "HAS_ADD": int("add" in datapath.slots),
             "HAS_ARGMAX": int(datapath.argmax),
+            "PAIRED": int(w.paired),
             "HAS_DIGITS": int(w.turns > 1),
             "HAS_TILES": int(any(p.constants.outside.lines for p in self.programs)),
             "HAS_DELTA": int(any(p.constants.delta.lines for p in self.programs)),

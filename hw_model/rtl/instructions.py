@@ -226,7 +226,7 @@ class Assembler:
     def _in_turns(self, node: Affine | JointMean, source: Frame) -> tuple[Plan, Fields]:
         """How the products of a node are made of digits; nothing to say where they are not."""
         loop = self.ground.loops[node.name]
-        plan = self.digits.plan(loop.weight_bits, loop.signed_bits)
+        plan = self.digits.plan(loop.weight_bits, loop.signed_bits, isinstance(node, Affine))
         turns, operand = plan.turns, plan.operand
         self._multiply(plan.weight.digit_bits, min(source.bits, operand.digit_bits))
         if len(turns) == 1:
@@ -238,7 +238,12 @@ class Assembler:
             "turn_digit": [turn.operand for turn in turns],
             "turn_low": [int(turn.operand < operand.count - 1) for turn in turns],
             "turn_ends": [int(turn.ends_level) for turn in turns],
+            **self._sides(plan),
         }
+
+    def _sides(self, plan: Plan) -> Fields:
+        sides = [int(turn.side or 0) for turn in plan.turns]
+        return {"turn_side": sides} if any(sides) else {}
 
     def _multiply(self, weight_bits: int, operand_bits: int) -> None:
         """Words of so many bits meet in the multipliers."""

@@ -47,12 +47,13 @@ CLIP_FRAMES = 4  # of the second clip in a row
 class Settings:
     """How a network is put on an engine, and tested there.
 
-    `dense` walks all pairs of joints; `seed` and `stall` (a share of cycles) are those of the stall
-    patterns; `stress` adds the stress clips.
+    `dense` walks all pairs of joints, two `paired` lanes share a multiplier; `seed` and `stall` (a
+    share of cycles) are those of the stall patterns; `stress` adds the stress clips.
     """
 
     lanes: int
     dense: bool = False
+    paired: bool = False
     seed: int = 0
     stall: float = 0.25
     stress: bool = True
@@ -93,7 +94,7 @@ def plan_runs(graph: Graph, clip: IntArray, settings: Settings) -> Runs:
         InputError: the network has something that the engine cannot do.
     """
     cases = [_Case(MAIN, graph, clip, {})]
-    programs = [assemble(graph, settings.lanes, settings.dense)]
+    programs = [assemble(graph, settings.lanes, settings.dense, paired=settings.paired)]
     without: dict[str, str] = {}
     if settings.stress:
         plan = stress_plan(graph)

@@ -24,6 +24,7 @@ module sequencer #(
     output logic [      DIGIT_BITS-1:0]      op_digit,    // which one of the operand
     output logic                             op_low,      // it has no sign
     output logic                             op_up,       // the sum moves up before
+    output logic                             op_side,     // whose operand two lanes share
     output logic [       LANE_BITS-1:0]      op_lane,
     output logic [VALUE_ADDR_BITS-1:0]       op_line,     // relative to the value's base
     output logic [     W_ADDR_BITS-1:0]      op_weight,
@@ -140,6 +141,7 @@ module sequencer #(
     logic in_turns;
     assign in_turns = mode == MODE_VECTOR && count_flats != 0;
     assign op_digit = in_turns ? turn_digit[32'(flat)*DIGIT_BITS+:DIGIT_BITS] : '0;
+    assign op_side  = in_turns && turn_side[32'(flat)+:1];
     assign op_low   = in_turns && turn_low[32'(flat)+:1];
     assign level_ends = in_turns && word_end && turn_ends[32'(flat)+:1];
     always_ff @(posedge clk) begin
@@ -147,7 +149,7 @@ module sequencer #(
       else if (enable && op_valid) op_up <= level_ends;
     end
   end else begin : g_no_digits
-    assign {op_digit, op_low, op_up, level_ends} = '0;
+    assign {op_digit, op_low, op_up, op_side, level_ends} = '0;
   end
   assign op_line   = VALUE_ADDR_BITS'(tap_off) + (mode == MODE_MATRIX
                    ? row + VALUE_ADDR_BITS'(joint) + VALUE_ADDR_BITS'(flat) : walk);

@@ -19,7 +19,8 @@ Simulator = Literal["icarus", "verilator", "cxxrtl"]
 SIMULATORS: tuple[Simulator, ...] = ("icarus", "verilator", "cxxrtl")
 
 _UNITS = "reciprocal_root layer_norm divider gather softmax clip_mean"
-_ENGINE = f"requantise ram operand_digit mac_lane argmax post_lane tiles {_UNITS} sequencer engine"
+_LANE = "requantise operand_digit pair_product mac_lane argmax post_lane"
+_ENGINE = f"ram {_LANE} tiles {_UNITS} sequencer engine"
 _BENCH = "checked_file port_check end_check bench"
 CXXRTL_BENCH = "cxxrtl_bench.cc"
 AXIS_FILE = "engine_axis.sv"  # for systems around the engine; the bench does without
