@@ -118,14 +118,14 @@ LANES: Mapping[str, Bug] = {
         "ACC_BITS'($signed(product[PRODUCT_BITS-3:0]));",
     ),
     "digit with the bits above it": bug(
-        "plain",
+        "wrap",
         "words",
         "operand_digit",
         "low ? X_BITS'(moved[STEP-1:0]) : moved[X_BITS-1:0];",
         "moved[X_BITS-1:0];",
     ),
     "topmost digit without sign": bug(
-        "plain", "words", "operand_digit", "word >>> (d * STEP)", "word >> (d * STEP + 1) << 1"
+        "wrap", "words", "operand_digit", "word >>> (d * STEP)", "word >> (d * STEP)"
     ),
     "sum stays where it is between digits": bug(
         "plain", "words", "mac_lane", "up ? ACC_BITS'({sum, UP_BITS'(bias)}) : sum;", "sum;"

@@ -122,14 +122,14 @@ ORDER: Mapping[str, Bug] = {
         "plain", "words", "sequencer", "word_end && !flat_end ? walk_start : walk + 1;", "walk + 1;"
     ),
     "sum moves up with every product": bug(
-        "four-bits", "words", "sequencer", "op_up <= level_ends;", "op_up <= in_turns && word_end;"
-    ),
-    "biases of a line's digits again for the next": bug(
-        "plain",
+        "wrap-unsigned",
         "words",
         "sequencer",
-        "if (joint_end || bias_per_joint) bias_start <= bias + 1;",
-        "if (joint_end) bias_start <= bias + 1;",
+        "op_up <= level_ends;",
+        "op_up <= in_turns && word_end;",
+    ),
+    "joints of a later block with the first one's bias": bug(
+        "scaled-norm", "words", "sequencer", "if (joint_end) bias_start <= bias + 1;", ""
     ),
     "bias of the wrong block": bug(
         "plain",

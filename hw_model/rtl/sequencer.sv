@@ -283,7 +283,7 @@ module sequencer #(
     if (joint_end ? weight_per_block : weight_per_joint) weight_start <= weight + 1;
     else weight <= weight_start;
     bias <= joint_end || bias_per_joint ? bias + 1 : bias_start;
-    if (joint_end || bias_per_joint) bias_start <= bias + 1;
+    if (joint_end) bias_start <= bias + 1;
     if (!joint_end) joint <= joint + 1;
     else begin
       joint <= '0;
