@@ -11,4 +11,4 @@ step ruff format --check .
 step ruff check .
 step mypy
 step lint-imports
-step pytest -m "not slow" -n "${WORKERS:-2}" --dist loadfile "$@"
+step pytest -n "${WORKERS:-2}" --dist loadfile "$@"
