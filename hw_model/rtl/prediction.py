@@ -7,6 +7,9 @@ from typing import Any
 from fxp.ir import Graph
 from hw_model.accelerator import Accelerator, Lanes, Multiplier, OnChipMemory, load_accelerator
 from hw_model.cost import estimate
+from hw_model.loops import Loop, loop_nest
+from hw_model.rtl.runs import Settings
+from hw_model.streaming import LineSource, streamed_cycles
 
 _UNLIMITED = 2**40
 
@@ -27,11 +30,29 @@ def bare_engine(lanes: int, dense: bool) -> Accelerator:
     )
 
 
-def predicted_cycles(graph: Graph, lanes: int, dense: bool) -> dict[str, Any]:
-    """JSON data: interval and latency of a frame in which every node has work, terms by layer."""
-    cost = estimate(graph, bare_engine(lanes, dense))
+def predicted_cycles(graph: Graph, settings: Settings) -> dict[str, Any]:
+    """JSON data: interval and latency of a frame in which every node has work, terms by layer.
+
+    Where weights come from outside, a layer's term `wait` are the cycles that the lanes then wait.
+    """
+    loops = loop_nest(graph)
+    cost = estimate(graph, bare_engine(settings.lanes, settings.dense), loops=loops)
+    terms = {layer.layer: dict(layer.terms) for layer in cost.layers}
+    waits = 0
+    for loop in loops:
+        if loop.name in settings.off_chip:
+            wait = _wait(loop, settings.lanes, settings.source)
+            terms[loop.layer]["wait"] = terms[loop.layer].get("wait", 0) + wait
+            waits += wait
     return {
-        "interval": cost.interval_cycles,
-        "latency": cost.latency_cycles,
-        "terms": {layer.layer: dict(layer.terms) for layer in cost.layers},
+        "interval": cost.interval_cycles + waits,
+        "latency": cost.latency_cycles + waits,
+        "terms": terms,
     }
+
+
+def _wait(loop: Loop, lanes: int, source: LineSource) -> int:
+    """Cycles in which lanes wait for the first tile of a convolution, and for slow ones."""
+    blocks = loop.partitions * -(-(loop.outputs // loop.partitions) // lanes)
+    lines = loop.inputs * loop.taps
+    return streamed_cycles(blocks, lines, loop.joints, source) - blocks * lines * loop.joints
