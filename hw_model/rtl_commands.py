@@ -17,10 +17,8 @@ from fxp.tables import print_table
 from hw_model.rtl.toolchains import Simulator
 
 if TYPE_CHECKING:
-    from fxp.ir import Graph
+    from hw_model.accelerator import Accelerator
     from hw_model.rtl.check import Checked, Report
-    from hw_model.rtl.request import Request
-    from hw_model.rtl.runs import Settings
 
 MAX_LANES = 1024
 MAX_CYCLES = 1 << 20
@@ -69,9 +67,10 @@ def bundle_command(
     from fxp.golden import file_sha256, write_bundle
     from fxp.store import load_graph
     from hw_model.rtl.bundle import rtl_attachment
-    from hw_model.rtl.request import Request
+    from hw_model.rtl.request import Request, settings_for
 
     request = Request(stress, seed, off_chip, fetch_latency, fetch_interval)
+    engine = _engine(lanes, dense, accelerator)
     graph = load_graph(net)
     words = read_clip(clip, graph)
     if frames is not None and not 1 <= frames <= len(words):
@@ -85,28 +84,29 @@ def bundle_command(
     }
     words = words[:frames]
     try:
-        settings = _settings(graph, request, lanes, dense, accelerator)
+        settings = settings_for(graph, request, *engine)
         attachment = rtl_attachment(graph, words, settings)
     except InputError as error:
         raise InputError(f"{net}: {error}") from None
     manifest = write_bundle(
         graph, words, out, lanes=settings.lanes, provenance=provenance, attachments=[attachment]
     )
-    runs, cycles = attachment.about["runs"], attachment.about["predicted_cycles"]
+    files = len(manifest["files"]) + len(manifest["attached"]) + 2
+    cycles, runs = attachment.about["predicted_cycles"]["interval"], attachment.about["runs"]
     typer.echo(
-        f"{out}: {len(manifest['files']) + len(manifest['attached']) + 2} files, {len(words)} "
-        f"frames, {settings.lanes} lanes, {cycles['interval']} cycles per frame, {len(runs)} runs"
+        f"{out}: {files} files, {len(words)} frames, {settings.lanes} lanes, "
+        f"{cycles} cycles per frame, {len(runs)} runs"
     )
     if off_chip is not None:
         typer.echo(off_chip_text(attachment.about["settings"]))
 
 
-def _settings(
-    graph: Graph, request: Request, lanes: int | None, dense: bool, accelerator: str | None
-) -> Settings:
-    """Of `--lanes` and `--dense`, or of `--accelerator`."""
+def _engine(
+    lanes: int | None, dense: bool, accelerator: str | None
+) -> tuple[int, bool, Accelerator | None]:
+    """Lanes, whether all pairs of joints are walked, and the accelerator that says so, if given."""
     from hw_model.accelerator import load_accelerator
-    from hw_model.rtl.request import lanes_of, settings_for
+    from hw_model.rtl.request import lanes_of
 
     if (lanes is None) == (accelerator is None):
         raise InputError("give either `--lanes` or `--accelerator`")
@@ -114,12 +114,11 @@ def _settings(
         if dense:
             raise InputError("give `--dense` or `--accelerator`, not both: it has its adjacency")
         board = load_accelerator(accelerator)
-        wide = lanes_of(board).lanes
-        return settings_for(graph, request, wide, board.adjacency == "dense", board)
+        return lanes_of(board).lanes, board.adjacency == "dense", board
     assert lanes is not None
     if not 1 <= lanes <= MAX_LANES:
         raise InputError(f"`--lanes` must be 1..{MAX_LANES}, got {lanes}")
-    return settings_for(graph, request, lanes, dense)
+    return lanes, dense, None
 
 
 def off_chip_text(settings: Mapping[str, Any]) -> str:

@@ -35,7 +35,8 @@ def bundle_of(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], Path]
     def bundle(name: str) -> Path:
         if name not in known:
             case, _, off = name.partition(" ")
-            known[name] = write_case(case, folder / (off or "on"), off_chip=off == "off")
+            (folder / off).mkdir(exist_ok=True)
+            known[name] = write_case(case, folder / off, off_chip=off == "off")
         return known[name]
 
     return bundle
@@ -257,14 +258,15 @@ def test_a_write_beside_those_that_are_wanted_is_seen_in_the_end(
     assert any(difference.port.endswith(".end") for difference in result.differences)
 
 
+@pytest.mark.parametrize(("name", "lines"), [("dilated", 7 * 3), ("ragged off", 5 * 2)])
 def test_the_bundle_runs_by_its_own_makefile(
-    bundle_of: Callable[[str], Path], tmp_path: Path
+    name: str, lines: int, bundle_of: Callable[[str], Path], tmp_path: Path
 ) -> None:
     need("icarus")
     required = os.environ.get("RTL_SIMULATORS") == "required"
     if not shutil.which("make") and not required:
         pytest.skip("make is missing: apt-get install make")
-    shutil.copytree(bundle_of("dilated"), tmp_path / "alone")
+    shutil.copytree(bundle_of(name), tmp_path / "alone")
 
     def make(*targets: str) -> subprocess.CompletedProcess[str]:
         command = ["make", "-C", str(tmp_path / "alone" / FOLDER), f"PYTHON={sys.executable}"]
@@ -276,9 +278,11 @@ def test_the_bundle_runs_by_its_own_makefile(
 
     done = make("icarus")
     assert done.returncode == 0, done.stdout + done.stderr
-    assert done.stdout.count("PASS: 21 output lines") == 2
+    assert done.stdout.count(f"PASS: {lines} output lines") == 2
     done = make("icarus", "RUN=stress-pool")
     assert done.returncode == 0 and done.stdout.count("PASS: ") == 2
+    built = {path.relative_to(tmp_path).as_posix() for path in tmp_path.glob("alone.build/*/*")}
+    assert built == {"alone.build/own/icarus", "alone.build/shared/icarus"}
     if not required:
         pytest.importorskip("cocotb")
     done = make("cocotb")
