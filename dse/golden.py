@@ -153,6 +153,7 @@ def write_golden(
     if rtl:
         board = engine_board(record["accelerator"], accelerator)
         settings = engine_settings(graph, rtl, board, lanes)
+        provenance |= {"engine_accelerator": board.name} if board else {}
         engine, reason = _engine(graph, words, settings)
         attachments += [engine] if engine else []
         provenance |= {"no_rtl": reason} if reason else {}

@@ -80,6 +80,7 @@ def bundle_command(
         "clip": clip.name,
         "clip_sha256": file_sha256(clip),
         "clip_frames": [0, frames or len(words)],
+        "accelerator": engine[2].name if engine[2] else None,
         "note": note,
     }
     words = words[:frames]

@@ -135,6 +135,8 @@ def test_an_accelerator_brings_lanes_and_memory(
     code, said, err = call(*given, "--accelerator", "xc7z020-rtl", "--off-chip", "auto")
     assert (code, err) == (0, "") and " 32 lanes, " in said
     assert said.endswith("off the chip: nothing\n")
+    manifest = json.loads((out / "manifest.json").read_bytes())
+    assert manifest["provenance"]["accelerator"] == "xc7z020-rtl"
     code, said, _ = call(*given, "--accelerator", "xc7z020-rtl", "--off-chip", "classifier")
     # 32 words of 8 bits at 21 bytes a cycle, no latency in the file
     assert code == 0 and "weights of classifier (latency 1, 2 cycles a line)" in said

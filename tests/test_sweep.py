@@ -280,6 +280,8 @@ def test_a_point_s_engine_has_weights_off_the_chip(trained: Path, tmp_path: Path
     assert done.exit_code == 0, done.output
     about = attachment_of(out, "rtl")
     assert about["settings"]["off_chip"] == ["classifier"]
+    source = json.loads((out / "manifest.json").read_bytes())["provenance"]
+    assert source["engine_accelerator"] == source["accelerator"]
     cycles = about["predicted_cycles"]["interval"]
     assert about["runs"][0]["frame_cycles"] == [cycles, cycles]
     assert "off the chip: weights of classifier (latency 1, " in done.output
