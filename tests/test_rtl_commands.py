@@ -88,6 +88,7 @@ def test_without_stress_the_shared_hardware_is_not_built(
 def test_weights_off_the_chip(call: Any, tmp_path: Path, monkeypatch: Any) -> None:
     need("icarus")
     monkeypatch.setenv("STGCN_RTL_CACHE", str(tmp_path / "cache"))
+    monkeypatch.chdir(tmp_path)
     graph, clip, _ = network("ragged")
     save_graph(graph, tmp_path / "net.fxp")
     np.save(tmp_path / "clip.npy", clip)
