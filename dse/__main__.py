@@ -30,7 +30,17 @@ from dse.store import Store
 from dse.sweep import Outcome, make_folder, run_sweep
 from dse.work import Progress as Step
 from fxp.console import run
+from fxp.errors import InputError
 from fxp.tables import print_table
+from hw_model.rtl.request import Request
+from hw_model.rtl_commands import (
+    Board,
+    FetchInterval,
+    FetchLatency,
+    OffChip,
+    Paired,
+    off_chip_text,
+)
 
 app = typer.Typer(
     add_completion=False, no_args_is_help=True, help="Explore networks and hardware together."
@@ -256,12 +266,26 @@ def golden(
     data: Data = None,
     lanes: Annotated[int, typer.Option(help="words side by side in a memory line")] = 1,
     rtl: Annotated[bool, typer.Option(help="with the RTL engine, where it can do the net")] = True,
+    accelerator: Board = None,
+    paired: Paired = False,
+    off_chip: OffChip = None,
+    fetch_latency: FetchLatency = None,
+    fetch_interval: FetchInterval = None,
     stress: Annotated[bool, typer.Option(help="with stress clips for the RTL engine")] = True,
 ) -> None:
     """Write golden vectors of a design point: weights, input, every value, state, RTL engine.
 
-    Its lanes are those of the accelerator, if that is a preset with lanes; else --lanes.
+    The engine is that of --accelerator, else of the point's, if a preset with lanes; else it has
+    --lanes lanes.
     """
+    asked = {accelerator, off_chip, fetch_latency, fetch_interval, paired or None}
+    if not rtl and asked != {None}:
+        raise InputError(
+            "`--accelerator`, `--paired`, `--off-chip` and `--fetch-...` are for the RTL engine"
+        )
+    request = Request(
+        stress, paired, off_chip=off_chip, latency=fetch_latency, interval=fetch_interval
+    )
     manifest = write_golden(
         directory,
         point,
@@ -270,8 +294,8 @@ def golden(
         frames=frames,
         data_root=data,
         lanes=lanes,
-        rtl=rtl,
-        stress=stress,
+        rtl=request if rtl else None,
+        accelerator=accelerator,
     )
     source = manifest["provenance"]
     typer.echo(f"{out}: {source['design']} on {source['clip']}, point {source['point'][:12]}")
@@ -281,6 +305,8 @@ def golden(
         engine = manifest["attachments"]["rtl"]
         cycles = engine["predicted_cycles"]["interval"]
         typer.echo(f"RTL: {engine['settings']['lanes']} lanes, {cycles} cycles per frame")
+        if off_chip is not None:
+            typer.echo(off_chip_text(engine["settings"]))
 
 
 app.command()(mix)

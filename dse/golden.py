@@ -19,8 +19,9 @@ from fxp.ir import Graph, IntArray
 from fxp.manifest import Attachment
 from fxp.spec import parse_spec
 from fxp.store import graph_hash, load_graph
-from hw_model.accelerator import Lanes, load_accelerator, preset_names
+from hw_model.accelerator import Accelerator, Lanes, load_accelerator, preset_names
 from hw_model.rtl.bundle import rtl_attachment
+from hw_model.rtl.request import Request, lanes_of, settings_for
 from hw_model.rtl.runs import Settings
 from stgcn_ref.datasets.clips import Clip
 
@@ -92,8 +93,8 @@ def write_golden(
     frames: int | None = None,
     data_root: Path | None = None,
     lanes: int = 1,
-    rtl: bool = False,
-    stress: bool = True,
+    rtl: Request | None = None,
+    accelerator: str | None = None,
 ) -> Mapping[str, Any]:
     """Write the golden bundle of a point; returns its manifest.
 
@@ -107,12 +108,13 @@ def write_golden(
         frames: only the first so many network steps of the clip.
         data_root: folder of the recordings, if the sweep was on real ones.
         lanes: words side by side in a memory line.
-        rtl: whether the engine goes with it, with the lanes of the point's accelerator where that
-            is a preset with lanes, else with `lanes`.
-        stress: whether the engine has stress clips too.
+        rtl: what is asked of the engine that goes with it, with the lanes of its accelerator where
+            that has some, else with `lanes`; None for no engine.
+        accelerator: the engine's, a preset or a YAML file; None for the point's, if a preset.
 
     Raises:
-        InputError: no such point, clip or network, or the recordings are not those of the sweep.
+        InputError: no such point, clip or network, the recordings are not those of the sweep, or
+            the engine cannot be as asked.
     """
     with Store(directory) as store:
         collected = collect(store)
@@ -149,7 +151,9 @@ def write_golden(
     words = chosen.x[:frames].astype(np.int64)  # (T, C, V)
     attachments = []
     if rtl:
-        settings = engine_settings(record["accelerator"], lanes, stress)
+        board = engine_board(record["accelerator"], accelerator)
+        settings = engine_settings(graph, rtl, board, lanes)
+        provenance |= {"engine_accelerator": board.name} if board else {}
         engine, reason = _engine(graph, words, settings)
         attachments += [engine] if engine else []
         provenance |= {"no_rtl": reason} if reason else {}
@@ -158,14 +162,29 @@ def write_golden(
     )
 
 
-def engine_settings(accelerator: str, lanes: int, stress: bool) -> Settings:
-    """The engine for a point: as its accelerator, if that is a preset with lanes; else `lanes`."""
-    if accelerator in preset_names():
-        model = load_accelerator(accelerator)
-        if isinstance(model.engine, Lanes):
-            dense = model.adjacency == "dense"
-            return Settings(model.engine.lanes, dense, stress=stress)
-    return Settings(lanes, stress=stress)
+def engine_board(of_point: str, given: str | None) -> Accelerator | None:
+    """The accelerator whose engine is built: the one given, else a point's preset with lanes.
+
+    Raises:
+        InputError: the one given is unknown, breaks a rule, or is an array.
+    """
+    if given is None and of_point not in preset_names():
+        return None
+    board = load_accelerator(given or of_point)
+    if given is None and not isinstance(board.engine, Lanes):
+        return None
+    lanes_of(board)
+    return board
+
+
+def engine_settings(
+    graph: Graph, request: Request, board: Accelerator | None, lanes: int
+) -> Settings:
+    """The engine for a point, as its accelerator has it; without one, of `lanes` lanes."""
+    if board is None:
+        return settings_for(graph, request, lanes, dense=False)
+    dense = board.adjacency == "dense"
+    return settings_for(graph, request, lanes_of(board).lanes, dense, board)
 
 
 def _engine(

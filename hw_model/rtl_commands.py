@@ -5,8 +5,9 @@ from __future__ import annotations
 import dataclasses
 import json
 import sys
+from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -16,9 +17,38 @@ from fxp.tables import print_table
 from hw_model.rtl.toolchains import Simulator
 
 if TYPE_CHECKING:
-    from hw_model.rtl.check import Checked
+    from hw_model.accelerator import Accelerator
+    from hw_model.rtl.check import Checked, Report
 
 MAX_LANES = 1024
+MAX_CYCLES = 1 << 20
+
+Paired = Annotated[
+    bool,
+    typer.Option(
+        "--paired", help="Two lanes share a multiplier, which makes two products at once."
+    ),
+]
+OffChip = Annotated[
+    str | None,
+    typer.Option(
+        metavar="NODE,...|all|auto", help="Convolutions whose weights come from outside the chip."
+    ),
+]
+FetchLatency = Annotated[
+    int | None,
+    typer.Option(help="Cycles until a tile's first line comes.", min=1, max=MAX_CYCLES),
+]
+FetchInterval = Annotated[
+    int | None,
+    typer.Option(help="Cycles from one line to the next.", min=1, max=MAX_CYCLES),
+]
+Board = Annotated[
+    str | None,
+    typer.Option(
+        metavar="PRESET_OR_YAML", help="Lanes, adjacency and DRAM are those of this accelerator."
+    ),
+]
 
 
 def bundle_command(
@@ -26,10 +56,15 @@ def bundle_command(
     clip: Annotated[
         Path, typer.Argument(metavar="CLIP.npy", help="Input words, integers (T, C, V).")
     ],
-    lanes: Annotated[int, typer.Option(help="Multipliers side by side.")],
     out: Annotated[Path, typer.Option(help="Folder of the bundle; new, empty, or a bundle.")],
+    lanes: Annotated[int | None, typer.Option(help="Lanes side by side.")] = None,
+    accelerator: Board = None,
     frames: Annotated[int | None, typer.Option(help="Only the first frames of the clip.")] = None,
     dense: Annotated[bool, typer.Option(help="Walk all pairs of joints, not the edges.")] = False,
+    paired: Paired = False,
+    off_chip: OffChip = None,
+    fetch_latency: FetchLatency = None,
+    fetch_interval: FetchInterval = None,
     stress: Annotated[bool, typer.Option(help="Add stress clips for every accumulator.")] = True,
     seed: Annotated[int, typer.Option(help="Of the stall patterns.", min=0)] = 0,
     note: Annotated[str, typer.Option(help="Text kept as the bundle's provenance.")] = "",
@@ -39,10 +74,10 @@ def bundle_command(
     from fxp.golden import file_sha256, write_bundle
     from fxp.store import load_graph
     from hw_model.rtl.bundle import rtl_attachment
-    from hw_model.rtl.runs import Settings
+    from hw_model.rtl.request import Request, settings_for
 
-    if not 1 <= lanes <= MAX_LANES:
-        raise InputError(f"`--lanes` must be 1..{MAX_LANES}, got {lanes}")
+    request = Request(stress, paired, seed, off_chip, fetch_latency, fetch_interval)
+    engine = _engine(lanes, dense, accelerator)
     graph = load_graph(net)
     words = read_clip(clip, graph)
     if frames is not None and not 1 <= frames <= len(words):
@@ -52,21 +87,55 @@ def bundle_command(
         "clip": clip.name,
         "clip_sha256": file_sha256(clip),
         "clip_frames": [0, frames or len(words)],
+        "accelerator": engine[2].name if engine[2] else None,
         "note": note,
     }
     words = words[:frames]
     try:
-        attachment = rtl_attachment(graph, words, Settings(lanes, dense, seed=seed, stress=stress))
+        settings = settings_for(graph, request, *engine)
+        attachment = rtl_attachment(graph, words, settings)
     except InputError as error:
         raise InputError(f"{net}: {error}") from None
     manifest = write_bundle(
-        graph, words, out, lanes=lanes, provenance=provenance, attachments=[attachment]
+        graph, words, out, lanes=settings.lanes, provenance=provenance, attachments=[attachment]
     )
-    runs, cycles = attachment.about["runs"], attachment.about["predicted_cycles"]
+    files = len(manifest["files"]) + len(manifest["attached"]) + 2
+    cycles, runs = attachment.about["predicted_cycles"]["interval"], attachment.about["runs"]
     typer.echo(
-        f"{out}: {len(manifest['files']) + len(manifest['attached']) + 2} files, {len(words)} "
-        f"frames, {lanes} lanes, {cycles['interval']} cycles per frame, {len(runs)} runs"
+        f"{out}: {files} files, {len(words)} frames, {settings.lanes} lanes, "
+        f"{cycles} cycles per frame, {len(runs)} runs"
     )
+    if off_chip is not None:
+        typer.echo(off_chip_text(attachment.about["settings"]))
+
+
+def _engine(
+    lanes: int | None, dense: bool, accelerator: str | None
+) -> tuple[int, bool, Accelerator | None]:
+    """Lanes, whether all pairs of joints are walked, and the accelerator that says so, if given."""
+    from hw_model.accelerator import load_accelerator
+    from hw_model.rtl.request import lanes_of
+
+    if (lanes is None) == (accelerator is None):
+        raise InputError("give either `--lanes` or `--accelerator`")
+    if accelerator is not None:
+        if dense:
+            raise InputError("give `--dense` or `--accelerator`, not both: it has its adjacency")
+        board = load_accelerator(accelerator)
+        return lanes_of(board).lanes, board.adjacency == "dense", board
+    assert lanes is not None
+    if not 1 <= lanes <= MAX_LANES:
+        raise InputError(f"`--lanes` must be 1..{MAX_LANES}, got {lanes}")
+    return lanes, dense, None
+
+
+def off_chip_text(settings: Mapping[str, Any]) -> str:
+    """What `attachments.rtl.settings` of a manifest says of weights off the chip, as a line."""
+    names, source = settings["off_chip"], settings["source"]
+    if not names:
+        return "off the chip: nothing"
+    times = f"latency {source['latency']}, {source['interval']} cycles a line"
+    return f"off the chip: weights of {', '.join(names)} ({times})"
 
 
 def rtl_command(
@@ -96,8 +165,9 @@ def rtl_command(
     if as_json:
         sys.stdout.write(json.dumps(dataclasses.asdict(report), indent=2) + "\n")
     else:
-        columns = ("run", "frames", "cycles", "expected", "latency", "seconds", "")
+        columns = ("run", "hardware", "frames", "cycles", "expected", "latency", "seconds", "")
         print_table(columns, [_row(run) for run in report.runs])
+        _say_more(report)
         for run in report.runs:
             _explain(run)
     if not report.equal:
@@ -108,7 +178,21 @@ def _row(run: Checked) -> tuple[object, ...]:
     name = f"{run.name} (stalled)" if run.stalled else run.name
     expected = "" if run.stalled else run.expected_cycles
     verdict = "equal" if run.equal else "DIFFERENT"
-    return name, run.frames, run.cycles, expected, run.latency, round(run.seconds, 2), verdict
+    numbers = run.frames, run.cycles, expected, run.latency, round(run.seconds, 2)
+    return name, run.hardware, *numbers, verdict
+
+
+def _say_more(report: Report) -> None:
+    """What the shared hardware has more of."""
+    if not report.shared_more:
+        return
+    runs = {run.name for run in report.runs if run.hardware == "shared"}
+    parts = [f"{name} {_number(a)} -> {_number(b)}" for name, (a, b) in report.shared_more.items()]
+    typer.echo(f"shared hardware, for {len(runs)} runs, has more: {', '.join(parts)}")
+
+
+def _number(value: int | list[int]) -> str:
+    return str(value) if isinstance(value, int) else "/".join(map(str, value))
 
 
 def _explain(run: Checked) -> None:

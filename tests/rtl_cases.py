@@ -12,12 +12,13 @@ import pytest
 from fxp.calibrate import calibrate
 from fxp.errors import InputError
 from fxp.golden import write_bundle
-from fxp.ir import Graph, Input, IntArray
+from fxp.ir import Conv, Graph, Input, IntArray, TemporalConv
 from fxp.lower import lower
 from fxp.spec import QuantSpec
 from hw_model.rtl.bundle import rtl_attachment
 from hw_model.rtl.runs import Settings
 from hw_model.rtl.toolchains import Simulator, find_tools
+from hw_model.streaming import NEAR, LineSource
 from tests.golden import networks
 from tests.networks import random_floatnet, small_arch
 
@@ -53,10 +54,14 @@ def network(name: str) -> tuple[Graph, IntArray, int]:
     return graph, np.random.default_rng(2).integers(low, high, shape), lanes
 
 
-def write_case(name: str, folder: Path, stress: bool = True) -> Path:
-    """The bundle of a case, in a folder of its name."""
+def write_case(name: str, folder: Path, stress: bool = True, off_chip: bool = False) -> Path:
+    """The bundle of a case, in a folder of its name; all its weights may be off the chip."""
     graph, clip, lanes = network(name)
-    attachment = rtl_attachment(graph, clip, Settings(lanes, seed=3, stress=stress))
+    names = tuple(n.name for n in graph.nodes if isinstance(n, Conv | TemporalConv)) * off_chip
+    settings = Settings(
+        lanes, seed=3, stress=stress, off_chip=names, source=LineSource(5, 3) if names else NEAR
+    )
+    attachment = rtl_attachment(graph, clip, settings)
     write_bundle(graph, clip, folder / name, lanes=lanes, attachments=[attachment])
     return folder / name
 

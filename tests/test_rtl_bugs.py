@@ -15,7 +15,7 @@ import pytest
 from hw_model.rtl import simulators
 from hw_model.rtl.bench_files import hardware_files
 from hw_model.rtl.bench_log import Run
-from hw_model.rtl.runs import CLIPS, MAIN, Settings, plan_runs
+from hw_model.rtl.runs import CLIPS, MAIN, Place, Settings, plan_runs
 from hw_model.rtl.simulators import sources
 from tests.rtl_bugs import BUGS
 from tests.rtl_cases import need
@@ -37,10 +37,10 @@ ALONE = {
 
 @dataclass(frozen=True)
 class Bench:
-    """A network's runs by name, each in a folder, and the includes of their hardware."""
+    """A network's runs by name, their hardware and folders, and the includes of each hardware."""
 
-    runs: dict[str, Path]
-    includes: Path
+    runs: dict[str, tuple[Place, Path]]
+    includes: dict[Place, Path]
 
 
 @pytest.fixture(scope="module")
@@ -50,9 +50,16 @@ def bench(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], Bench]:
     @cache
     def made(name: str) -> Bench:
         network, root = special_network(name), tmp_path_factory.mktemp(name)
-        runs = plan_runs(network.graph, network.clip, Settings(network.lanes)).runs
-        folders = {run.name: written(root / run.name, run.bench.files) for run in runs}
-        return Bench(folders, written(root / "hdl", hardware_files(runs[0].design)))
+        planned = plan_runs(network.graph, network.clip, Settings(network.lanes))
+        folders = {
+            run.name: (run.hardware, written(root / run.name, run.bench.files))
+            for run in planned.runs
+        }
+        includes = {
+            place: written(root / "includes" / place, hardware_files(design))
+            for place, design in planned.hardware.items()
+        }
+        return Bench(folders, includes)
 
     return made
 
@@ -69,8 +76,8 @@ def planted(bug: Bug, folder: Path) -> Path:
 def complaints(bug: Bug, bench: Bench, folder: Path) -> Iterator[str]:
     """What the runs that find the bug say, one after another, as the list of bugs puts it."""
     files = sources(planted(bug, folder / "planted"))
-    built = simulators.build("icarus", files, bench.includes, cache=folder / "built")
-    for name, path in bench.runs.items():
+    for name, (place, path) in bench.runs.items():
+        built = simulators.build("icarus", files, bench.includes[place], cache=folder / "built")
         for stall in (False, True) if name == MAIN else (False,):
             done = simulators.run(built, path, stall=stall)
             assert done.passed or done.differences, done.log

@@ -11,24 +11,19 @@ import pytest
 
 from fxp.bundle import attachment_of
 from fxp.errors import InputError
-from fxp.ir import Conv, GraphProduct, Input, Requantise, timings
+from fxp.ir import Conv, GraphProduct, Input, Requantise, TemporalConv, timings
 from fxp.manifest import Attachment
 from fxp.simulate import compile_graph, run
 from fxp.stress import stress_plan
 from fxp.verify import verify_bundle
 from hw_model.rtl.bench_files import SUMS, checksum, hex_words
 from hw_model.rtl.bundle import FOLDER, HDL, rtl_attachment, settings_of
+from hw_model.rtl.design import assemble, design_of, designs_of, include_files
 from hw_model.rtl.prediction import predicted_cycles
-from hw_model.rtl.runs import (
-    CLIPS,
-    MAIN,
-    Runs,
-    Settings,
-    _single_outputs,
-    _with_partitions,
-    plan_runs,
-)
+from hw_model.rtl.runs import CLIPS, MAIN, Runs, Settings, plan_runs
+from hw_model.rtl.stress_programs import single_outputs, with_partitions
 from hw_model.rtl.toolchains import BENCH_FILES, ENGINE_FILES
+from hw_model.streaming import LineSource
 from tests.golden import networks
 from tests.rtl_cases import CASES, network, write_case
 
@@ -63,12 +58,15 @@ def test_sources_kit_and_memories_are_there() -> None:
     files = attachment("dilated").files
     named = {f"{HDL}/{name}" for name in (*ENGINE_FILES, *BENCH_FILES, "engine_axis.sv")}
     generated = ("engine_params.svh", "pass_fields.svh", "in_fields.svh", "bench_ports.svh")
-    named |= {f"{HDL}/{name}" for name in generated}
+    named |= {f"{place}/{name}" for place in ("own", "shared") for name in generated}
     assert named | {"Makefile", "README.md", "test_engine.py"} <= files.keys()
     for name in ("Makefile", "README.md", "test_engine.py"):
         text = files[name].decode()
         assert "@ENGINE@" not in text and "@BENCH@" not in text and "@FLAGS@" not in text
     assert b" ".join(name.encode() for name in ENGINE_FILES) in files["Makefile"]
+    runs = attachment("dilated").about["runs"]
+    shared = " ".join(run["name"] for run in runs if run["hardware"] == "shared")
+    assert f"SHARED := {shared}\n".encode() in files["Makefile"] and shared
 
 
 @pytest.mark.parametrize("name", ["dilated", "narrow", "strided"])
@@ -120,7 +118,7 @@ def test_the_estimate_is_the_longest_frame(name: str) -> None:
     graph, _, lanes = network(name)
     main = runs_of(name).runs[0]
     frames = [frame.ends - frame.begins for frame in main.bench.timing]
-    predicted = predicted_cycles(graph, lanes, dense=False)
+    predicted = predicted_cycles(graph, Settings(lanes))
     terms = sum(cycles for layer in predicted["terms"].values() for cycles in layer.values())
     if all(t.lookahead == 0 and t.period == 1 for t in timings(graph).values()):
         assert set(frames) == {predicted["interval"]}
@@ -128,15 +126,86 @@ def test_the_estimate_is_the_longest_frame(name: str) -> None:
 
 
 @pytest.mark.parametrize("name", CASES)
-def test_all_runs_are_for_the_same_hardware(name: str) -> None:
+def test_each_run_is_for_the_own_hardware_if_it_fits_there_else_for_the_shared(name: str) -> None:
+    graph, _, lanes = network(name)
     planned = runs_of(name)
-    main = planned.runs[0].design
-    assert planned.runs[0].name == MAIN and len({r.name for r in planned.runs}) > 3
-    assert len({run.name for run in planned.runs}) == len(planned.runs)
+    assert [run.name for run in planned.runs[:2]] == [MAIN, CLIPS]
+    assert len({run.name for run in planned.runs}) == len(planned.runs) > 3
     assert planned.without == {}
-    for other in planned.runs[1:]:
-        assert other.design.parameters == main.parameters
-        assert other.design.values == main.values and other.design.fields == main.fields
+    assert planned.hardware.keys() == {"own", "shared"}
+    includes = {place: include_files(design) for place, design in planned.hardware.items()}
+    network_alone = design_of(graph, lanes)
+    assert includes["own"] == include_files(network_alone) != includes["shared"]
+    main = assemble(graph, lanes)
+    for each in planned.runs:
+        assert include_files(each.design) == includes[each.hardware]
+        if each.about:
+            both, _ = designs_of([main, assemble(each.graph, lanes)])
+            assert (include_files(both) == includes["own"]) == (each.hardware == "own"), each.name
+    assert any(each.about for each in planned.runs if each.hardware == "own")
+
+
+def test_without_stress_clips_the_network_s_hardware_is_the_same_and_alone() -> None:
+    graph, clip, lanes = network("dilated")
+    bare = rtl_attachment(graph, clip, Settings(lanes, stress=False))
+    assert bare.about["hardware"] == {"own": attachment("dilated").about["hardware"]["own"]}
+    assert not [name for name in bare.files if name.startswith(("shared/", "runs/stress"))]
+    assert b"SHARED := \n" in bare.files["Makefile"]
+    same = [name for name in bare.files if name != "Makefile"]
+    assert {n: bare.files[n] for n in same} == {n: attachment("dilated").files[n] for n in same}
+
+
+@pytest.mark.parametrize("name", CASES)
+def test_the_manifest_says_what_the_shared_hardware_has_more_of(name: str) -> None:
+    own, shared = (attachment(name).about["hardware"][place] for place in ("own", "shared"))
+    sides = []
+    for hardware in (own, shared):
+        memories = hardware["value_memories"]
+        more = {"VALUE_WIDTHS": [m["word_bits"] for m in memories]}
+        more["VALUE_LINES"] = [m["lines"] for m in memories]
+        sides.append({**hardware["parameters"], **more})
+    differing = {key: [sides[0][key], sides[1][key]] for key in sides[0]}
+    assert shared["more"] == {k: [a, b] for k, (a, b) in differing.items() if a != b} != {}
+    # registers of sums are as wide as the network has them: that is what stress clips are for
+    assert not {"ACC_BITS", "TOTAL_BITS", "SUM_BITS", "FIFO_BITS"} & shared["more"].keys()
+
+
+@pytest.mark.parametrize(
+    ("name", "some", "source"),
+    [
+        ("dilated", slice(None), LineSource(1, 1)),
+        ("ragged", slice(1, None), LineSource(4, 7)),
+        ("vector", slice(None), LineSource(3, 2)),
+        ("small", slice(None, None, 2), LineSource(30, 1)),
+    ],
+)
+def test_weights_off_the_chip_and_the_cycles_they_are_waited_for(
+    name: str, some: slice, source: LineSource
+) -> None:
+    graph, clip, lanes = network(name)
+    convolutions = [n.name for n in graph.nodes if isinstance(n, Conv | TemporalConv)]
+    settings = Settings(lanes, off_chip=tuple(convolutions[some]), source=source)
+    given = rtl_attachment(graph, clip, settings)
+    about = json.loads(json.dumps(given.about))
+    assert settings_of(about) == settings
+    predicted = about["predicted_cycles"]
+    assert max(about["runs"][0]["frame_cycles"]) == predicted["interval"]
+    assert predicted["latency"] == predicted["interval"] + 2
+    terms = sum(cycles for layer in predicted["terms"].values() for cycles in layer.values())
+    assert terms == predicted["interval"]
+    near = predicted_cycles(graph, Settings(lanes))
+    waits = sum(layer.get("wait", 0) for layer in predicted["terms"].values())
+    assert near["interval"] + waits == predicted["interval"] and waits > 0
+    assert given.files["runs/main/source.hex"].split() == [
+        f"{cycles:08x}".encode() for cycles in (source.latency, source.interval)
+    ]
+    lines = {e: given.entries[f"runs/main/{e}.hex"]["words"] for e in ("weights", "outside")}
+    alone = attachment(name).entries["runs/main/weights.hex"]["words"]
+    assert lines["weights"] + lines["outside"] == alone  # scales of norms stay, or a convolution
+    stressed = {run["stress"]["node"]: run for run in about["runs"] if "stress" in run}
+    for node in settings.off_chip:
+        streams = given.entries[f"{stressed[node]['folder']}/outside.hex"]["words"]
+        assert streams > 1, node
 
 
 def test_every_accumulator_is_stressed_to_both_ends() -> None:
@@ -153,10 +222,10 @@ def test_stress_clips_that_the_engine_needs_otherwise_compute_the_same() -> None
     graph, _, _ = network("dilated")
     for case in stress_plan(graph).cases:
         wanted, _ = run(compile_graph(case.graph), case.clip)
-        changed = _with_partitions(case.graph)
+        changed = with_partitions(case.graph)
         products = sum(isinstance(node, GraphProduct) for node in changed.nodes)
         assert len(changed.nodes) == len(case.graph.nodes) + 2 * products
-        singles = list(_single_outputs(changed))
+        singles = list(single_outputs(changed))
         assert [single.outputs for single in singles] == [(name,) for name in case.graph.outputs]
         for single in singles:
             (name,) = single.outputs

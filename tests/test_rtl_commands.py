@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+from fxp.bundle import attachment_of
 from fxp.console import run
 from fxp.ir import Input
 from fxp.store import save_graph
@@ -16,7 +17,7 @@ from fxp.verify import verify_bundle
 from hw_model.__main__ import app
 from hw_model.rtl.bundle import FOLDER, HDL
 from tests.golden import networks
-from tests.rtl_cases import need, network
+from tests.rtl_cases import need, network, write_case
 
 
 @pytest.fixture
@@ -60,8 +61,97 @@ def test_a_bundle_is_right_and_its_engine_equal(call: Any, bundle: Path) -> None
     code, said, err = call("rtl", bundle, "--stall", "--stress")
     assert (code, err) == (0, "")
     rows = said.splitlines()
-    assert [word for word in rows[1].split() if word != "0.0"][:4] == ["main", "4", "716", "716"]
-    assert all(row.endswith("equal") for row in rows[1:]) and len(rows) > 10
+    assert rows[1].split()[:5] == ["main", "own", "4", "716", "716"]
+    assert all(row.endswith("equal") for row in rows[1:-1]) and len(rows) > 10
+    shared = attachment_of(bundle, FOLDER)["hardware"]["shared"]["more"]
+    assert rows[-1].startswith("shared hardware, for 5 runs, has more: ")
+    assert [part.split()[0] for part in rows[-1].partition("more: ")[2].split(", ")] == [*shared]
+    one, both = shared["WEIGHTS"], shared["VALUE_LINES"]
+    assert f", WEIGHTS {one[0]} -> {one[1]}, " in rows[-1] and one[0] < one[1]
+    assert f", VALUE_LINES {both[0][0]}/{both[0][1]} -> {both[1][0]}/{both[1][1]}" in rows[-1]
+
+
+def test_without_stress_the_shared_hardware_is_not_built(
+    call: Any, bundle: Path, tmp_path: Path
+) -> None:
+    need("icarus")
+    code, said, _ = call("rtl", bundle, "--stall", "--json")
+    assert code == 0 and json.loads(said)["shared_more"] == {}
+    assert len(list((tmp_path / "cache").iterdir())) == 1
+    code, said, _ = call("rtl", bundle, "--stress", "--json")
+    report = json.loads(said)
+    assert code == 0 and report["shared_more"]["HAS_SHIFT"] == [0, 1]
+    assert {run["hardware"] for run in report["runs"]} == {"own", "shared"}
+    assert len(list((tmp_path / "cache").iterdir())) == 2
+
+
+def test_weights_off_the_chip(call: Any, tmp_path: Path, monkeypatch: Any) -> None:
+    need("icarus")
+    monkeypatch.setenv("STGCN_RTL_CACHE", str(tmp_path / "cache"))
+    monkeypatch.chdir(tmp_path)
+    graph, clip, _ = network("ragged")
+    save_graph(graph, tmp_path / "net.fxp")
+    np.save(tmp_path / "clip.npy", clip)
+    out = tmp_path / "bundle"
+    given = ("bundle", tmp_path / "net.fxp", tmp_path / "clip.npy", "--lanes", 2, "--out", out)
+    times = ("--fetch-latency", 6, "--fetch-interval", 2)
+    code, said, err = call(*given, "--off-chip", "block0.tconv,block0.conv", *times)
+    assert (code, err) == (0, "")
+    off = "off the chip: weights of block0.conv, block0.tconv (latency 6, 2 cycles a line)\n"
+    assert said.endswith(off)
+    about = attachment_of(out, FOLDER)
+    assert about["settings"]["off_chip"] == ["block0.conv", "block0.tconv"]
+    assert about["settings"]["source"] == {"latency": 6, "interval": 2}
+    assert about["hardware"]["own"]["parameters"]["HAS_TILES"] == 1
+    layer = about["predicted_cycles"]["terms"]["block0"]
+    assert layer["wait"] > 0 and f", {about['predicted_cycles']['interval']} cycles" in said
+    assert verify_bundle(out).mismatches == ()
+    code, said, err = call("rtl", out, "--stall", "--stress")
+    assert (code, err) == (0, "")
+    rows = [row.split() for row in said.splitlines()[1:-1]]
+    assert len(rows) == 18 and {row[-1] for row in rows} == {"equal"}
+    plain = {row[0]: int(row[3]) for row in rows if row[1] != "(stalled)"}
+    stalled = {row[0]: int(row[4]) for row in rows if row[1] == "(stalled)"}
+    assert all(stalled[name] > cycles for name, cycles in plain.items())
+
+
+def test_a_fault_in_the_tiles_is_found(call: Any, tmp_path: Path, monkeypatch: Any) -> None:
+    """The second tile of two goes where the first one is."""
+    need("icarus")
+    monkeypatch.setenv("STGCN_RTL_CACHE", str(tmp_path / "cache"))
+    monkeypatch.chdir(tmp_path)
+    bundle = write_case("ragged", tmp_path, stress=False, off_chip=True)
+    text = (bundle / FOLDER / HDL / "tiles.sv").read_text()
+    assert text.count("side <= asked[0];") == 1
+    (tmp_path / "tiles.sv").write_text(text.replace("side <= asked[0];", "side <= 1'b0;"))
+    code, said, _ = call("rtl", bundle, "--hdl", tmp_path)
+    assert code == 1 and "main: pass " in said and "DIFFERENT" in said.splitlines()[1]
+
+
+def test_an_accelerator_brings_lanes_and_memory(
+    call: Any, files: tuple[Path, Path], tmp_path: Path
+) -> None:
+    out = tmp_path / "b"
+    given = ("bundle", *files, "--no-stress", "--frames", 1, "--out", out)
+    code, said, err = call(*given, "--accelerator", "xc7z020-rtl", "--off-chip", "auto")
+    assert (code, err) == (0, "") and " 32 lanes, " in said
+    assert said.endswith("off the chip: nothing\n")
+    manifest = json.loads((out / "manifest.json").read_bytes())
+    assert manifest["provenance"]["accelerator"] == "xc7z020-rtl"
+    code, said, _ = call(*given, "--accelerator", "xc7z020-rtl", "--off-chip", "classifier")
+    # 32 words of 8 bits at 21 bytes a cycle, no latency in the file
+    assert code == 0 and "weights of classifier (latency 1, 2 cycles a line)" in said
+    code, said, _ = call(*given, "--accelerator", "xc7z020-rtl", "--off-chip", "block0.conv")
+    assert code == 0 and "weights of block0.conv (latency 1, 1 cycles a line)" in said  # 4 bits
+    for wrong, message in {
+        (): "give either `--lanes` or `--accelerator`",
+        ("--lanes", 2, "--accelerator", "zu7ev"): "give either `--lanes` or `--accelerator`",
+        ("--accelerator", "zu7ev", "--dense"): "give `--dense` or `--accelerator`, not both",
+        ("--accelerator", "array-8x8-16b"): "`engine` must be lanes, got an array",
+        ("--accelerator", "nowhere"): "unknown accelerator 'nowhere'",
+    }.items():
+        code, _, err = call(*given, *wrong)
+        assert code == 2 and message in err and err.count("\n") == 1
 
 
 def test_json_and_a_waveform(call: Any, bundle: Path, tmp_path: Path) -> None:
@@ -140,6 +230,14 @@ def test_damage_and_absence_exit_with_2(
     [
         (("--lanes", 0), "`--lanes` must be 1..1024, got 0"),
         (("--lanes", 2, "--frames", 99), "`--frames` must be 1..5, got 99"),
+        (("--lanes", 2, "--off-chip", "x"), "net.fxp: `--off-chip` must be all, auto or convo"),
+        (("--lanes", 2, "--off-chip", "block0.sum"), "got 'block0.sum' (TemporalSum)"),
+        (("--lanes", 2, "--off-chip", "auto"), "`--off-chip auto` needs an accelerator"),
+        (("--lanes", 2, "--fetch-interval", 2), "`--fetch-interval` is for weights off the chip"),
+        (
+            ("--lanes", 2, "--off-chip", "all", "--fetch-latency", 0),
+            "'--fetch-latency'",
+        ),
     ],
 )
 def test_bad_options_write_nothing(

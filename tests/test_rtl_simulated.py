@@ -29,43 +29,59 @@ def cache(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="session")
 def bundle_of(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], Path]:
-    """Bundles, each written once."""
+    """Bundles, each written once; behind a name, `off` is for weights off the chip."""
     folder, known = tmp_path_factory.mktemp("bundles"), dict[str, Path]()
 
     def bundle(name: str) -> Path:
         if name not in known:
-            known[name] = write_case(name, folder)
+            case, _, off = name.partition(" ")
+            (folder / off).mkdir(exist_ok=True)
+            known[name] = write_case(case, folder / off, off_chip=off == "off")
         return known[name]
 
     return bundle
 
 
 @pytest.mark.parametrize(
-    ("simulator", "name"),
+    ("simulator", "name", "stress"),
     [
-        *((simulator, name) for simulator in COMPILED for name in ("dilated", "ragged", "small")),
-        ("icarus", "strided"),  # its input is a ring of frames
-        ("icarus", "vector"),
+        *(("icarus", name, True) for name in ("dilated", "ragged", "small", "ragged off")),
+        ("icarus", "strided", True),  # its input is a ring of frames
+        ("icarus", "vector", True),
+        ("verilator", "dilated", True),
+        ("verilator", "ragged off", False),
+        ("verilator", "small", False),
     ],
 )
 def test_every_word_and_cycle_is_equal(
-    simulator: Simulator, name: str, bundle_of: Callable[[str], Path], cache: Path
+    simulator: Simulator,
+    name: str,
+    stress: bool,
+    bundle_of: Callable[[str], Path],
+    cache: Path,
 ) -> None:
     need(simulator)
-    report = check_bundle(bundle_of(name), simulator, Options(stall=True, stress=True, cache=cache))
+    options = Options(stall=True, stress=stress, cache=cache)
+    report = check_bundle(bundle_of(name), simulator, options)
     assert [checked for checked in report.runs if not checked.equal] == []
-    assert report.equal and len(report.runs) >= 2 * 4
+    assert report.equal and len(report.runs) >= 2 * (4 if stress else 2)
+    places = {checked.name: checked.hardware for checked in report.runs}
+    assert places["main"] == places["clips"] == "own"
+    assert ("shared" in places.values()) == bool(report.shared_more) == stress
     for plain, stalled in zip(report.runs[::2], report.runs[1::2], strict=True):
         assert (plain.stalled, stalled.stalled) == (False, True)
         assert plain.cycles == plain.expected_cycles <= stalled.cycles
-        assert plain.latency == plain.cycles + 2 or name in ("ragged", "strided", "vector")
+        ahead = name.startswith(("ragged", "strided", "vector"))
+        assert plain.latency == plain.cycles + 2 or ahead
 
 
 def test_cxxrtl_agrees(bundle_of: Callable[[str], Path], cache: Path) -> None:
     need("cxxrtl")
-    options = Options(stall=True, stress=True, cache=cache)
-    report = check_bundle(bundle_of("narrow"), "cxxrtl", options)
-    assert report.equal and {checked.name for checked in report.runs} >= {"main", "stress-pool"}
+    options = Options(stall=True, cache=cache)
+    ours = check_bundle(bundle_of("narrow off"), "cxxrtl", options)
+    icarus = check_bundle(bundle_of("narrow off"), "icarus", options)
+    assert ours.equal and icarus.equal and len(ours.runs) == 4
+    assert [run.cycles for run in ours.runs] == [run.cycles for run in icarus.runs]
 
 
 def built_and_run(
@@ -73,9 +89,9 @@ def built_and_run(
 ) -> tuple[Built, Path]:
     """The bench of a bundle, and a copy of its main run to spoil."""
     need(simulator)
-    hdl = bundle / FOLDER / HDL
-    shutil.copytree(bundle / FOLDER / "runs" / "main", folder / "run")
-    return build(simulator, sources(hdl), hdl, cache=cache), folder / "run"
+    root = bundle / FOLDER
+    shutil.copytree(root / "runs" / "main", folder / "run")
+    return build(simulator, sources(root / HDL), root / "own", cache=cache), folder / "run"
 
 
 def shorten(path: Path) -> None:
@@ -238,18 +254,19 @@ def test_a_write_beside_those_that_are_wanted_is_seen_in_the_end(
     fault = f"{wanted}\n    if (write && &write_addr) words[0] <= write_data;"
     (tmp_path / "ram.sv").write_text(text.replace(wanted, fault))
     files = [tmp_path / path.name if path.name == "ram.sv" else path for path in sources(hdl)]
-    result = run(build("icarus", files, hdl, cache=cache), folder)
+    result = run(build("icarus", files, hdl.parent / "own", cache=cache), folder)
     assert any(difference.port.endswith(".end") for difference in result.differences)
 
 
+@pytest.mark.parametrize(("name", "lines"), [("dilated", 7 * 3), ("ragged off", 5 * 2)])
 def test_the_bundle_runs_by_its_own_makefile(
-    bundle_of: Callable[[str], Path], tmp_path: Path
+    name: str, lines: int, bundle_of: Callable[[str], Path], tmp_path: Path
 ) -> None:
     need("icarus")
     required = os.environ.get("RTL_SIMULATORS") == "required"
     if not shutil.which("make") and not required:
         pytest.skip("make is missing: apt-get install make")
-    shutil.copytree(bundle_of("dilated"), tmp_path / "alone")
+    shutil.copytree(bundle_of(name), tmp_path / "alone")
 
     def make(*targets: str) -> subprocess.CompletedProcess[str]:
         command = ["make", "-C", str(tmp_path / "alone" / FOLDER), f"PYTHON={sys.executable}"]
@@ -261,9 +278,11 @@ def test_the_bundle_runs_by_its_own_makefile(
 
     done = make("icarus")
     assert done.returncode == 0, done.stdout + done.stderr
-    assert done.stdout.count("PASS: 21 output lines") == 2
+    assert done.stdout.count(f"PASS: {lines} output lines") == 2
     done = make("icarus", "RUN=stress-pool")
     assert done.returncode == 0 and done.stdout.count("PASS: ") == 2
+    built = {path.relative_to(tmp_path).as_posix() for path in tmp_path.glob("alone.build/*/*")}
+    assert built == {"alone.build/own/icarus", "alone.build/shared/icarus"}
     if not required:
         pytest.importorskip("cocotb")
     done = make("cocotb")
@@ -296,15 +315,16 @@ def test_a_design_is_built_once(
     monkeypatch.setattr(
         simulators, "compile_bench", lambda *given: (calls.append(given), compiled(*given))
     )
-    hdl = bundle_of("dilated") / FOLDER / HDL
-    copy = shutil.copytree(hdl, tmp_path / "copy")
-    first = build("icarus", sources(hdl), hdl, cache=tmp_path / "cache")
-    assert build("icarus", sources(copy), copy, cache=tmp_path / "cache") == first
+    root = bundle_of("dilated") / FOLDER
+    copy = shutil.copytree(root / HDL, tmp_path / "copy")
+    own = shutil.copytree(root / "own", tmp_path / "own")
+    first = build("icarus", sources(root / HDL), root / "own", cache=tmp_path / "cache")
+    assert build("icarus", sources(copy), own, cache=tmp_path / "cache") == first
     assert len(calls) == 1 and [path.name for path in Path(first.command[-1]).parent.iterdir()] == [
         "sim"
     ]
-    (copy / "engine_params.svh").write_text((copy / "engine_params.svh").read_text() + "// new\n")
-    assert build("icarus", sources(copy), copy, cache=tmp_path / "cache") != first
+    (own / "engine_params.svh").write_text((own / "engine_params.svh").read_text() + "// new\n")
+    assert build("icarus", sources(copy), own, cache=tmp_path / "cache") != first
     assert len(calls) == 2
 
 

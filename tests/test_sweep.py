@@ -9,6 +9,7 @@ import sqlite3
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 from typer.testing import CliRunner
 
@@ -17,7 +18,7 @@ import dse.evaluate
 import dse.work
 from dse.axes import load_space
 from dse.evaluate import network_file
-from dse.golden import engine_settings, find_point, write_golden
+from dse.golden import engine_board, engine_settings, find_point, write_golden
 from dse.results import collect
 from dse.store import Row, Store, locked
 from dse.sweep import run_sweep
@@ -26,7 +27,9 @@ from fxp.errors import InputError
 from fxp.store import graph_hash, load_graph
 from fxp.verify import verify_bundle
 from hw_model.accelerator import Lanes, load_accelerator
+from hw_model.rtl.request import Request
 from hw_model.rtl.runs import Settings
+from tests.golden import networks
 from tests.sweeping import COST_SPACE, TRAINED_SPACE, sweep, write_space
 
 
@@ -254,9 +257,43 @@ def test_golden_vectors_bring_the_engine_of_their_point(trained: Path, tmp_path:
 
 
 def test_the_engine_has_the_lanes_of_a_preset_else_those_asked_for() -> None:
-    assert engine_settings("zu7ev", 3, True) == Settings(128)
-    assert engine_settings("array-8x8-16b", 3, True) == Settings(3)
-    assert engine_settings("mine", 5, False) == Settings(5, stress=False)
+    graph = networks.dilated(np.random.default_rng(1))
+    for of_point, given, lanes in (
+        ("zu7ev", None, 128),
+        ("array-8x8-16b", None, 3),
+        ("mine", None, 3),
+        ("mine", "xc7z020-rtl", 32),
+    ):
+        board = engine_board(of_point, given)
+        assert engine_settings(graph, Request(), board, 3) == Settings(lanes)
+    dense = load_accelerator("zu7ev").model_copy(update={"adjacency": "dense"})
+    wanted = Settings(128, dense=True, stress=False)
+    assert engine_settings(graph, Request(stress=False), dense, 3) == wanted
+    with pytest.raises(InputError, match="array-8x8-16b: `engine` must be lanes, got an array"):
+        engine_board("zu7ev", "array-8x8-16b")
+
+
+def test_a_point_s_engine_has_weights_off_the_chip(trained: Path, tmp_path: Path) -> None:
+    out = tmp_path / "bundle"
+    options = ("--clip", 0, "--frames", 2, "--out", out, "--no-stress")
+    done = command("golden", trained, "front:1", *options, "--off-chip", "classifier")
+    assert done.exit_code == 0, done.output
+    about = attachment_of(out, "rtl")
+    assert about["settings"]["off_chip"] == ["classifier"]
+    source = json.loads((out / "manifest.json").read_bytes())["provenance"]
+    assert source["engine_accelerator"] == source["accelerator"]
+    cycles = about["predicted_cycles"]["interval"]
+    assert about["runs"][0]["frame_cycles"] == [cycles, cycles]
+    assert "off the chip: weights of classifier (latency 1, " in done.output
+    done = command("golden", trained, "front:1", *options, "--off-chip", "auto")
+    assert done.exit_code == 0 and "off the chip: nothing" in done.output
+    for wrong, message in {
+        ("--off-chip", "x"): "`--off-chip` must be all, auto or convolutions of graph",
+        ("--fetch-latency", "3"): "`--fetch-latency` is for weights off the chip",
+        ("--no-rtl", "--off-chip", "all"): "are for the RTL engine",
+    }.items():
+        done = command("golden", trained, "front:1", *options, *wrong)
+        assert isinstance(done.exception, InputError) and message in str(done.exception)
 
 
 def test_a_network_that_the_engine_cannot_do_goes_without(

@@ -1,6 +1,6 @@
 // Self-checking bench of one engine; what it runs is in a folder of hex memories. Plusargs:
 //   +folder=PATH   the folder of the run (default .)
-//   +stall=1       apply the folder's stall patterns to both handshakes
+//   +stall=1       apply the folder's stall patterns to both handshakes and the memory outside
 //   +waves=FILE    write a waveform
 // Without stalls every frame must end in exactly the cycle that the estimate says. Prints PASS and
 // returns, or says every port's first difference and stops with $fatal.
@@ -47,13 +47,14 @@ module bench #(
   checked_file #(.WIDTH(SHARE_ENTRY_BITS)) powers_file ();
   checked_file #(.WIDTH(32 + IN_DIGITS)) input_file ();
   checked_file #(.WIDTH(32)) cycles_file ();
-  checked_file #(.WIDTH(2)) stalls_file ();
+  checked_file #(.WIDTH(3)) stalls_file ();
   checked_file #(.WIDTH(LANES * W_BITS)) outside_file ();
   checked_file #(.WIDTH(32)) source_file ();
 
   // ---- the memory outside: the first line after so many cycles, then one every so many
+  logic [2:0] stall = 0;  // lines in, lines out, lines from outside
   int latency = 1, interval = 1, wait_left = 0, line_at = 0, lines_left = 0;
-  assign fetch_ready = lines_left == 0;
+  assign fetch_ready = lines_left == 0 && !stall[2];
   always @(posedge clk) begin
     line_valid <= 0;
     if (fetch_valid && fetch_ready) begin
@@ -62,8 +63,8 @@ module bench #(
       wait_left  <= latency - 1;
       if (latency == 1) give_line(int'(fetch_line), int'(fetch_last) + 1);
     end else if (lines_left > 0) begin
-      if (wait_left == 1) give_line(line_at, lines_left);
-      else wait_left <= wait_left - 1;
+      if (wait_left > 1) wait_left <= wait_left - 1;
+      else if (!stall[2]) give_line(line_at, lines_left);
     end
   end
 
@@ -76,7 +77,6 @@ module bench #(
   endtask
 
   // ---- stimulus
-  logic [1:0] stall = 0;
   logic [31+IN_DIGITS:0] in_word = 0;
   assign in_valid  = running && taken < input_file.count && !stall[0];
   assign in_data   = in_word[IN_BITS_ALL-1:0];

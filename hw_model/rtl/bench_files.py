@@ -72,7 +72,8 @@ def run_files(
         clip: the stimulus.
         values: as `hw_model.rtl.expected.expected_lines` wants them.
         seed: of the stall patterns.
-        stall: share of cycles in which either side stalls.
+        stall: share of cycles in which the source of lines, who takes them, and the memory outside
+            stall, each by itself.
         source: how weights that stream in come.
     """
     ports = expected_lines(design, values, len(clip))
@@ -80,10 +81,11 @@ def run_files(
     timing = clip_timing(design, len(clip), source)
     rng = np.random.default_rng(seed)
     stalls = (rng.random((STALL_CYCLES, 2)) < stall) @ np.array([1, 2])
+    stalls += 4 * (rng.random(STALL_CYCLES) < stall)
     plain: dict[str, tuple[int, Iterable[int]]] = {
         **{name: (bits, words or (0,)) for name, (bits, words) in design.memories.items()},
         "cycles": (32, [frame.ends for frame in timing]),
-        "stalls": (2, stalls.tolist()),
+        "stalls": (3, stalls.tolist()),
         "source": (32, (source.latency, source.interval)),
     }
     files = {f"{name}.hex": hex_words(words, bits) for name, (bits, words) in plain.items()}

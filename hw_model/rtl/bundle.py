@@ -17,9 +17,10 @@ from hw_model.rtl.bench_files import checksum, hardware_files
 from hw_model.rtl.design import Design
 from hw_model.rtl.hardware import BOOT_MEMORIES
 from hw_model.rtl.prediction import predicted_cycles
-from hw_model.rtl.runs import PlannedRun, Runs, Settings, plan_runs
+from hw_model.rtl.runs import Place, PlannedRun, Runs, Settings, plan_runs
 from hw_model.rtl.simulators import sources
 from hw_model.rtl.toolchains import AXIS_FILE, BENCH_FILES, ENGINE_FILES, VERILATOR_FLAGS
+from hw_model.streaming import LineSource
 
 FOLDER = "rtl"
 HDL = "hdl"
@@ -35,11 +36,11 @@ def rtl_attachment(graph: Graph, clip: IntArray, settings: Settings) -> Attachme
         InputError: the network has something that the engine cannot do.
     """
     planned = plan_runs(graph, clip, settings)
-    hardware = planned.runs[0].design
-    files = {name: _kit(name) for name in KIT}
+    files = {name: _kit(name, planned) for name in KIT}
     files |= {f"{HDL}/{path.name}": path.read_bytes() for path in sources()}
     files[f"{HDL}/{AXIS_FILE}"] = (Path(__file__).parent / AXIS_FILE).read_bytes()
-    files |= {f"{HDL}/{name}": text for name, text in hardware_files(hardware).items()}
+    for place, design in planned.hardware.items():
+        files |= {f"{place}/{name}": text for name, text in hardware_files(design).items()}
     entries: dict[str, dict[str, Any]] = {}
     for run in planned.runs:
         for name, text in run.bench.files.items():
@@ -48,11 +49,15 @@ def rtl_attachment(graph: Graph, clip: IntArray, settings: Settings) -> Attachme
     return Attachment(FOLDER, _about(graph, planned, settings), files, entries)
 
 
-def _kit(name: str) -> bytes:
-    """A file that is the same in every bundle; the lists of sources are filled in."""
+def _kit(name: str, planned: Runs) -> bytes:
+    """A file that is the same in every bundle, but for lists that are filled in."""
     text = (Path(__file__).parent / "kit" / name).read_text()
-    bench = (name for name in BENCH_FILES if name.endswith(".sv"))
-    lists = {"@ENGINE@": ENGINE_FILES, "@BENCH@": bench, "@FLAGS@": VERILATOR_FLAGS}
+    lists = {
+        "@ENGINE@": ENGINE_FILES,
+        "@BENCH@": tuple(name for name in BENCH_FILES if name.endswith(".sv")),
+        "@FLAGS@": VERILATOR_FLAGS,
+        "@SHARED@": tuple(run.name for run in planned.runs if run.hardware == "shared"),
+    }
     between = "`, `" if name.endswith(".md") else " "
     for mark, names in lists.items():
         text = text.replace(mark, between.join(names))
@@ -66,25 +71,43 @@ def run_folder(name: str) -> str:
 
 def settings_of(about: Mapping[str, Any]) -> Settings:
     """The settings that a manifest's entry states."""
-    return Settings(**about["settings"])
+    given = about["settings"]
+    source, off_chip = LineSource(**given["source"]), tuple(given["off_chip"])
+    return Settings(**{**given, "source": source, "off_chip": off_chip})
 
 
 def _about(graph: Graph, planned: Runs, settings: Settings) -> dict[str, Any]:
-    hardware = planned.runs[0].design
+    hardware = planned.hardware
+    own = hardware["own"]
     return {
-        "settings": asdict(settings),
-        "engine": {
-            "parameters": dict(hardware.parameters),
-            "value_memories": [{"word_bits": bits, "lines": n} for bits, n in hardware.values],
-            "boot_memories": list(BOOT_MEMORIES),
-            "sources": list(ENGINE_FILES),
-        },
-        "program": [" ".join(planned.nodes) for planned in hardware.ground.passes],
-        "outputs": [_output(hardware, at) for at in range(len(hardware.outputs))],
-        "predicted_cycles": predicted_cycles(graph, settings.lanes, settings.dense),
+        "settings": {**asdict(settings), "off_chip": list(settings.off_chip)},
+        "engine": {"boot_memories": list(BOOT_MEMORIES), "sources": list(ENGINE_FILES)},
+        "hardware": {place: _hardware(place, design, own) for place, design in hardware.items()},
+        "program": [" ".join(planned.nodes) for planned in own.ground.passes],
+        "outputs": [_output(own, at) for at in range(len(own.outputs))],
+        "predicted_cycles": predicted_cycles(graph, settings),
         "runs": [_run(run) for run in planned.runs],
         "without_stress": dict(planned.without),
     }
+
+
+def _hardware(place: Place, design: Design, own: Design) -> dict[str, Any]:
+    """One set of includes; `more` is what it has more of than the network's own, both numbers."""
+    found = {
+        "folder": place,
+        "parameters": dict(design.parameters),
+        "value_memories": [{"word_bits": bits, "lines": n} for bits, n in design.values],
+    }
+    return found if place == "own" else {**found, "more": _more(own, design)}
+
+
+def _more(own: Design, shared: Design) -> dict[str, list[Any]]:
+    pairs: dict[str, list[Any]] = {
+        name: [own.parameters[name], value] for name, value in shared.parameters.items()
+    }
+    for at, name in enumerate(("VALUE_WIDTHS", "VALUE_LINES")):
+        pairs[name] = [[memory[at] for memory in design.values] for design in (own, shared)]
+    return {name: pair for name, pair in pairs.items() if pair[0] != pair[1]}
 
 
 def _output(design: Design, at: int) -> dict[str, Any]:
@@ -104,6 +127,7 @@ def _run(run: PlannedRun) -> dict[str, Any]:
     return {
         "name": run.name,
         "folder": run_folder(run.name),
+        "hardware": run.hardware,
         "frames": len(frames),
         "cycles": run.bench.cycles,
         "frame_cycles": [frame.ends - frame.begins for frame in frames],

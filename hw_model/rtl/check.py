@@ -23,10 +23,12 @@ from hw_model.rtl.toolchains import BENCH_FILES, Simulator, find_tools
 class Checked:
     """One run; `cycles` and `latency` as the engine took them, `expected_cycles` without stalls.
 
+    `hardware` is `own` where it ran on hardware for this network alone, else `shared`.
     `found` is the first difference of a word, where it can be said, `complaints` are the bench's.
     """
 
     name: str
+    hardware: str
     stalled: bool
     equal: bool
     frames: int
@@ -41,12 +43,17 @@ class Checked:
 
 @dataclass(frozen=True, slots=True)
 class Report:
-    """All runs of a bundle in one simulator."""
+    """All runs of a bundle in one simulator.
+
+    `shared_more` is what the shared hardware, where a run needed that, has more of than the own:
+    parameters by name, both numbers.
+    """
 
     bundle: str
     simulator: str
     equal: bool
     runs: tuple[Checked, ...]
+    shared_more: Mapping[str, Any]
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,25 +100,30 @@ class _Check:
         self.bundle = str(folder)
         self.planned: Mapping[str, PlannedRun] | None = None
         self.traced = False  # one waveform is enough
+        if "hardware" not in about:
+            raise InputError(f"{folder}: its engine is of another version: write the bundle again")
 
     def report(self) -> Report:
-        built = self._built(waves=False)
         always = (MAIN, CLIPS)
         wanted = [run for run in self.about["runs"] if self.options.stress or run["name"] in always]
+        places = dict.fromkeys(run["hardware"] for run in wanted)
+        built = {place: self._built(place) for place in places}
         runs = [
-            self._checked(built, run, stall)
+            self._checked(built[run["hardware"]], run, stall)
             for run in wanted
             for stall in ((False, True) if self.options.stall else (False,))
         ]
         if self.options.waves and not self.traced:
             runs[0] = replace(runs[0], waves=self._trace(wanted[0], False))
-        return Report(self.bundle, self.simulator, all(run.equal for run in runs), tuple(runs))
+        more = self.about["hardware"]["shared"]["more"] if "shared" in built else {}
+        equal = all(run.equal for run in runs)
+        return Report(self.bundle, self.simulator, equal, tuple(runs), more)
 
-    def _built(self, waves: bool) -> Built:
-        hdl = self.folder / HDL
+    def _built(self, place: str, waves: bool = False) -> Built:
         names = (*self.about["engine"]["sources"], *BENCH_FILES)  # of the version that wrote it
-        files = [self._source(hdl / name) for name in names]
-        return build(self.simulator, files, hdl, waves=waves, cache=self.options.cache)
+        files = [self._source(self.folder / HDL / name) for name in names]
+        includes = self.folder / self.about["hardware"][place]["folder"]
+        return build(self.simulator, files, includes, waves=waves, cache=self.options.cache)
 
     def _source(self, path: Path) -> Path:
         other = self.options.hdl / path.name if self.options.hdl else path
@@ -121,6 +133,7 @@ class _Check:
         result = simulate(built, self.folder / run["folder"], stall=stall)
         checked = Checked(
             name=run["name"],
+            hardware=run["hardware"],
             stalled=stall,
             equal=result.passed,
             frames=result.frames,
@@ -158,7 +171,7 @@ class _Check:
         path = (self.options.waves or default).resolve()
         if not path.parent.is_dir():
             raise InputError(f"{path}: cannot be written (no folder {path.parent})")
-        built = self._built(waves=True)
+        built = self._built(run["hardware"], waves=True)
         simulate(built, self.folder / run["folder"], stall=stall, waves=path)
         self.traced = True
         return str(path)

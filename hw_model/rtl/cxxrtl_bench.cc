@@ -242,22 +242,23 @@ struct Outside {
   void edge() {
     uint32_t latency = source.lines[0][0], interval = source.lines[1][0];
     bool gives = false;
-    if (fetch_valid.word() && left == 0) {
+    if (fetch_valid.word() && left == 0 && !busy) {
       at = fetch_line.word(), left = size_t(fetch_last.word()) + 1, wait = latency - 1;
       gives = latency == 1;
     } else if (left > 0) {
-      gives = wait == 1;
-      if (!gives) wait--;
+      gives = wait == 1 && !busy;
+      if (wait > 1) wait--;
     }
     next_valid = gives;
     if (gives) next = lines.lines[at++], left--, wait = interval;
   }
-  void drive() {
+  void drive(bool stalls) {
+    busy = stalls;
     line_valid.set(next_valid);
     line_data.set(next);
-    fetch_ready.set(left == 0);
+    fetch_ready.set(left == 0 && !busy);
   }
-  bool next_valid = false;
+  bool next_valid = false, busy = false;
   Words next;
 };
 
@@ -286,7 +287,7 @@ static int run(Engine &engine, const std::string &folder, bool stalling) {
   File input, cycles, stalls;
   input.load(folder, "input.hex", in_data.item.width, true);
   cycles.load(folder, "cycles.hex", 32, false);
-  stalls.load(folder, "stalls.hex", 2, false);
+  stalls.load(folder, "stalls.hex", 3, false);
   Outside outside(engine, folder);
   Port outputs(folder, "outputs.hex", engine["out_data"]);
   std::vector<Memory> memories = memories_of(engine, folder);
@@ -307,10 +308,11 @@ static int run(Engine &engine, const std::string &folder, bool stalling) {
       in_data.set(input.lines[taken]);
       in_last.set(input.addresses[taken][0] & 1);
     }
-    out_ready.set(!(stall >> 1));
-    outside.drive();
+    bool takes = !(stall & 2);
+    out_ready.set(takes);
+    outside.drive(stall & 4);
     engine.step(clk, false);
-    if (out_valid.word() && !(stall >> 1)) {
+    if (out_valid.word() && takes) {
       outputs.see(2 * out_id.word() + out_last.word());
       last = cycle;
     }

@@ -86,6 +86,16 @@ def designs_of(programs: Sequence[Assembled]) -> tuple[Design, ...]:
     return tuple(_design(hardware, program) for program in programs)
 
 
+def fits(program: Assembled, other: Assembled) -> bool:
+    """Whether a program runs on the hardware that another one has for itself, as that is."""
+    alone, both = Hardware([other]), Hardware([other, program])
+    return (both.parameters, both.values, both.fields) == (
+        alone.parameters,
+        alone.values,
+        alone.fields,
+    )
+
+
 def design_of(
     graph: Graph,
     lanes: int,

@@ -1,46 +1,37 @@
-"""What a bundle's engine runs: its clip, clips in a row, stress clips, all on one hardware.
+"""What a bundle's engine runs: its clip, clips in a row, stress clips, and on which hardware each.
 
 Of clips in a row the second must find nothing of the first, which is long enough to fill all FIFOs.
 
-Stress clips (`fxp.stress`) are for networks of one node each. The engine reads partitions only
-where a convolution has written them, and gives one output in a pass; so a graph product gets a
-convolution of ones and zeros in front, and a node with several casts is run once for each.
+The network runs on its *own* hardware, whose every part is as wide and as deep as the network needs
+it. So does every stress clip whose program fits there; the others run on *shared* hardware, which
+serves the network and all of them.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, replace
-from typing import Any
-
-import numpy as np
+from dataclasses import dataclass
+from typing import Any, Literal
 
 from fxp.errors import InputError
-from fxp.ir import (
-    Conv,
-    Graph,
-    GraphProduct,
-    IntArray,
-    Node,
-    Requantise,
-    TemporalConv,
-    TemporalSum,
-    Weights,
-    timings,
-)
-from fxp.qformat import Cast, QFormat
-from fxp.ranges import analyse
+from fxp.ir import Graph, IntArray, TemporalConv, TemporalSum, timings
 from fxp.simulate import compile_graph
 from fxp.simulate import run as simulate
-from fxp.stress import Stress, stress_plan
+from fxp.stress import stress_plan
+from hw_model.digits import Digits
+from hw_model.rtl.assembled import Assembled
 from hw_model.rtl.bench_files import BenchFiles, run_files
 from hw_model.rtl.clips import back_to_back
-from hw_model.rtl.design import Design, assemble, designs_of
+from hw_model.rtl.design import Design, assemble, designs_of, fits
 from hw_model.rtl.expected import wanted_values
+from hw_model.rtl.stress_programs import Case, programs_of
+from hw_model.streaming import NEAR, LineSource
 
 MAIN = "main"
 CLIPS = "clips"
 CLIP_FRAMES = 4  # of the second clip in a row
+
+Place = Literal["own", "shared"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,7 +39,8 @@ class Settings:
     """How a network is put on an engine, and tested there.
 
     `dense` walks all pairs of joints, two `paired` lanes share a multiplier; `seed` and `stall` (a
-    share of cycles) are those of the stall patterns; `stress` adds the stress clips.
+    share of cycles) are those of the stall patterns; `stress` adds the stress clips. The weights of
+    the convolutions in `off_chip` come from a memory outside, in the time that `source` takes.
     """
 
     lanes: int
@@ -57,13 +49,16 @@ class Settings:
     seed: int = 0
     stall: float = 0.25
     stress: bool = True
+    off_chip: tuple[str, ...] = ()
+    source: LineSource = NEAR
 
 
 @dataclass(frozen=True, eq=False)
 class PlannedRun:
-    """One program and one clip on the common hardware; `about` says what a stress clip is for."""
+    """One program and one clip on one hardware; `about` says what a stress clip is for."""
 
     name: str
+    hardware: Place
     graph: Graph
     design: Design
     bench: BenchFiles
@@ -77,13 +72,13 @@ class Runs:
     runs: tuple[PlannedRun, ...]
     without: Mapping[str, str]
 
-
-@dataclass(frozen=True, eq=False)
-class _Case:
-    name: str
-    graph: Graph
-    clip: IntArray
-    about: Mapping[str, Any]
+    @property
+    def hardware(self) -> dict[Place, Design]:
+        """A design for each hardware that some run needs, the network's own first."""
+        found: dict[Place, Design] = {}
+        for run in self.runs:
+            found.setdefault(run.hardware, run.design)
+        return found
 
 
 def plan_runs(graph: Graph, clip: IntArray, settings: Settings) -> Runs:
@@ -93,25 +88,49 @@ def plan_runs(graph: Graph, clip: IntArray, settings: Settings) -> Runs:
         GraphError: the graph breaks a rule of the IR.
         InputError: the network has something that the engine cannot do.
     """
-    cases = [_Case(MAIN, graph, clip, {})]
-    programs = [assemble(graph, settings.lanes, settings.dense, paired=settings.paired)]
+    main = _assembled(graph, settings)
+    own = [(Case(MAIN, graph, clip, {}), main)]
+    shared: list[tuple[Case, Assembled]] = []
     without: dict[str, str] = {}
     if settings.stress:
         plan = stress_plan(graph)
         without |= plan.without
-        for case in _stress(plan.cases):
+        for case in programs_of(plan.cases):
             try:
-                digits = programs[0].digits
-                program = assemble(case.graph, settings.lanes, settings.dense, digits=digits)
-                programs.append(program)
+                program = _assembled(case.graph, settings, main.digits)
             except InputError as error:
                 without[case.name] = str(error)
             else:
-                cases.append(case)
-    designs = designs_of(programs)
-    runs = [_planned(*pair, settings) for pair in zip(cases, designs, strict=True)]
-    runs.insert(1, _in_a_row(graph, clip, designs[0], settings))
+                (own if fits(program, main) else shared).append((case, program))
+    runs = [
+        *_planned_all(own, designs_of([program for _, program in own]), "own", settings),
+        *_planned_all(shared, _widened(main, shared), "shared", settings),
+    ]
+    runs.insert(1, _in_a_row(graph, clip, runs[0].design, settings))
     return Runs(tuple(runs), without)
+
+
+def _assembled(graph: Graph, settings: Settings, digits: Digits | None = None) -> Assembled:
+    """A network, or a part of it with the network's digits: what streams in there does so here."""
+    outside = {node.name for node in graph.nodes}.intersection(settings.off_chip)
+    lanes, dense, paired = settings.lanes, settings.dense, settings.paired
+    return assemble(graph, lanes, dense, outside, paired=paired, digits=digits)
+
+
+def _widened(main: Assembled, others: list[tuple[Case, Assembled]]) -> tuple[Design, ...]:
+    """Designs of the others on hardware that serves the network as well."""
+    return designs_of([main, *(program for _, program in others)])[1:] if others else ()
+
+
+def _planned_all(
+    programs: list[tuple[Case, Assembled]],
+    designs: tuple[Design, ...],
+    hardware: Place,
+    settings: Settings,
+) -> Iterator[PlannedRun]:
+    for (case, _), design in zip(programs, designs, strict=True):
+        bench = _bench(case.graph, case.clip, design, settings)
+        yield PlannedRun(case.name, hardware, case.graph, design, bench, case.about)
 
 
 def _in_a_row(graph: Graph, clip: IntArray, design: Design, settings: Settings) -> PlannedRun:
@@ -119,10 +138,9 @@ def _in_a_row(graph: Graph, clip: IntArray, design: Design, settings: Settings) 
 
     The second begins with the clip's last frames, so that it is not the first again.
     """
-    first, second = clip[: _filling_frames(graph)], clip[-CLIP_FRAMES:]
-    parts = [_planned(_Case(CLIPS, graph, each, {}), design, settings) for each in (first, second)]
-    bench = back_to_back([part.bench for part in parts])
-    return PlannedRun(CLIPS, graph, design, bench, {})
+    parts = clip[: _filling_frames(graph)], clip[-CLIP_FRAMES:]
+    bench = back_to_back([_bench(graph, part, design, settings) for part in parts])
+    return PlannedRun(CLIPS, "own", graph, design, bench, {})
 
 
 def _filling_frames(graph: Graph) -> int:
@@ -139,48 +157,6 @@ def _filling_frames(graph: Graph) -> int:
     return max(spans) + 1
 
 
-def _planned(case: _Case, design: Design, settings: Settings) -> PlannedRun:
-    values, _ = simulate(compile_graph(case.graph), case.clip, taps=wanted_values(design))
-    bench = run_files(design, case.clip, values, settings.seed, settings.stall)
-    return PlannedRun(case.name, case.graph, design, bench, case.about)
-
-
-def _stress(cases: tuple[Stress, ...]) -> Iterator[_Case]:
-    seen: dict[str, int] = {}
-    for case in cases:
-        about = {
-            "node": case.node,
-            "lowest": case.lo,
-            "highest": case.hi,
-            "purposes": dict(case.purposes),
-        }
-        for graph in _single_outputs(_with_partitions(case.graph)):
-            seen[case.node] = seen.get(case.node, 0) + 1
-            number = f"-{seen[case.node]}" if seen[case.node] > 1 else ""
-            yield _Case(f"stress-{case.node}{number}", graph, case.clip, about)
-
-
-def _single_outputs(graph: Graph) -> Iterator[Graph]:
-    """The graph once for each output, without the casts that are the others."""
-    for name in graph.outputs:
-        nodes = [node for node in graph.nodes if node.name not in graph.outputs]
-        kept = next(node for node in graph.nodes if node.name == name)
-        yield replace(graph, nodes=(*nodes, kept), outputs=(name,))
-
-
-def _with_partitions(graph: Graph) -> Graph:
-    """The graph with a convolution that copies, where a graph product reads something else."""
-    nodes: list[Node] = []
-    for node in graph.nodes:
-        if isinstance(node, GraphProduct):
-            words = analyse(graph)[node.x]
-            frac = words.frac_bits[0]
-            copy, cast = f"{node.name}.copy", f"{node.name}.copied"
-            ones = Weights(np.eye(words.channels, dtype=np.int64), 2, (0,))
-            # certified widths are signed: every word fits
-            to = Cast(QFormat(words.width_bits, frac))
-            nodes.append(Conv(copy, node.x, ones, np.zeros(words.channels, np.int64)))
-            nodes.append(Requantise(cast, copy, to))
-            node = replace(node, x=cast)
-        nodes.append(node)
-    return replace(graph, nodes=tuple(nodes))
+def _bench(graph: Graph, clip: IntArray, design: Design, settings: Settings) -> BenchFiles:
+    values, _ = simulate(compile_graph(graph), clip, taps=wanted_values(design))
+    return run_files(design, clip, values, settings.seed, settings.stall, settings.source)

