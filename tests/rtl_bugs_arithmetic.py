@@ -112,7 +112,7 @@ LANES: Mapping[str, Bug] = {
     ),
     "product two bits too narrow": bug(
         "sixteen-bits",
-        "stress",
+        "words",
         "mac_lane",
         "ACC_BITS'(product);",
         "ACC_BITS'($signed(product[PRODUCT_BITS-3:0]));",

@@ -140,7 +140,7 @@ def test_each_run_is_for_the_own_hardware_if_it_fits_there_else_for_the_shared(n
     for each in planned.runs:
         assert include_files(each.design) == includes[each.hardware]
         if each.about:
-            both, _ = designs_of([main, assemble(each.graph, lanes)])
+            both, _ = designs_of([main, assemble(each.graph, lanes, digits=main.digits)])
             assert (include_files(both) == includes["own"]) == (each.hardware == "own"), each.name
     assert any(each.about for each in planned.runs if each.hardware == "own")
 

@@ -51,7 +51,7 @@ def bundle(call: Any, files: tuple[Path, Path], tmp_path: Path, monkeypatch: Any
     out = tmp_path / "bundle"
     code, said, err = call("bundle", *files, "--lanes", 2, "--out", out, "--frames", 4)
     assert (code, err) == (0, "")
-    assert said.startswith(f"{out}: ") and "4 frames, 2 lanes, 179 cycles per frame" in said
+    assert said.startswith(f"{out}: ") and "4 frames, 2 lanes, 189 cycles per frame" in said
     return out
 
 
@@ -61,7 +61,7 @@ def test_a_bundle_is_right_and_its_engine_equal(call: Any, bundle: Path) -> None
     code, said, err = call("rtl", bundle, "--stall", "--stress")
     assert (code, err) == (0, "")
     rows = said.splitlines()
-    assert rows[1].split()[:5] == ["main", "own", "4", "716", "716"]
+    assert rows[1].split()[:5] == ["main", "own", "4", "756", "756"]
     assert all(row.endswith("equal") for row in rows[1:-1]) and len(rows) > 10
     shared = attachment_of(bundle, FOLDER)["hardware"]["shared"]["more"]
     assert rows[-1].startswith("shared hardware, for 5 runs, has more: ")
@@ -161,7 +161,7 @@ def test_json_and_a_waveform(call: Any, bundle: Path, tmp_path: Path) -> None:
     assert code == 0 and report["equal"] and report["simulator"] == "icarus"
     main, clips = report["runs"]
     assert (main["name"], clips["name"]) == ("main", "clips")
-    assert (main["name"], main["cycles"], main["expected_cycles"]) == ("main", 716, 716)
+    assert (main["name"], main["cycles"], main["expected_cycles"]) == ("main", 756, 756)
     assert main["waves"] == str((tmp_path / "w.vcd").resolve())
     assert "$enddefinitions" in (tmp_path / "w.vcd").read_text()
     assert verify_bundle(bundle).mismatches == ()  # nothing was written into it
@@ -170,10 +170,10 @@ def test_json_and_a_waveform(call: Any, bundle: Path, tmp_path: Path) -> None:
 def test_a_difference_exits_with_1_and_says_where(call: Any, bundle: Path, tmp_path: Path) -> None:
     need("icarus")
     text = (bundle / FOLDER / HDL / "mac_lane.sv").read_text()
-    assert text.count("first ? ACC_BITS'(bias) : sum") == 1
+    assert text.count("start = ACC_BITS'(bias);") == 1
     hdl = tmp_path / "mine"
     hdl.mkdir()
-    (hdl / "mac_lane.sv").write_text(text.replace("first ? ACC_BITS'(bias) : sum", "sum"))
+    (hdl / "mac_lane.sv").write_text(text.replace("start = ACC_BITS'(bias);", "start = sum;"))
     code, said, err = call("rtl", bundle, "--hdl", hdl)
     assert (code, err) == (1, "")
     assert "DIFFERENT" in said.splitlines()[1]
@@ -193,7 +193,7 @@ def test_a_late_frame_is_a_difference_of_cycles_alone(
     code, said, _ = call("rtl", bundle, "--hdl", hdl, "--stall")
     assert code == 1 and "main: every word is equal, cycles are not\n" in said
     # one cycle more for each of the seven passes
-    assert "CYCLES frame 0 ends after 186 cycles, should after 179" in said
+    assert "CYCLES frame 0 ends after 196 cycles, should after 189" in said
     assert said.splitlines()[2].startswith("main (stalled)")
     assert said.splitlines()[2].endswith("equal")
 

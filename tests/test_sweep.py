@@ -258,16 +258,16 @@ def test_golden_vectors_bring_the_engine_of_their_point(trained: Path, tmp_path:
 
 def test_the_engine_has_the_lanes_of_a_preset_else_those_asked_for() -> None:
     graph = networks.dilated(np.random.default_rng(1))
-    for of_point, given, lanes in (
-        ("zu7ev", None, 128),
-        ("array-8x8-16b", None, 3),
-        ("mine", None, 3),
-        ("mine", "xc7z020-rtl", 32),
+    for of_point, given, lanes, paired in (
+        ("zu7ev", None, 2 * 128, True),  # its multipliers pack two products of these widths
+        ("array-8x8-16b", None, 3, False),
+        ("mine", None, 3, False),
+        ("mine", "xc7z020-rtl", 32, False),
     ):
         board = engine_board(of_point, given)
-        assert engine_settings(graph, Request(), board, 3) == Settings(lanes)
+        assert engine_settings(graph, Request(), board, 3) == Settings(lanes, paired=paired)
     dense = load_accelerator("zu7ev").model_copy(update={"adjacency": "dense"})
-    wanted = Settings(128, dense=True, stress=False)
+    wanted = Settings(256, dense=True, paired=True, stress=False)
     assert engine_settings(graph, Request(stress=False), dense, 3) == wanted
     with pytest.raises(InputError, match="array-8x8-16b: `engine` must be lanes, got an array"):
         engine_board("zu7ev", "array-8x8-16b")

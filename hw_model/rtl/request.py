@@ -58,8 +58,8 @@ def settings_for(
     Where the products of the network pack in pairs on that board, it has twice as many.
 
     Raises:
-        InputError: `paired` beside a board; `off_chip` names what is no convolution, is `auto` without an accelerator, or
-            times of a memory are given that nothing needs.
+        InputError: `paired` beside a board; `off_chip` names what is no convolution or is `auto`
+            without a board; times of a memory are given that nothing needs.
     """
     given = {"--fetch-latency": request.latency, "--fetch-interval": request.interval}
     for option, cycles in given.items():
@@ -69,7 +69,7 @@ def settings_for(
     if board is not None:
         if paired:
             raise InputError(
-                "give `--paired` or `--accelerator`, not both: its `packing` says whether lanes pair"
+                "give `--paired` or `--accelerator`, not both: it has its `multiplier.packing`"
             )
         paired = is_paired(loop_nest(graph), board)
         lanes *= 2 if paired else 1
