@@ -19,13 +19,13 @@ from fxp.errors import InputError
 from fxp.ir import Graph, lookaheads
 from hw_model.accelerator import Accelerator, Adjacency, Array, Lanes
 from hw_model.area.estimate import Area, area_of, resource_reasons
-from hw_model.digits import digits_of, is_cut
+from hw_model.digits import Digits, digits_of, is_cut
 from hw_model.energy import NO_ENERGY, Energy, energy_of, prices
 from hw_model.flow import Flow, flow_of, is_matrix
 from hw_model.loops import Loop, loop_nest
 from hw_model.memory import Memory, Placement, memory_of, place
 from hw_model.schedule import LATENCY_CYCLES, Accesses, Step, is_paired, schedule
-from hw_model.streaming import LineSource, streamed_cycles
+from hw_model.streaming import dram_source, waiting_cycles
 
 Bound = Literal["compute", "ports", "dram"]
 Basis = Literal["rtl", "derived"]
@@ -130,7 +130,8 @@ def estimate(
     steps = schedule(loops, flow, accelerator)
     memory = memory_of(loops, flow, accelerator.adjacency)
     placement = place(loops, memory, accelerator)
-    layers = _layers(steps, flow, memory, placement, accelerator)
+    digits = digits_of(loops, is_paired(loops, accelerator))
+    layers = _layers(steps, flow, memory, placement, accelerator, digits)
     pipeline = LATENCY_CYCLES if isinstance(accelerator.engine, Lanes) else 0
     interval = max(sum(layer.cycles for layer in layers), 1)
     latency = interval + pipeline
@@ -140,7 +141,7 @@ def estimate(
     reasons = (
         *placement.reasons,
         *([] if area is None else resource_reasons(area, accelerator.resources)),
-        *_width_reasons(loops, accelerator),
+        *_width_reasons(loops, accelerator, digits),
         *_time_reasons(accelerator, interval, latency, frame_rate_hz),
     )
     macs = sum(layer.macs for layer in layers)
@@ -194,10 +195,10 @@ def _layers(
     memory: Memory,
     placement: Placement,
     accelerator: Accelerator,
+    digits: Digits,
 ) -> tuple[LayerCost, ...]:
     """Nodes that work in the pass of another layer's node count there."""
     price = prices(accelerator, memory)
-    paired = is_paired([step.loop for step in steps], accelerator)
     grouped: dict[str, list[Step]] = {}
     for step in steps:
         layer = steps[flow.pass_of[step.loop.name]].loop.layer
@@ -210,7 +211,7 @@ def _layers(
             for pair in zip(members, traffic, strict=True)
         )
         energy = sum(energies, NO_ENERGY)
-        layers.append(_layer(name, members, placement, energy, accelerator, paired))
+        layers.append(_layer(name, members, placement, energy, accelerator, digits))
     return tuple(layers)
 
 
@@ -220,7 +221,7 @@ def _layer(
     placement: Placement,
     energy: Energy,
     accelerator: Accelerator,
-    paired: bool,
+    digits: Digits,
 ) -> LayerCost:
     terms: dict[str, int] = {}
     accesses = Accesses()
@@ -230,7 +231,9 @@ def _layer(
         for term, cycles in step.terms:
             terms[term] = terms.get(term, 0) + cycles
         if step.loop.name in placement.streamed and isinstance(accelerator.engine, Lanes):
-            waits += _wait(step, accelerator)
+            lanes = accelerator.engine.lanes * step.products
+            source = dram_source(accelerator, lanes, digits.weight_bits)
+            waits += waiting_cycles(step.loop, lanes, source)
     macs = sum(step.macs for step in steps)
     chip = accelerator.memory
     dram_bits = sum(placement.traffic_bits.get(step.loop.name, 0) for step in steps)
@@ -250,7 +253,7 @@ def _layer(
         multiplications=macs + sum(step.loop.multiplies for step in steps),
         additions=macs + sum(step.loop.adds for step in steps),
         terms=terms,
-        basis=_basis(steps, placement, bound, accelerator, paired),
+        basis=_basis(steps, placement, bound, accelerator, digits.paired),
         compute_cycles=needed["compute"],
         port_cycles=needed["ports"],
         dram_cycles=needed["dram"],
@@ -260,21 +263,6 @@ def _layer(
         dram_bytes=dram_bits / 8,
         energy=energy,
     )
-
-
-def _wait(step: Step, accelerator: Accelerator) -> int:
-    """Cycles in which lanes wait for weights from outside: for the first tile, and slow ones."""
-    engine, dram, loop = accelerator.engine, accelerator.dram, step.loop
-    assert isinstance(engine, Lanes) and dram is not None
-    lanes = engine.lanes * step.products
-    line_s = lanes * loop.weight_bits / 8 / dram.bytes_per_s
-    source = LineSource(
-        max(1, math.ceil(dram.latency_s * accelerator.clock_hz)),
-        max(1, math.ceil(line_s * accelerator.clock_hz)),
-    )
-    blocks = loop.partitions * -(-(loop.outputs // loop.partitions) // lanes)
-    tile = loop.inputs * loop.taps
-    return streamed_cycles(blocks, tile, loop.joints, source) - blocks * tile * loop.joints
 
 
 def _basis(
@@ -305,7 +293,7 @@ def _multipliers(accelerator: Accelerator) -> int:
     return engine.lanes if isinstance(engine, Lanes) else engine.rows * engine.cols
 
 
-def _width_reasons(loops: Sequence[Loop], accelerator: Accelerator) -> list[str]:
+def _width_reasons(loops: Sequence[Loop], accelerator: Accelerator, digits: Digits) -> list[str]:
     """Nodes whose operands are wider than a multiplier takes; lanes cut wide words into digits.
 
     A layer norm and a softmax have multipliers of their own, as wide as they need.
@@ -313,11 +301,10 @@ def _width_reasons(loops: Sequence[Loop], accelerator: Accelerator) -> list[str]
     allowed = accelerator.multiplier
     most = (allowed.max_weight_bits, allowed.max_activation_bits)
     lanes = isinstance(accelerator.engine, Lanes)
-    digits = digits_of(loops, is_paired(loops, accelerator)) if lanes else None
     reasons = []
     for loop in loops:
         bits = loop.weight_bits, loop.operand_bits
-        if is_cut(loop.kind) and loop.multiplies and digits:
+        if is_cut(loop.kind) and loop.multiplies and lanes:
             bits = min(bits[0], digits.weight_bits), min(bits[1], digits.operand_bits)
         elif not is_matrix(loop.kind) and not (is_cut(loop.kind) and loop.multiplies):
             continue

@@ -7,7 +7,11 @@ a frame. The first tile of a pass is waited for.
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
+
+from hw_model.accelerator import Accelerator
+from hw_model.loop import Loop
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,3 +42,24 @@ def streamed_cycles(blocks: int, tile_lines: int, joints: int, source: LineSourc
         complete = max(complete, before) + fetch
         before, done = done, max(complete, done) + work
     return done
+
+
+def waiting_cycles(loop: Loop, lanes: int, source: LineSource) -> int:
+    """Cycles in which lanes wait for the first tile of a convolution, and for slow ones."""
+    blocks = loop.partitions * -(-(loop.outputs // loop.partitions) // lanes)
+    lines = loop.inputs * loop.taps
+    return streamed_cycles(blocks, lines, loop.joints, source) - blocks * lines * loop.joints
+
+
+def dram_source(accelerator: Accelerator, lanes: int, word_bits: int) -> LineSource:
+    """The DRAM of an accelerator, in cycles of its clock; a line has a word for each lane.
+
+    Words are as wide as those of the weight memory, whose place a tile takes.
+    """
+    if accelerator.dram is None:
+        return NEAR
+    line_s = lanes * word_bits / 8 / accelerator.dram.bytes_per_s
+    return LineSource(
+        max(1, math.ceil(accelerator.dram.latency_s * accelerator.clock_hz)),
+        max(1, math.ceil(line_s * accelerator.clock_hz)),
+    )

@@ -14,9 +14,9 @@ from hw_model.accelerator import (
     load_accelerator,
 )
 from hw_model.cost import estimate
-from hw_model.loops import Loop, loop_nest
+from hw_model.loops import loop_nest
 from hw_model.rtl.runs import Settings
-from hw_model.streaming import LineSource, streamed_cycles
+from hw_model.streaming import waiting_cycles
 
 _UNLIMITED = 2**40
 _WIDE = Multiplier(max_weight_bits=64, max_activation_bits=64)
@@ -54,7 +54,7 @@ def predicted_cycles(graph: Graph, settings: Settings) -> dict[str, Any]:
     waits = 0
     for loop in loops:
         if loop.name in settings.off_chip:
-            wait = _wait(loop, settings.lanes, settings.source)
+            wait = waiting_cycles(loop, settings.lanes, settings.source)
             terms[loop.layer]["wait"] = terms[loop.layer].get("wait", 0) + wait
             waits += wait
     return {
@@ -62,10 +62,3 @@ def predicted_cycles(graph: Graph, settings: Settings) -> dict[str, Any]:
         "latency": cost.latency_cycles + waits,
         "terms": terms,
     }
-
-
-def _wait(loop: Loop, lanes: int, source: LineSource) -> int:
-    """Cycles in which lanes wait for the first tile of a convolution, and for slow ones."""
-    blocks = loop.partitions * -(-(loop.outputs // loop.partitions) // lanes)
-    lines = loop.inputs * loop.taps
-    return streamed_cycles(blocks, lines, loop.joints, source) - blocks * lines * loop.joints

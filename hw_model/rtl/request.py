@@ -7,18 +7,18 @@ such as past frames, stays on the chip: the engine cannot do otherwise.
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass
 
 from fxp.errors import InputError
 from fxp.ir import Conv, Graph, TemporalConv
 from hw_model.accelerator import Accelerator, Lanes
+from hw_model.digits import digits_of
 from hw_model.flow import flow_of
-from hw_model.loops import Loop, loop_nest
+from hw_model.loops import loop_nest
 from hw_model.memory import memory_of, place
 from hw_model.rtl.runs import Settings
 from hw_model.schedule import is_paired
-from hw_model.streaming import NEAR, LineSource
+from hw_model.streaming import NEAR, LineSource, dram_source
 
 ALL, AUTO = "all", "auto"
 
@@ -74,7 +74,7 @@ def settings_for(
         paired = is_paired(loop_nest(graph), board)
         lanes *= 2 if paired else 1
     names = _off_chip(graph, request.off_chip, board)
-    source = _source(graph, names, lanes, request, board) if names else NEAR
+    source = _source(graph, lanes, request, board) if names else NEAR
     return Settings(
         lanes,
         dense,
@@ -112,21 +112,9 @@ def _off_chip(graph: Graph, wanted: str | None, board: Accelerator | None) -> tu
     return tuple(name for name in convolutions if name in chosen)
 
 
-def _source(
-    graph: Graph, names: tuple[str, ...], lanes: int, request: Request, board: Accelerator | None
-) -> LineSource:
-    """One memory for all: where weights differ in width, each line takes as long as the widest."""
-    loops = [loop for loop in loop_nest(graph) if loop.name in names]
-    found = _dram(loops, lanes, board)
+def _source(graph: Graph, lanes: int, request: Request, board: Accelerator | None) -> LineSource:
+    """The memory outside as the estimate has it, but for the times that were asked for."""
+    found = NEAR
+    if board is not None:
+        found = dram_source(board, lanes, digits_of(loop_nest(graph)).weight_bits)
     return LineSource(request.latency or found.latency, request.interval or found.interval)
-
-
-def _dram(loops: list[Loop], lanes: int, board: Accelerator | None) -> LineSource:
-    """The DRAM of an accelerator as the estimate has it, counted in cycles of its clock."""
-    if board is None or board.dram is None:
-        return NEAR
-    line_s = lanes * max(loop.weight_bits for loop in loops) / 8 / board.dram.bytes_per_s
-    return LineSource(
-        max(1, math.ceil(board.dram.latency_s * board.clock_hz)),
-        max(1, math.ceil(line_s * board.clock_hz)),
-    )
