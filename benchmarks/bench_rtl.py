@@ -1,11 +1,11 @@
 """The published RT-ST-GCN on the RTL engine: its cycles beside the estimate's and naive counts.
 
-    python -m benchmarks.bench_rtl [--lanes 8,64] [--frames 2]
+    python -m benchmarks.bench_rtl [--lanes 8,64] [--paired] [--frames 2]
 
 The network of the cost model's page (PKU-MMD, 25 joints, window 9) with synthetic constants
 (random words, seed 0; cycles do not depend on them) runs in Verilator; every word and cycle is
-compared. The naive count is multiply-accumulates divided by lanes: with the published 20.1 M, with
-the products of a dense and of a sparse adjacency.
+compared. With `--paired` two lanes share a multiplier. The naive count is multiply-accumulates
+divided by lanes: with the published 20.1 M, with the products of a dense and of a sparse adjacency.
 """
 
 from __future__ import annotations
@@ -22,13 +22,13 @@ from rich.table import Table
 from fxp.ir import Affine, Conv, Graph, GraphProduct, IntArray, Node, Weights
 from fxp.simulate import compile_graph, run
 from fxp.spec import QuantSpec
-from hw_model.accelerator import Lanes, load_accelerator
 from hw_model.blueprint import blueprint
-from hw_model.cost import Estimate, estimate
+from hw_model.cost import estimate
 from hw_model.ledger import published_arch
 from hw_model.rtl.bench_files import bench_files
 from hw_model.rtl.design import design_of
 from hw_model.rtl.expected import wanted_values
+from hw_model.rtl.prediction import bare_engine
 from hw_model.rtl.simulators import build, sources
 from hw_model.rtl.simulators import run as run_bench
 from hw_model.rtl.timing import clip_timing
@@ -41,6 +41,7 @@ def main() -> None:
     """Run the network at each number of lanes and print the table."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("--lanes", default="8,64")
+    parser.add_argument("--paired", action="store_true")
     parser.add_argument("--frames", type=int, default=2)
     chosen = parser.parse_args()
     graph = synthetic(blueprint(published_arch("rtstgcn", 9), QuantSpec()))
@@ -48,8 +49,8 @@ def main() -> None:
     for heading in ("simulated", "estimate", "published MACs / lanes", "dense", "sparse", "words"):
         table.add_column(heading, justify="right")
     for lanes in map(int, chosen.lanes.split(",")):
-        cycles, words = simulated(graph, lanes, chosen.frames)
-        cost = costed(graph, lanes)
+        cycles, words = simulated(graph, lanes, chosen.frames, chosen.paired)
+        cost = estimate(graph, bare_engine(lanes, dense=False, paired=chosen.paired))
         naive = (PUBLISHED_MACS, cost.macs_dense, cost.macs_sparse)
         table.add_row(
             str(lanes),
@@ -66,17 +67,9 @@ def beside(count: int, cycles: int) -> str:
     return f"{count:,} ({count / cycles - 1:+.2%})"
 
 
-def costed(graph: Graph, lanes: int) -> Estimate:
-    """The estimate for an engine of so many lanes that keeps everything on the chip."""
-    board = load_accelerator("zu7ev")
-    multiplier = board.multiplier.model_copy(update={"packing": ()})
-    engine = Lanes(kind="lanes", lanes=lanes)
-    return estimate(graph, board.model_copy(update={"engine": engine, "multiplier": multiplier}))
-
-
-def simulated(graph: Graph, lanes: int, frames: int) -> tuple[int, int]:
+def simulated(graph: Graph, lanes: int, frames: int, paired: bool) -> tuple[int, int]:
     """Cycles of the last frame in Verilator, and how many words were compared."""
-    design = design_of(graph, lanes)
+    design = design_of(graph, lanes, paired=paired)
     first = graph.nodes[0]
     rng = np.random.default_rng(SEED)
     clip = rng.integers(-(1 << 15), 1 << 15, (frames, first.channels, first.joints))
