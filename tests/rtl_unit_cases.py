@@ -1,0 +1,213 @@
+"""What the units of the RTL engine are tried with: all there is where that is little, else draws.
+
+Seeds of draws stand with each case; where words, divisors or mantissas have ends, those come too.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from functools import cache
+from itertools import product
+
+import numpy as np
+
+from fxp.elementary import LEAST_MANTISSA, MANTISSA_BITS
+from fxp.ir import ClipMean, Graph, Input, IntArray, LayerNorm, Softmax
+from fxp.node_tables import exp_tables, reciprocal_root_seeds
+from fxp.qformat import QFormat
+from tests.rtl_units import (
+    Case,
+    Division,
+    divider_case,
+    mean_case,
+    norm_case,
+    root_case,
+    share_case,
+)
+
+# ---------------------------------------------------------------------------- the divider
+
+
+def every_division(width: int, most_bits: int) -> Iterator[Division]:
+    """Of divisors of `width` bits."""
+    for bits, by in product(range(most_bits + 1), range(1, 1 << width)):
+        yield from (Division(bits, n, t, by) for n in range(by) for t in range(1 << bits))
+        yield Division(bits, by, 0, by)
+
+
+def drawn_divisions(width: int, most_bits: int, count: int, seed: int) -> list[Division]:
+    """Words of every length, and the ends: quotients of all ones, of one, of none."""
+    rng = np.random.default_rng(seed)
+
+    def word(bits: int) -> int:
+        return int(rng.integers(1 << bits, dtype=np.uint64)) >> int(rng.integers(bits + 1))
+
+    found = []
+    for at in range(count):
+        bits, by = (at * 7 // count * most_bits // 6), max(word(width), 1)
+        number = min(word(width), by)
+        tail = word(bits) if number < by else 0
+        most = (1 << bits) - 1
+        found.append(Division(bits, number, tail, by))
+        if at % 8 == 0:
+            ends = ((by - 1, most), (by, 0), (0, 0), (0, most), (0, min(by, most)))
+            found += [Division(bits, number, tail, by) for number, tail in ends]
+    return found
+
+
+# ---------------------------------------------------------------------------- the root
+
+
+def ends_of_seeds(entries: int) -> list[int]:
+    """Variances of the first and the last mantissa of each seed, at every exponent.
+
+    The bits below the mantissa are all zeros or all ones.
+    """
+    each = 3 * LEAST_MANTISSA // entries
+    firsts = range(LEAST_MANTISSA, 1 << MANTISSA_BITS, each)
+    found = []
+    for at, mantissa in enumerate(m for first in firsts for m in (first, first + each - 1)):
+        for pairs in range(-(MANTISSA_BITS // 2 - 1), (62 - MANTISSA_BITS) // 2 + 1):
+            shift = 2 * pairs
+            low = (1 << max(shift, 0)) - 1 if (at // 2 + pairs) % 2 else 0
+            found.append(max(mantissa << shift | low if shift >= 0 else mantissa >> -shift, 1))
+    return found
+
+
+def drawn_variances(count: int, seed: int) -> list[int]:
+    """Every part of the mantissas, at drawn exponents."""
+    rng = np.random.default_rng(seed)
+    found = []
+    for i in range(count):
+        mantissa = LEAST_MANTISSA + i * (3 * LEAST_MANTISSA // count) + int(rng.integers(48))
+        shift = int(rng.integers(-16, 37))
+        variance = mantissa << shift if shift > 0 else max(mantissa >> -shift, 1)
+        found.append(variance | int(rng.integers(1 << 62)) & ((1 << max(shift, 0)) - 1))
+    return found
+
+
+# ---------------------------------------------------------------------------- softmaxes
+
+
+def share_graph(fmt: QFormat, shape: tuple[int, int], exp_bits: int, share_bits: int) -> Graph:
+    """Of a good table."""
+    coarse, fine = exp_tables(fmt, exp_bits)
+    share = Softmax("share", "input", coarse, fine, exp_bits, share_bits)
+    return Graph("g", (Input("input", *shape, fmt), share), ("share",))
+
+
+def every_distance(bits: int, joints: int) -> IntArray:
+    """Frames `(T, 2, V)`: the largest word in front of or behind each other one."""
+    top = (1 << (bits - 1)) - 1
+    below = np.arange(1 << bits).reshape(-1, 1, joints)
+    frames = np.concatenate([np.full_like(below, top), top - below], axis=1)
+    frames[::2] = frames[::2, ::-1]
+    return frames
+
+
+def tables_of_any_words(seed: int) -> Case:
+    """Tables need not fall; a whole is the largest entry."""
+    rng = np.random.default_rng(seed)
+    exp_bits = 7
+    coarse, fine = (rng.integers(1, (1 << exp_bits) + 1, count) for count in (11, 8))
+    coarse[0] = fine[0] = 1 << exp_bits
+    share = Softmax("share", "input", coarse, fine, exp_bits, 9)
+    graph = Graph("g", (Input("input", 7, 12, QFormat(8, 2)), share), ("share",))
+    return share_case(graph, rng.integers(-128, 128, (4, 7, 12)), 3, seed)
+
+
+# ---------------------------------------------------------------------------- means, norms
+
+
+def mean_graph(fmt: QFormat, shape: tuple[int, int], shift: int, most: int) -> Graph:
+    """A mean over clips of at most so many frames."""
+    nodes = (Input("input", *shape, fmt), ClipMean("mean", "input", shift, most))
+    return Graph("g", nodes, ("mean",))
+
+
+def every_sum(fmt: QFormat, frames: int) -> IntArray:
+    """A clip `(T, 1, V)` of `frames` frames in which each sum there is has a joint of its own."""
+    low, high = fmt.raw_min, fmt.raw_max
+    rest = np.arange(low * frames, high * frames + 1)
+    clip = []
+    for left in range(frames - 1, -1, -1):
+        words = np.clip(rest, low, high)
+        words = np.where(rest - words < left * low, rest - left * low, words)
+        words = np.clip(np.where(rest - words > left * high, rest - left * high, words), low, high)
+        clip.append(words)
+        rest = rest - words
+    assert not rest.any()
+    return np.array(clip)[:, None]
+
+
+def every_mean(fmt: QFormat, frames: int, shift: int) -> Case:
+    clip = every_sum(fmt, frames)
+    return mean_case(mean_graph(fmt, (1, clip.shape[2]), shift, 9), [clip], 2, frames)
+
+
+def drawn_means(bits: int, shift: int, zeros: int, seed: int) -> Case:
+    """Clips of several lengths, ends of the words among them; the second finds the first's sums."""
+    rng, fmt = np.random.default_rng(seed), QFormat(bits, 3)
+    clips = [rng.integers(fmt.raw_min, fmt.raw_max + 1, (t, 5, 6)) for t in (3, 1, 2, 7, 5)]
+    for clip in clips:
+        clip[:, 0], clip[:, -1] = fmt.raw_min, fmt.raw_max
+        clip[:, 1, :3] = rng.integers(-1, 2, (len(clip), 3))
+    return mean_case(mean_graph(fmt, (5, 6), shift, 7 + zeros), clips, 3, seed, zeros)
+
+
+def drawn_norms(bits: int, frac_bits: int, epsilon: int, steps: int, seed: int) -> Case:
+    """Frames of every spread; the last group of lanes is ragged."""
+    rng, fmt = np.random.default_rng(seed), QFormat(bits, 3)
+    spread = (1 << rng.integers(0, bits - 1, (12, 1, 1))).astype(np.int64)
+    clip = rng.integers(-spread, spread, (12, 5, 4))
+    clip[-1, 0], clip[-1, 1:] = fmt.raw_max, fmt.raw_min
+    seeds = reciprocal_root_seeds(48)
+    norm = LayerNorm("norm", "input", np.array([epsilon]), seeds, steps, frac_bits)
+    graph = Graph("g", (Input("input", 5, 4, fmt), norm), ("norm",))
+    return norm_case(graph, clip, 3, seed)
+
+
+# ---------------------------------------------------------------------------- all
+
+_CASES: Mapping[str, Callable[[], Case]] = {
+    "divider, every word": lambda: divider_case(list(every_division(5, 5)), 5, 5, 1),
+    "divider, one bit": lambda: divider_case(list(every_division(3, 1)), 3, 1, 2),
+    "divider, as softmaxes have it": lambda: divider_case(
+        drawn_divisions(40, 30, 1500, 3), 40, 30, 3
+    ),
+    "divider, as means have it": lambda: divider_case(
+        [Division(62, 0, each.tail, each.by) for each in drawn_divisions(22, 62, 900, 4)], 22, 62, 4
+    ),
+    "root, ends of seeds": lambda: root_case(ends_of_seeds(48), 48, 2, 5),
+    "root, drawn": lambda: root_case(drawn_variances(1024, 6), 48, 2, 6),
+    "root, the seed alone": lambda: root_case(drawn_variances(1024, 7), 3 << 10, 0, 7),
+    "root, four steps": lambda: root_case(drawn_variances(512, 8), 12, 4, 8),
+    "root, narrow": lambda: root_case(range(1, 1025), 48, 1, 9, 18),
+    "shares, every distance": lambda: share_case(
+        share_graph(QFormat(12, 6), (2, 256), 24, 30), every_distance(12, 256), 2, 10
+    ),
+    "shares, every pair": lambda: share_case(
+        share_graph(QFormat(4, 2), (2, 256), 9, 11),
+        np.array(list(product(range(-8, 8), repeat=2))).T[None],
+        1,
+        11,
+    ),
+    "shares, any table": lambda: tables_of_any_words(12),
+    **{
+        f"means, every sum of {frames}": lambda frames=frames: every_mean(  # type: ignore[misc]
+            QFormat(4, 0), frames, frames % 3
+        )
+        for frames in range(1, 10)
+    },
+    "means, drawn": lambda: drawn_means(16, 12, 0, 13),
+    "means, long": lambda: drawn_means(8, 5, 4_000, 14),
+    "norms": lambda: drawn_norms(9, 12, 3, 2, 15),
+    "norms, wide": lambda: drawn_norms(16, 18, 1, 2, 16),
+}
+NAMES = tuple(_CASES)
+
+
+@cache
+def unit_case(name: str) -> Case:
+    """The case of that name."""
+    return _CASES[name]()
