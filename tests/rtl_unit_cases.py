@@ -15,14 +15,17 @@ from fxp.elementary import LEAST_MANTISSA, MANTISSA_BITS
 from fxp.ir import ClipMean, Graph, Input, IntArray, LayerNorm, Softmax
 from fxp.node_tables import exp_tables, reciprocal_root_seeds
 from fxp.qformat import QFormat
+from hw_model.streaming import LineSource
 from tests.rtl_units import (
     Case,
     Division,
+    Streamed,
     divider_case,
     mean_case,
     norm_case,
     root_case,
     share_case,
+    tiles_case,
 )
 
 # ---------------------------------------------------------------------------- the divider
@@ -167,6 +170,22 @@ def drawn_norms(bits: int, frac_bits: int, epsilon: int, steps: int, seed: int) 
     return norm_case(graph, clip, 3, seed)
 
 
+# ---------------------------------------------------------------------------- tiles
+
+
+def drawn_passes(count: int, seed: int, timed: bool) -> list[Streamed]:
+    """Few and many blocks, lines and joints, one of each among them."""
+    rng = np.random.default_rng(seed)
+
+    def most(high: int) -> int:
+        return int(rng.integers(1, high, endpoint=True)) if rng.integers(3) else 1
+
+    def source() -> LineSource | None:
+        return LineSource(most(30), most(5)) if timed else None
+
+    return [Streamed(most(12), most(9), most(6), source()) for _ in range(count)]
+
+
 # ---------------------------------------------------------------------------- all
 
 _CASES: Mapping[str, Callable[[], Case]] = {
@@ -201,6 +220,8 @@ _CASES: Mapping[str, Callable[[], Case]] = {
     },
     "means, drawn": lambda: drawn_means(16, 12, 0, 13),
     "means, long": lambda: drawn_means(8, 5, 4_000, 14),
+    "tiles, as they like": lambda: tiles_case(drawn_passes(150, 17, timed=False), 17),
+    "tiles, every cycle": lambda: tiles_case(drawn_passes(150, 18, timed=True), 18),
     "norms": lambda: drawn_norms(9, 12, 3, 2, 15),
     "norms, wide": lambda: drawn_norms(16, 18, 1, 2, 16),
 }

@@ -24,6 +24,7 @@ from hw_model.rtl.bench_files import hex_words
 from hw_model.rtl.design import Design, design_of, include_files
 from hw_model.rtl.expected import frame_lines
 from hw_model.schedule import MEAN_PAUSE_CYCLES, NEWTON_CYCLES, ROOT_CYCLES
+from hw_model.streaming import LineSource, streamed_cycles
 from tests.rtl_planting import Edit
 from tests.rtl_runs import written
 
@@ -137,6 +138,46 @@ def root_case(
         "PATTERN": PATTERN,
     }
     return Case("root_bench", ("reciprocal_root", "ram"), given, files)
+
+
+# ---------------------------------------------------------------------------- weights from outside
+
+
+@dataclass(frozen=True)
+class Streamed:
+    """A pass whose weights stream in; where `source` is None, as the memory outside likes."""
+
+    blocks: int
+    lines: int
+    joints: int
+    source: LineSource | None = None
+
+    @property
+    def cycles(self) -> int:
+        """The definition: from the first cycle of the pass's loops to its last operation."""
+        assert self.source is not None
+        return streamed_cycles(self.blocks, self.lines, self.joints, self.source)
+
+
+def tiles_case(passes: Sequence[Streamed], seed: int) -> Case:
+    """Passes one after another; cycles are compared where the first one's source says when."""
+    free, rng = passes[0].source is None, np.random.default_rng(seed)
+    words = []
+    for each in passes:
+        source = each.source or LineSource(1, 1)
+        row = [int(rng.integers(1000)), each.lines, each.blocks, each.joints]
+        row += [source.latency, source.interval, 0 if free else each.cycles]
+        words.append(int("".join(f"{number:08x}" for number in row), 16))
+    widths = "parameter int FETCH_BITS = 16, parameter int TILE_BITS = {}, parameter int COUNT_BITS = 4"
+    tile_bits = max(1, (max(each.lines for each in passes) - 1).bit_length())
+    files = {
+        "engine_params.svh": f"{widths.format(tile_bits)}\n".encode(),
+        "passes.hex": hex_words(words, 224),
+        "pattern.hex": pattern_file(seed, 0.06, 0.5, burst=20),
+        "outside.hex": pattern_file(seed + 1, 0.1, 0.3, burst=3),
+    }
+    given = {"FREE": int(free), "COUNT": len(passes), "PATTERN": PATTERN}
+    return Case("tiles_bench", ("tiles", "ram"), given, files)
 
 
 # ---------------------------------------------------------------------------- units of sweeps
