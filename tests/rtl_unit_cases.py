@@ -12,14 +12,26 @@ from itertools import product
 import numpy as np
 
 from fxp.elementary import LEAST_MANTISSA, MANTISSA_BITS
-from fxp.ir import ClipMean, Graph, Input, IntArray, LayerNorm, Softmax
+from fxp.ir import (
+    ClipMean,
+    Conv,
+    Graph,
+    Input,
+    IntArray,
+    LayerNorm,
+    Requantise,
+    Softmax,
+    TemporalConv,
+    Weights,
+)
 from fxp.node_tables import exp_tables, reciprocal_root_seeds
-from fxp.qformat import QFormat
+from fxp.qformat import Cast, QFormat
 from hw_model.streaming import LineSource
 from tests.rtl_units import (
     Case,
     Division,
     Streamed,
+    axis_case,
     divider_case,
     mean_case,
     norm_case,
@@ -186,6 +198,32 @@ def drawn_passes(count: int, seed: int, timed: bool) -> list[Streamed]:
     return [Streamed(most(12), most(9), most(6), source()) for _ in range(count)]
 
 
+# ---------------------------------------------------------------------------- AXI4-Stream
+
+
+def axis_graph() -> Graph:
+    """Two outputs, one with a lookahead; of three lanes no line fills its bytes, in or out."""
+    rng = np.random.default_rng(19)
+
+    def drawn(*shape: int) -> Weights:
+        return Weights(rng.integers(-128, 128, shape), 8, (0,))
+
+    nodes = (
+        Input("input", 4, 3, QFormat(6, 0)),
+        Conv("first", "input", drawn(7, 4), rng.integers(-99, 99, 7)),
+        Requantise("first.q", "first", Cast(QFormat(9, -4))),
+        TemporalConv("second", "first.q", drawn(5, 7, 3), rng.integers(-99, 99, 5), 1, 1),
+        Requantise("second.q", "second", Cast(QFormat(11, -7))),
+    )
+    return Graph("g", nodes, ("second.q", "first.q"))
+
+
+def axis_run(off_chip: frozenset[str]) -> Case:
+    graph, rng = axis_graph(), np.random.default_rng(20)
+    clips = [rng.integers(-32, 32, (frames, 4, 3)) for frames in (4, 1, 3)]
+    return axis_case(graph, clips, 3, off_chip)
+
+
 # ---------------------------------------------------------------------------- all
 
 _CASES: Mapping[str, Callable[[], Case]] = {
@@ -222,6 +260,8 @@ _CASES: Mapping[str, Callable[[], Case]] = {
     "means, long": lambda: drawn_means(8, 5, 4_000, 14),
     "tiles, as they like": lambda: tiles_case(drawn_passes(150, 17, timed=False), 17),
     "tiles, every cycle": lambda: tiles_case(drawn_passes(150, 18, timed=True), 18),
+    "axis": lambda: axis_run(frozenset()),
+    "axis, weights from outside": lambda: axis_run(frozenset({"first", "second"})),
     "norms": lambda: drawn_norms(9, 12, 3, 2, 15),
     "norms, wide": lambda: drawn_norms(16, 18, 1, 2, 16),
 }

@@ -8,7 +8,7 @@ has them.
 from __future__ import annotations
 
 import subprocess
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence, Set
 from dataclasses import dataclass, field
 from math import isqrt
 from pathlib import Path
@@ -20,9 +20,12 @@ from fxp.elementary import LEAST_MANTISSA, exponential, normalise, reciprocal_ro
 from fxp.ir import ClipMean, Graph, Input, IntArray, LayerNorm, Softmax
 from fxp.node_tables import reciprocal_root_seeds
 from fxp.oracle import evaluate
-from hw_model.rtl.bench_files import hex_words
+from fxp.simulate import compile_graph, run
+from hw_model.rtl.bench_files import hardware_files, hex_words, run_files
+from hw_model.rtl.clips import back_to_back
 from hw_model.rtl.design import Design, design_of, include_files
-from hw_model.rtl.expected import frame_lines
+from hw_model.rtl.expected import frame_lines, wanted_values
+from hw_model.rtl.toolchains import AXIS_FILE, ENGINE_FILES
 from hw_model.schedule import MEAN_PAUSE_CYCLES, NEWTON_CYCLES, ROOT_CYCLES
 from hw_model.streaming import LineSource, streamed_cycles
 from tests.rtl_planting import Edit
@@ -54,7 +57,9 @@ def log_of(case: Case, folder: Path, edits: Sequence[Edit] = ()) -> str:
     command = ["iverilog", "-g2012", "-I", folder, "-o", folder / "sim", "-s", case.bench]
     command += [f"-P{case.bench}.{name}={value}" for name, value in case.parameters.items()]
     command += [folder / name for name in texts]
-    subprocess.run([*command, BENCHES / f"{case.bench}.sv"], check=True, capture_output=True)
+    command += [BENCHES / f"{case.bench}.sv"]
+    built = subprocess.run(command, capture_output=True, text=True)
+    assert built.returncode == 0, built.stderr
     started = ["vvp", "-n", folder / "sim", f"+folder={folder}"]
     done = subprocess.run(started, capture_output=True, text=True, timeout=600)
     passed = done.stdout.count("PASS: ") == 1 and "DIFFERENT" not in done.stdout
@@ -178,6 +183,21 @@ def tiles_case(passes: Sequence[Streamed], seed: int) -> Case:
     }
     given = {"FREE": int(free), "COUNT": len(passes), "PATTERN": PATTERN}
     return Case("tiles_bench", ("tiles", "ram"), given, files)
+
+
+# ---------------------------------------------------------------------------- AXI4-Stream
+
+
+def axis_case(graph: Graph, clips: Sequence[IntArray], lanes: int, off_chip: Set[str]) -> Case:
+    """The whole engine behind its AXI4-Stream ports, clips one behind the other."""
+    design = design_of(graph, lanes, off_chip=off_chip)
+    runs = []
+    for clip in clips:
+        values, _ = run(compile_graph(graph), clip, taps=wanted_values(design))
+        runs.append(run_files(design, clip, values, seed=lanes, stall=0.4))
+    files = {**back_to_back(runs).files, **hardware_files(design)}
+    engine = [name.removesuffix(".sv") for name in (*ENGINE_FILES, AXIS_FILE, "checked_file.sv")]
+    return Case("axis_bench", tuple(engine), {}, files)
 
 
 # ---------------------------------------------------------------------------- units of sweeps
