@@ -11,7 +11,7 @@ from itertools import product
 
 import numpy as np
 
-from fxp.elementary import LEAST_MANTISSA, MANTISSA_BITS
+from fxp.elementary import LEAST_MANTISSA, MANTISSA_BITS, ROOT_BITS
 from fxp.ir import (
     ClipMean,
     Conv,
@@ -27,16 +27,14 @@ from fxp.ir import (
 from fxp.node_tables import exp_tables, reciprocal_root_seeds
 from fxp.qformat import Cast, QFormat
 from hw_model.streaming import LineSource
+from tests.rtl_sweeps import mean_case, norm_case, share_case
 from tests.rtl_units import (
     Case,
     Division,
     Streamed,
     axis_case,
     divider_case,
-    mean_case,
-    norm_case,
     root_case,
-    share_case,
     tiles_case,
 )
 
@@ -123,7 +121,7 @@ def every_distance(bits: int, joints: int) -> IntArray:
 def tables_of_any_words(seed: int) -> Case:
     """Tables need not fall; a whole is the largest entry."""
     rng = np.random.default_rng(seed)
-    exp_bits = 7
+    exp_bits = 4
     coarse, fine = (rng.integers(1, (1 << exp_bits) + 1, count) for count in (11, 8))
     coarse[0] = fine[0] = 1 << exp_bits
     share = Softmax("share", "input", coarse, fine, exp_bits, 9)
@@ -170,14 +168,13 @@ def drawn_means(bits: int, shift: int, zeros: int, seed: int) -> Case:
     return mean_case(mean_graph(fmt, (5, 6), shift, 7 + zeros), clips, 3, seed, zeros)
 
 
-def drawn_norms(bits: int, frac_bits: int, epsilon: int, steps: int, seed: int) -> Case:
+def drawn_norms(bits: int, frac_bits: int, seeds: IntArray, steps: int, seed: int) -> Case:
     """Frames of every spread; the last group of lanes is ragged."""
     rng, fmt = np.random.default_rng(seed), QFormat(bits, 3)
     spread = (1 << rng.integers(0, bits - 1, (12, 1, 1))).astype(np.int64)
     clip = rng.integers(-spread, spread, (12, 5, 4))
     clip[-1, 0], clip[-1, 1:] = fmt.raw_max, fmt.raw_min
-    seeds = reciprocal_root_seeds(48)
-    norm = LayerNorm("norm", "input", np.array([epsilon]), seeds, steps, frac_bits)
+    norm = LayerNorm("norm", "input", np.array([3]), seeds, steps, frac_bits)
     graph = Graph("g", (Input("input", 5, 4, fmt), norm), ("norm",))
     return norm_case(graph, clip, 3, seed)
 
@@ -241,7 +238,7 @@ _CASES: Mapping[str, Callable[[], Case]] = {
     "root, four steps": lambda: root_case(drawn_variances(512, 8), 12, 4, 8),
     "root, narrow": lambda: root_case(range(1, 1025), 48, 1, 9, 18),
     "shares, every distance": lambda: share_case(
-        share_graph(QFormat(12, 6), (2, 256), 24, 30), every_distance(12, 256), 2, 10
+        share_graph(QFormat(10, 6), (2, 128), 24, 30), every_distance(10, 128), 2, 10
     ),
     "shares, every pair": lambda: share_case(
         share_graph(QFormat(4, 2), (2, 256), 9, 11),
@@ -252,7 +249,7 @@ _CASES: Mapping[str, Callable[[], Case]] = {
     "shares, any table": lambda: tables_of_any_words(12),
     **{
         f"means, every sum of {frames}": lambda frames=frames: every_mean(  # type: ignore[misc]
-            QFormat(4, 0), frames, frames % 3
+            QFormat(4, 0), frames, frames % 2 * 3
         )
         for frames in range(1, 10)
     },
@@ -262,8 +259,9 @@ _CASES: Mapping[str, Callable[[], Case]] = {
     "tiles, every cycle": lambda: tiles_case(drawn_passes(150, 18, timed=True), 18),
     "axis": lambda: axis_run(frozenset()),
     "axis, weights from outside": lambda: axis_run(frozenset({"first", "second"})),
-    "norms": lambda: drawn_norms(9, 12, 3, 2, 15),
-    "norms, wide": lambda: drawn_norms(16, 18, 1, 2, 16),
+    "norms": lambda: drawn_norms(9, 12, reciprocal_root_seeds(48), 2, 15),
+    "norms, wide": lambda: drawn_norms(16, 18, reciprocal_root_seeds(192), 3, 16),
+    "norms, ties": lambda: drawn_norms(9, 2, np.full(12, 1 << ROOT_BITS), 0, 21),
 }
 NAMES = tuple(_CASES)
 

@@ -49,12 +49,17 @@ def bench(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], Bench]:
 
     @cache
     def made(name: str) -> Bench:
-        network, root = special_network(name), tmp_path_factory.mktemp(name)
-        runs = plan_runs(network.graph, network.clip, Settings(network.lanes)).runs
-        folders = {run.name: written(root / run.name, run.bench.files) for run in runs}
-        return Bench(folders, written(root / "hdl", hardware_files(runs[0].design)))
+        return bench_of(name, tmp_path_factory.mktemp(name))
 
     return made
+
+
+def bench_of(name: str, root: Path) -> Bench:
+    """The runs of a special network, in a folder."""
+    network = special_network(name)
+    runs = plan_runs(network.graph, network.clip, Settings(network.lanes)).runs
+    folders = {run.name: written(root / run.name, run.bench.files) for run in runs}
+    return Bench(folders, written(root / "hdl", hardware_files(runs[0].design)))
 
 
 def planted(bug: Bug, folder: Path) -> Path:

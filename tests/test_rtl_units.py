@@ -11,8 +11,16 @@ import pytest
 
 from fxp.elementary import LEAST_MANTISSA, MANTISSA_BITS
 from fxp.qformat import QFormat
-from tests.rtl_unit_cases import NAMES, every_division, every_sum, share_graph, unit_case
-from tests.rtl_units import log_of, root_case, share_case
+from tests.rtl_sweeps import share_case
+from tests.rtl_unit_cases import (
+    NAMES,
+    every_distance,
+    every_division,
+    every_sum,
+    share_graph,
+    unit_case,
+)
+from tests.rtl_units import log_of, root_case
 
 pytestmark = pytest.mark.skipif(shutil.which("iverilog") is None, reason="needs Icarus Verilog")
 
@@ -31,6 +39,13 @@ def test_the_root_of_every_mantissa(pairs: int, tmp_path: Path) -> None:
     shift = 2 * pairs - MANTISSA_BITS
     log = log_of(root_case([m << shift for m in mantissas], 48, 2, pairs), tmp_path)
     assert "PASS: 196608 words" in log, log
+
+
+@pytest.mark.slow
+def test_the_shares_of_every_distance(tmp_path: Path) -> None:
+    graph = share_graph(QFormat(16, 10), (2, 1024), 16, 15)
+    log = log_of(share_case(graph, every_distance(16, 1024), 2, 1), tmp_path)
+    assert "PASS: " in log, log
 
 
 @pytest.mark.slow

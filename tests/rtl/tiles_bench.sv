@@ -137,7 +137,7 @@ module tiles_bench #(
     {first, lines, blocks, joints, latency, interval, cycles} = passes[0];
     repeat (2) @(posedge clk);
     #1 rst = 0;
-    while (at < COUNT && cycle < 2000 * COUNT) @(posedge clk);
+    while (at < COUNT && cycle < 400 * COUNT) @(posedge clk);
     repeat (200) @(posedge clk);
     if (at != COUNT) $fatal(1, "FAIL: %0d of %0d passes ended", at, COUNT);
     if (wrong != 0) $fatal(1, "FAIL: %0d differences", wrong);
