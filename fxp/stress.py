@@ -1,5 +1,7 @@
 """Stress vectors: clips that drive the accumulators of a network to their exact extremes.
 
+An argmax, which is none, gets one of winners and ties.
+
 Data never come near them, so an accumulator that is too narrow, or a sign that is lost at the top
 of its range, stays unseen. For each accumulator there is a network of that one node (`fxp.excerpt`)
 and a short clip, within the ranges that its operands have in the whole network. What the clips are
@@ -10,6 +12,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from types import MappingProxyType
 from typing import assert_never
 
 import numpy as np
@@ -40,7 +43,13 @@ from fxp.memories import Ground, ground_of, settings_for
 from fxp.oracle import evaluate
 from fxp.ranges import Signal, is_sum
 from fxp.stress_clips import Clip, Piece, lay_out, piece_of, whole_frame
-from fxp.stress_frames import constant_clips, edge_frames, norm_frames, share_frames
+from fxp.stress_frames import (
+    constant_clips,
+    contest_frames,
+    edge_frames,
+    norm_frames,
+    share_frames,
+)
 from fxp.stress_ties import add_ties
 
 HIGHEST, LOWEST = "highest", "lowest"
@@ -58,7 +67,7 @@ class Stress:
             node's own frame is that divided by it). `highest`: some word of the node is `hi`;
             `lowest`: one is `lo`.
         lo: the smallest word of the node, over all clips of the whole network; of a `LayerNorm` or
-            `Softmax` the smallest that a search found.
+            `Softmax` the smallest that a search found, of an `Argmax` the lowest label.
         hi: the largest.
     """
 
@@ -72,14 +81,14 @@ class Stress:
 
 @dataclass(frozen=True, eq=False)
 class StressPlan:
-    """All cases of a network, and the accumulators `without` any, each with the reason."""
+    """All cases of a network, and the nodes `without` any, each with the reason."""
 
     cases: tuple[Stress, ...]
     without: Mapping[str, str]
 
 
 def stress_cases(graph: Graph) -> tuple[Stress, ...]:
-    """The cases of every accumulator that has one, in the order of the graph.
+    """The cases of every accumulator and argmax that has one, in the order of the graph.
 
     One for a node, as a rule; where `hi` and `lo` need the same end of a clip, or a whole clip
     each, one for either. Draws are seeded: the same graph gives the same cases.
@@ -100,7 +109,7 @@ def stress_plan(graph: Graph) -> StressPlan:
     cases: list[Stress] = []
     without: dict[str, str] = {}
     for node in graph.nodes:
-        if is_sum(node):
+        if is_sum(node) or isinstance(node, Argmax):
             try:
                 cases += _cases(ground, node)
             except InputError as error:
@@ -134,7 +143,9 @@ def _cases(ground: Ground, node: Node) -> Iterator[Stress]:
             lo, hi, clips = _searched(cut, x, norm_frames(x[0]))
         case Softmax():
             lo, hi, clips = _searched(cut, x, share_frames(x[0]))
-        case Input() | Flatten() | Requantise() | Argmax():
+        case Argmax():
+            lo, hi, clips = _searched(cut, x, (), contest_frames(x[0]))
+        case Input() | Flatten() | Requantise():
             raise AssertionError(f"{node.name} is no sum")
         case _:
             assert_never(node)
@@ -172,15 +183,20 @@ def _extreme_piece(node: Linear, x: Sequence[Signal], y: Signal, highest: bool) 
 
 
 def _searched(
-    cut: Excerpt, x: Sequence[Signal], frames: Sequence[IntArray]
+    cut: Excerpt,
+    x: Sequence[Signal],
+    frames: Sequence[IntArray],
+    kept: Mapping[str, IntArray] = MappingProxyType({}),
 ) -> tuple[int, int, list[Clip]]:
-    """The best of frames `(C, V)` and of those at the edges: what they reach, and the clip."""
+    """The best of frames `(C, V)` and all at the edges or `kept`: what they reach, and the clip."""
     (name,) = cut.offsets
-    tried = np.stack([*frames, *(words[0] for words in edge_frames(x).values())])
+    edges = (words[0] for words in edge_frames(x).values())
+    tried = np.stack([*frames, *kept.values(), *edges])
     values = evaluate(cut.graph, cut.clip({name: tried}))[cut.node.name]
     lows, highs = values.min(axis=(1, 2)), values.max(axis=(1, 2))
     best = {HIGHEST: int(highs.argmax()), LOWEST: int(lows.argmin())}
     pieces = [whole_frame(purpose, [tried[at]]) for purpose, at in best.items()]
+    pieces += [whole_frame(purpose, [words]) for purpose, words in kept.items()]
     return int(lows.min()), int(highs.max()), lay_out([*pieces, *_edges(x)], x)
 
 

@@ -80,6 +80,48 @@ def share_frames(x: Signal) -> list[IntArray]:
     return [_one_channel(x, first, up) for first in firsts for up in (True, False)]
 
 
+def contest_frames(x: Signal) -> dict[str, IntArray]:
+    """Frames for an argmax, by purpose: winners, losers, ties, and winners by one lsb.
+
+    Each channel is one of joint 0, the one after it is that of joint 1, and so on.
+    """
+    frames: dict[str, IntArray] = {}
+    joints = np.arange(x.joints)
+    top, bottom = (_level(x, highest) for highest in (True, False))
+    if top is not None and bottom is not None:
+        frames |= {"all equal and highest": top, "all equal and lowest": bottom}
+    below = _level(x, True, lower=1)
+    for first in range(0, x.channels, x.joints):
+        frames[f"channel {first} alone highest"] = _one_channel(x, first, True)
+        frames[f"channel {first} alone lowest"] = _one_channel(x, first, False)
+        own, next_one = (first + joints) % x.channels, (first + 1 + joints) % x.channels
+        if below is not None:
+            frame = below.copy()
+            frame[own, joints] += 1
+            frames[f"channel {first} an lsb above"] = frame
+        if top is not None and bottom is not None:
+            frame = bottom.copy()
+            for at in (own, next_one):
+                frame[at, joints] = top[at, joints]
+            frames[f"tie of channel {first} and the next"] = frame
+    return frames
+
+
+def _level(x: Signal, highest: bool, lower: int = 0) -> IntArray | None:
+    """Words `(C, V)` that are one number in all channels, or None where there is none.
+
+    The largest or the smallest such number, or the largest but so many.
+    """
+    fracs = np.broadcast_to(np.array(x.frac_bits, np.int64), x.channels)
+    step = 1 << (fracs - fracs.min())  # words of a number at the coarsest binary point
+    top = int((np.array(x.hi, np.int64) // step).min())
+    bottom = int((-(-np.array(x.lo, np.int64) // step)).max())
+    level = (top if highest else bottom) - lower
+    if not bottom <= level <= top:
+        return None
+    return np.repeat((level * step)[:, None], x.joints, axis=1)
+
+
 def _end(signal: Signal, highest: bool) -> IntArray:
     """Every word at one end of its channel's range, `(C, V)`."""
     ends = np.array(signal.hi if highest else signal.lo, np.int64)

@@ -1,4 +1,4 @@
-"""Layer norm, softmax and mean over a clip alone: what they get in every cycle, and what they give."""
+"""Layer norm, softmax and mean over a clip alone: what they get in a cycle, and what they give."""
 
 from __future__ import annotations
 

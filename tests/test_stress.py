@@ -12,6 +12,7 @@ from fxp.cast import requantise, round_shift
 from fxp.ir import (
     Add,
     Affine,
+    Argmax,
     ClipMean,
     Conv,
     Graph,
@@ -59,14 +60,20 @@ def values_of(case: Stress) -> dict[str, IntArray]:
 def check_reached(graph: Graph, oracle: bool) -> dict[str, str]:
     """All cases of a graph reach what they say, and that is what is certified."""
     plan = stress_plan(graph)
-    certified = {each.node: each for each in accumulators(graph)}
+    certified = {each.node: (each.lo, each.hi) for each in accumulators(graph)}
+    about = describe(graph)
+    certified |= {
+        node.name: (0, about[node.x].channels - 1)
+        for node in graph.nodes
+        if isinstance(node, Argmax)
+    }
     assert {case.node for case in plan.cases} == certified.keys() - plan.without.keys()
     for name, cases in by_node(plan.cases).items():
-        exact = not isinstance(node_of(cases[0]), LayerNorm | Softmax)
+        exact = not isinstance(node_of(cases[0]), LayerNorm | Softmax | Argmax)
         reached = []
         for case in cases:
             if exact:
-                assert (case.lo, case.hi) == (certified[name].lo, certified[name].hi)
+                assert (case.lo, case.hi) == certified[name]
             value = values_of(case)[name]
             if oracle:
                 assert np.array_equal(evaluate(case.graph, case.clip)[name], value)
@@ -76,8 +83,8 @@ def check_reached(graph: Graph, oracle: bool) -> dict[str, str]:
                     at = 0 if len(value) == 1 else case.purposes[purpose] // stride
                     assert end in value[at], (name, purpose)
                     reached.append(purpose)
-            assert certified[name].lo <= case.lo <= value.min(), name
-            assert value.max() <= case.hi <= certified[name].hi, name
+            assert certified[name][0] <= case.lo <= value.min(), name
+            assert value.max() <= case.hi <= certified[name][1], name
         assert sorted(reached) == [HIGHEST, LOWEST], name
     return dict(plan.without)
 
@@ -102,6 +109,8 @@ def test_a_register_one_bit_narrower_changes_a_stored_word(variant: str) -> None
     graph = lowered(VARIANTS[variant], 0)
     bits = {each.node: each.bits - 1 for each in accumulators(graph)}
     for name, cases in by_node(stress_cases(graph)).items():
+        if name not in bits:  # an argmax
+            continue
         changed, casts = False, 0
         for case in cases:
             value, fracs = values_of(case)[name], describe(case.graph)[name]
@@ -327,6 +336,69 @@ def test_a_softmax_reaches_its_smallest_and_its_largest_share_of_all() -> None:
     every = np.array(list(product(range(-2, 2), repeat=3)))[:, :, None]  # (T, C, V)
     shares = evaluate(graph, every)["y"]
     assert (case.lo, case.hi) == (shares.min(), shares.max())
+
+
+def contests(joints: int = 1, channels: int = 5) -> tuple[IntArray, dict[str, IntArray]]:
+    """Words of an argmax's clip `(T, C, V)`, and the labels `(V,)` of each purpose."""
+    graph = network(Input("x", channels, joints, QFormat(4, 0)), Argmax("y", "x"))
+    (case,) = only(graph, "y")
+    labels = values_of(case)["y"][:, 0]
+    assert np.array_equal(evaluate(case.graph, case.clip)["y"][:, 0], labels)
+    return case.clip, {purpose: labels[at] for purpose, at in case.purposes.items()}
+
+
+@pytest.mark.parametrize("joints", [1, 2, 5, 7])
+def test_an_argmax_gets_winners_losers_and_ties_of_every_channel(joints: int) -> None:
+    _, labels = contests(joints)
+    for first in range(0, 5, joints):
+        own = (first + np.arange(joints)) % 5
+        for purpose, wanted in (
+            (f"channel {first} alone highest", own),
+            (f"channel {first} an lsb above", own),
+            (f"channel {first} alone lowest", own == 0),  # the first of the others
+            (f"tie of channel {first} and the next", np.minimum(own, (own + 1) % 5)),
+        ):
+            assert np.array_equal(labels[purpose], wanted), purpose
+    for purpose in ("all equal and highest", "all equal and lowest", "all operands lowest"):
+        assert not labels[purpose].any(), purpose
+    assert labels[HIGHEST].max() == 4 and labels[LOWEST].min() == 0
+
+
+WRONG_ARGMAXES = {
+    "the last of equals": lambda x: len(x) - 1 - x[::-1].argmax(axis=0),
+    "without sign": lambda x: (x & 15).argmax(axis=0),
+    "without the first": lambda x: 1 + x[1:].argmax(axis=0),
+    "without the last": lambda x: x[:-1].argmax(axis=0),
+    "without the last bit": lambda x: (x >> 1).argmax(axis=0),
+    "from the word zero": lambda x: np.concatenate([np.maximum(x[:1], 0), x[1:]]).argmax(axis=0),
+    "a bit too narrow": lambda x: (((x & 7) ^ 4) - 4).argmax(axis=0),
+}
+
+
+@pytest.mark.parametrize("name", WRONG_ARGMAXES)
+@pytest.mark.parametrize("joints", [1, 3])
+def test_a_wrong_argmax_shows(name: str, joints: int) -> None:
+    clip, _ = contests(joints)
+    right = clip.argmax(axis=1)
+    assert any(
+        not np.array_equal(WRONG_ARGMAXES[name](frame), wanted)
+        for frame, wanted in zip(clip, right, strict=True)
+    )
+
+
+def test_channels_of_unequal_binary_points_tie_as_numbers() -> None:
+    weight = Weights(np.array([[3, 0], [0, 5], [2, 2]]), 8, (0, 2, 1))
+    conv = Conv("c", "x", weight, np.array([1, -2, 0]))
+    graph = network(Input("x", 2, 2, QFormat(5, 0)), conv, Argmax("y", "c"))
+    (case,) = only(graph, "y")
+    values = values_of(case)
+    numbers = values["c"] * np.array([4, 1, 2])[:, None]  # at two fractional bits
+    for purpose in ("all equal and highest", "all equal and lowest"):
+        frame = numbers[case.purposes[purpose]]
+        assert (frame == frame[0, 0]).all() and not values["y"][case.purposes[purpose]].any()
+    frame = numbers[case.purposes["channel 0 an lsb above"]]
+    assert sorted(np.unique(frame - frame.min()).tolist()) == [0, 1, 4]
+    assert check_reached(graph, oracle=True) == {}
 
 
 def test_the_same_graph_gives_the_same_cases_with_its_own_nodes() -> None:
