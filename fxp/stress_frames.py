@@ -85,41 +85,56 @@ def contest_frames(x: Signal) -> dict[str, IntArray]:
 
     Each channel is one of joint 0, the one after it is that of joint 1, and so on.
     """
+    every = range(x.channels)
     frames: dict[str, IntArray] = {}
-    joints = np.arange(x.joints)
-    top, bottom = (_level(x, highest) for highest in (True, False))
-    if top is not None and bottom is not None:
-        frames |= {"all equal and highest": top, "all equal and lowest": bottom}
-    below = _level(x, True, lower=1)
+    for name, highest in (("highest", True), ("lowest", False)):
+        if level := _level(x, every, highest):
+            words = np.array(level, np.int64)[:, None]
+            frames[f"all equal and {name}"] = np.repeat(words, x.joints, axis=1)
     for first in range(0, x.channels, x.joints):
-        frames[f"channel {first} alone highest"] = _one_channel(x, first, True)
-        frames[f"channel {first} alone lowest"] = _one_channel(x, first, False)
-        own, next_one = (first + joints) % x.channels, (first + 1 + joints) % x.channels
-        if below is not None:
-            frame = below.copy()
-            frame[own, joints] += 1
-            frames[f"channel {first} an lsb above"] = frame
-        if top is not None and bottom is not None:
-            frame = bottom.copy()
-            for at in (own, next_one):
-                frame[at, joints] = top[at, joints]
-            frames[f"tie of channel {first} and the next"] = frame
+        name = f"channel {first}"
+        frames[f"{name} alone highest"] = _one_channel(x, first, True)
+        frames[f"{name} alone lowest"] = _one_channel(x, first, False)
+        pairs = {
+            f"tie of {name} and the next": (0, 0),
+            f"{name} an lsb above the next": (1, 0),
+            f"{name} an lsb below the next": (0, 1),
+        }
+        frames |= {
+            purpose: frame
+            for purpose, more in pairs.items()
+            if (frame := _pairs(x, first, more)) is not None
+        }
     return frames
 
 
-def _level(x: Signal, highest: bool, lower: int = 0) -> IntArray | None:
-    """Words `(C, V)` that are one number in all channels, or None where there is none.
+def _pairs(x: Signal, first: int, more: tuple[int, int]) -> IntArray | None:
+    """One channel of each joint and the next as high as both can be, and so many lsbs more.
 
-    The largest or the smallest such number, or the largest but so many.
+    All others are lowest. None where no pair has a number in common.
     """
-    fracs = np.broadcast_to(np.array(x.frac_bits, np.int64), x.channels)
-    step = 1 << (fracs - fracs.min())  # words of a number at the coarsest binary point
-    top = int((np.array(x.hi, np.int64) // step).min())
-    bottom = int((-(-np.array(x.lo, np.int64) // step)).max())
+    frame, found = _end(x, False), False
+    for joint in range(x.joints):
+        own = (first + joint) % x.channels
+        pair = (own, (own + 1) % x.channels)
+        if level := _level(x, pair, True, lower=max(more)):
+            found = True
+            for channel, word, lsbs in zip(pair, level, more, strict=True):
+                frame[channel, joint] = word + lsbs
+    return frame if found else None
+
+
+def _level(x: Signal, channels: Sequence[int], highest: bool, lower: int = 0) -> list[int] | None:
+    """Words of these channels that are one number, or None where there is none.
+
+    It is the largest or the smallest that all of them have; or the largest but so many.
+    """
+    fracs = [x.frac_bits[c if len(x.frac_bits) > 1 else 0] for c in channels]
+    shifts = [frac - min(fracs) for frac in fracs]  # from the coarsest binary point
+    top = min(x.hi[c] >> shift for c, shift in zip(channels, shifts, strict=True))
+    bottom = max(-(-x.lo[c] >> shift) for c, shift in zip(channels, shifts, strict=True))
     level = (top if highest else bottom) - lower
-    if not bottom <= level <= top:
-        return None
-    return np.repeat((level * step)[:, None], x.joints, axis=1)
+    return [level << shift for shift in shifts] if bottom <= level <= top else None
 
 
 def _end(signal: Signal, highest: bool) -> IntArray:

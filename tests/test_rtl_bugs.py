@@ -27,7 +27,7 @@ from tests.rtl_runs import written
 NETWORKS = sorted({bug.network for bug in BUGS.values() if bug.found_by in ("clips", "stress")})
 # bugs that so many kinds of runs find, of all there are
 ALONE = {
-    "argmax takes the last of equals": {"words", "stalls", "clips"},
+    "argmax takes the last of equals": {"words", "stalls", "clips", "stress"},
     "pass one cycle longer": {"cycles", "clips", "stress"},
     "stall drops a word": {"stalls"},
     "running sum of the clip before": {"clips"},

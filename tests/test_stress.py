@@ -352,11 +352,13 @@ def test_an_argmax_gets_winners_losers_and_ties_of_every_channel(joints: int) ->
     _, labels = contests(joints)
     for first in range(0, 5, joints):
         own = (first + np.arange(joints)) % 5
+        after = (own + 1) % 5
         for purpose, wanted in (
             (f"channel {first} alone highest", own),
-            (f"channel {first} an lsb above", own),
+            (f"channel {first} an lsb above the next", own),
+            (f"channel {first} an lsb below the next", after),
             (f"channel {first} alone lowest", own == 0),  # the first of the others
-            (f"tie of channel {first} and the next", np.minimum(own, (own + 1) % 5)),
+            (f"tie of channel {first} and the next", np.minimum(own, after)),
         ):
             assert np.array_equal(labels[purpose], wanted), purpose
     for purpose in ("all equal and highest", "all equal and lowest", "all operands lowest"):
@@ -396,8 +398,14 @@ def test_channels_of_unequal_binary_points_tie_as_numbers() -> None:
     for purpose in ("all equal and highest", "all equal and lowest"):
         frame = numbers[case.purposes[purpose]]
         assert (frame == frame[0, 0]).all() and not values["y"][case.purposes[purpose]].any()
-    frame = numbers[case.purposes["channel 0 an lsb above"]]
-    assert sorted(np.unique(frame - frame.min()).tolist()) == [0, 1, 4]
+    for first in (0, 2):  # and channel 1, of the second joint; the pairs have unequal points
+        names = (f"tie of channel {first} and the next", f"channel {first} an lsb above the next")
+        for purpose, lsbs in zip(names, ((0, 0), (4, 1) if first == 0 else (2, 4)), strict=True):
+            frame = numbers[case.purposes[purpose]]
+            for joint in range(2):
+                own = (first + joint) % 3
+                above = frame[own, joint] - frame[(own + 1) % 3, joint]
+                assert above == lsbs[joint], (purpose, joint)
     assert check_reached(graph, oracle=True) == {}
 
 
