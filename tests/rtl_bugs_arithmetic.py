@@ -147,7 +147,9 @@ LANES: Mapping[str, Bug] = {
         "x > best",
         "$signed(x[X_BITS-1:1]) > $signed(best[X_BITS-1:1])",
     ),
-    "argmax wants more than an lsb": bug("dilation", "stress", "argmax", "x > best", "x > best + 1"),
+    "argmax wants more than an lsb": bug(
+        "dilation", "stress", "argmax", "x > best", "x > best + 1"
+    ),
     "argmax without sign": bug(
         "plain", "words", "argmax", "x > best", "$unsigned(x) > $unsigned(best)"
     ),
