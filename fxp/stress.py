@@ -12,7 +12,6 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from types import MappingProxyType
 from typing import assert_never
 
 import numpy as np
@@ -42,7 +41,7 @@ from fxp.ir import (
 from fxp.memories import Ground, ground_of, settings_for
 from fxp.oracle import evaluate
 from fxp.ranges import Signal, is_sum
-from fxp.stress_clips import Clip, Piece, lay_out, piece_of, whole_frame
+from fxp.stress_clips import Clip, Piece, clip_of_frames, lay_out, piece_of, whole_frame
 from fxp.stress_frames import (
     constant_clips,
     contest_frames,
@@ -144,7 +143,7 @@ def _cases(ground: Ground, node: Node) -> Iterator[Stress]:
         case Softmax():
             lo, hi, clips = _searched(cut, x, share_frames(x[0]))
         case Argmax():
-            lo, hi, clips = _searched(cut, x, (), contest_frames(x[0]))
+            lo, hi, clips = _contested(cut, x)
         case Input() | Flatten() | Requantise():
             raise AssertionError(f"{node.name} is no sum")
         case _:
@@ -183,21 +182,28 @@ def _extreme_piece(node: Linear, x: Sequence[Signal], y: Signal, highest: bool) 
 
 
 def _searched(
-    cut: Excerpt,
-    x: Sequence[Signal],
-    frames: Sequence[IntArray],
-    kept: Mapping[str, IntArray] = MappingProxyType({}),
+    cut: Excerpt, x: Sequence[Signal], frames: Sequence[IntArray]
 ) -> tuple[int, int, list[Clip]]:
-    """The best of frames `(C, V)` and all at the edges or `kept`: what they reach, and the clip."""
+    """The best of frames `(C, V)` and of those at the edges: what they reach, and the clip."""
     (name,) = cut.offsets
-    edges = (words[0] for words in edge_frames(x).values())
-    tried = np.stack([*frames, *kept.values(), *edges])
+    tried = np.stack([*frames, *(words[0] for words in edge_frames(x).values())])
     values = evaluate(cut.graph, cut.clip({name: tried}))[cut.node.name]
     lows, highs = values.min(axis=(1, 2)), values.max(axis=(1, 2))
     best = {HIGHEST: int(highs.argmax()), LOWEST: int(lows.argmin())}
     pieces = [whole_frame(purpose, [tried[at]]) for purpose, at in best.items()]
-    pieces += [whole_frame(purpose, [words]) for purpose, words in kept.items()]
     return int(lows.min()), int(highs.max()), lay_out([*pieces, *_edges(x)], x)
+
+
+def _contested(cut: Excerpt, x: Sequence[Signal]) -> tuple[int, int, list[Clip]]:
+    """All frames for an argmax and those at the edges: the labels they reach, and the clip."""
+    (name,) = cut.offsets
+    frames = {purpose: words[0] for purpose, words in edge_frames(x).items()}
+    frames = contest_frames(x[0]) | frames
+    tried = np.stack(list(frames.values()))
+    labels = evaluate(cut.graph, cut.clip({name: tried}))[cut.node.name]
+    lows, highs = labels.min(axis=(1, 2)), labels.max(axis=(1, 2))
+    best = {HIGHEST: tried[highs.argmax()], LOWEST: tried[lows.argmin()]}
+    return int(lows.min()), int(highs.max()), [clip_of_frames(best | frames)]
 
 
 def _edges(x: Sequence[Signal]) -> list[Piece]:
