@@ -43,7 +43,7 @@ class Excerpt:
 
 
 def excerpt(ground: Ground, node: Node) -> Excerpt:
-    """The excerpt of a node of `ground.graph` that is a sum.
+    """The excerpt of a node of `ground.graph` that is a sum, or an `Argmax`.
 
     Its `outputs` are the casts that read the node, or the node itself where there are none. It
     declares the accumulators of the network, or wider ones where a new output or a clipped operand
@@ -76,7 +76,7 @@ def _wide_enough(graph: Graph) -> Graph:
     """The graph with wider accumulators, where it needs them."""
     whole = {name: signal.width_bits for name, signal in analyse(graph).items()}
     needed = needed_bits(graph, whole)
-    bits = max(needed[node.name] for node in graph.nodes if is_sum(node))
+    bits = max((needed[node.name] for node in graph.nodes if is_sum(node)), default=0)
     wide = replace(graph, accumulator_bits=min(max(graph.accumulator_bits, bits), _MOST_BITS))
     certify(wide)
     return wide

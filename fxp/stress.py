@@ -1,5 +1,7 @@
 """Stress vectors: clips that drive the accumulators of a network to their exact extremes.
 
+An argmax, which is none, gets one of winners and ties.
+
 Data never come near them, so an accumulator that is too narrow, or a sign that is lost at the top
 of its range, stays unseen. For each accumulator there is a network of that one node (`fxp.excerpt`)
 and a short clip, within the ranges that its operands have in the whole network. What the clips are
@@ -39,8 +41,14 @@ from fxp.ir import (
 from fxp.memories import Ground, ground_of, settings_for
 from fxp.oracle import evaluate
 from fxp.ranges import Signal, is_sum
-from fxp.stress_clips import Clip, Piece, lay_out, piece_of, whole_frame
-from fxp.stress_frames import constant_clips, edge_frames, norm_frames, share_frames
+from fxp.stress_clips import Clip, Piece, clip_of_frames, lay_out, piece_of, whole_frame
+from fxp.stress_frames import (
+    constant_clips,
+    contest_frames,
+    edge_frames,
+    norm_frames,
+    share_frames,
+)
 from fxp.stress_ties import add_ties
 
 HIGHEST, LOWEST = "highest", "lowest"
@@ -58,7 +66,7 @@ class Stress:
             node's own frame is that divided by it). `highest`: some word of the node is `hi`;
             `lowest`: one is `lo`.
         lo: the smallest word of the node, over all clips of the whole network; of a `LayerNorm` or
-            `Softmax` the smallest that a search found.
+            `Softmax` the smallest that a search found, of an `Argmax` the lowest label.
         hi: the largest.
     """
 
@@ -72,14 +80,14 @@ class Stress:
 
 @dataclass(frozen=True, eq=False)
 class StressPlan:
-    """All cases of a network, and the accumulators `without` any, each with the reason."""
+    """All cases of a network, and the nodes `without` any, each with the reason."""
 
     cases: tuple[Stress, ...]
     without: Mapping[str, str]
 
 
 def stress_cases(graph: Graph) -> tuple[Stress, ...]:
-    """The cases of every accumulator that has one, in the order of the graph.
+    """The cases of every accumulator and argmax that has one, in the order of the graph.
 
     One for a node, as a rule; where `hi` and `lo` need the same end of a clip, or a whole clip
     each, one for either. Draws are seeded: the same graph gives the same cases.
@@ -100,7 +108,7 @@ def stress_plan(graph: Graph) -> StressPlan:
     cases: list[Stress] = []
     without: dict[str, str] = {}
     for node in graph.nodes:
-        if is_sum(node):
+        if is_sum(node) or isinstance(node, Argmax):
             try:
                 cases += _cases(ground, node)
             except InputError as error:
@@ -134,7 +142,9 @@ def _cases(ground: Ground, node: Node) -> Iterator[Stress]:
             lo, hi, clips = _searched(cut, x, norm_frames(x[0]))
         case Softmax():
             lo, hi, clips = _searched(cut, x, share_frames(x[0]))
-        case Input() | Flatten() | Requantise() | Argmax():
+        case Argmax():
+            lo, hi, clips = _contested(cut, x)
+        case Input() | Flatten() | Requantise():
             raise AssertionError(f"{node.name} is no sum")
         case _:
             assert_never(node)
@@ -182,6 +192,18 @@ def _searched(
     best = {HIGHEST: int(highs.argmax()), LOWEST: int(lows.argmin())}
     pieces = [whole_frame(purpose, [tried[at]]) for purpose, at in best.items()]
     return int(lows.min()), int(highs.max()), lay_out([*pieces, *_edges(x)], x)
+
+
+def _contested(cut: Excerpt, x: Sequence[Signal]) -> tuple[int, int, list[Clip]]:
+    """All frames for an argmax and those at the edges: the labels they reach, and the clip."""
+    (name,) = cut.offsets
+    frames = {purpose: words[0] for purpose, words in edge_frames(x).items()}
+    frames = contest_frames(x[0]) | frames
+    tried = np.stack(list(frames.values()))
+    labels = evaluate(cut.graph, cut.clip({name: tried}))[cut.node.name]
+    lows, highs = labels.min(axis=(1, 2)), labels.max(axis=(1, 2))
+    best = {HIGHEST: tried[highs.argmax()], LOWEST: tried[lows.argmin()]}
+    return int(lows.min()), int(highs.max()), [clip_of_frames(best | frames)]
 
 
 def _edges(x: Sequence[Signal]) -> list[Piece]:

@@ -30,17 +30,17 @@ def write_stress(
     Args:
         graph: the network.
         out: the folder; an empty one or older stress bundles there are replaced.
-        nodes: those wanted; None for all accumulators.
+        nodes: those wanted; None for all accumulators and argmaxes.
         lanes: of the bundles.
 
     Returns:
         The list as `stress.json` holds it: per case its bundle, node, kind of node, extremes,
-        frames and purposes; the accumulators without a case and why; every file.
+        frames and purposes; the nodes without a case and why; every file.
 
     Raises:
         GraphError: the graph breaks a rule of the IR, or could exceed its accumulators.
-        InputError: a node that is no accumulator or has no case, lanes that cannot be, or `out` is
-            something else than stress bundles; nothing is written then.
+        InputError: a node that is no accumulator nor argmax or has no case, lanes that cannot be,
+            or `out` is something else than stress bundles; nothing is written then.
     """
     plan = stress_plan(graph)
     have = {case.node for case in plan.cases}

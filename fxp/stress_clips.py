@@ -7,7 +7,7 @@ another's. What no piece asks for is filled with the ends of the ranges, alterna
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -74,6 +74,18 @@ def whole_frame(purpose: str, words: Sequence[IntArray]) -> Piece:
     ]
     flat = np.hstack([part.ravel() for part in words])
     return Piece(purpose, np.hstack(places), flat, (0, None), (0, None))
+
+
+def clip_of_frames(frames: Mapping[str, IntArray]) -> Clip:
+    """The clip of one operand's frames `(C, V)` by purpose; equal ones are one."""
+    places: dict[bytes, int] = {}
+    purposes, words = {}, list[IntArray]()
+    for purpose, frame in frames.items():
+        at = places.setdefault(frame.tobytes(), len(places))
+        words += [frame] if at == len(words) else []
+        purposes[purpose] = at
+    clip = np.stack(words)
+    return Clip([clip], [np.ones(clip.shape, bool)], len(clip), None, purposes)
 
 
 def lay_out(pieces: Sequence[Piece], x: Sequence[Signal]) -> list[Clip]:

@@ -16,11 +16,12 @@ def stress_command(
     net: Annotated[Path, typer.Argument(metavar="NET", help="Model file of an integer network.")],
     out: Annotated[Path, typer.Option(help="Folder; new, empty, or of older stress bundles.")],
     node: Annotated[
-        list[str] | None, typer.Option(help="Accumulator to stress (repeat; default: all).")
+        list[str] | None,
+        typer.Option(help="Accumulator or argmax to stress (repeat; default: all)."),
     ] = None,
     lanes: Annotated[int, typer.Option(help="Channels packed into one memory word.")] = 1,
 ) -> None:
-    """Write a golden bundle per accumulator: that node alone, driven to its exact extremes.
+    """Write a golden bundle per accumulator and argmax: that node alone, driven to its extremes.
 
     Besides both extremes, clips hold frames at the edges of the operands' ranges and sums halfway
     between two words of each cast. stress.json says which frame is for what.

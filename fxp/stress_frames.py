@@ -80,6 +80,63 @@ def share_frames(x: Signal) -> list[IntArray]:
     return [_one_channel(x, first, up) for first in firsts for up in (True, False)]
 
 
+def contest_frames(x: Signal) -> dict[str, IntArray]:
+    """Frames for an argmax, by purpose: winners, losers, ties, and winners by one lsb.
+
+    Each channel is one of joint 0, the one after it is that of joint 1, and so on.
+    """
+    every = range(x.channels)
+    frames: dict[str, IntArray] = {}
+    for name, highest in (("highest", True), ("lowest", False)):
+        if level := _level(x, every, highest):
+            words = np.array(level, np.int64)[:, None]
+            frames[f"all equal and {name}"] = np.repeat(words, x.joints, axis=1)
+    for first in range(0, x.channels, x.joints):
+        name = f"channel {first}"
+        frames[f"{name} alone highest"] = _one_channel(x, first, True)
+        frames[f"{name} alone lowest"] = _one_channel(x, first, False)
+        pairs = {
+            f"tie of {name} and the next": (0, 0),
+            f"{name} an lsb above the next": (1, 0),
+            f"{name} an lsb below the next": (0, 1),
+        }
+        frames |= {
+            purpose: frame
+            for purpose, more in pairs.items()
+            if (frame := _pairs(x, first, more)) is not None
+        }
+    return frames
+
+
+def _pairs(x: Signal, first: int, more: tuple[int, int]) -> IntArray | None:
+    """One channel of each joint and the next as high as both can be, and so many lsbs more.
+
+    All others are lowest. None where no pair has a number in common.
+    """
+    frame, found = _end(x, False), False
+    for joint in range(x.joints):
+        own = (first + joint) % x.channels
+        pair = (own, (own + 1) % x.channels)
+        if level := _level(x, pair, True, lower=max(more)):
+            found = True
+            for channel, word, lsbs in zip(pair, level, more, strict=True):
+                frame[channel, joint] = word + lsbs
+    return frame if found else None
+
+
+def _level(x: Signal, channels: Sequence[int], highest: bool, lower: int = 0) -> list[int] | None:
+    """Words of these channels that are one number, or None where there is none.
+
+    It is the largest or the smallest that all of them have; or the largest but so many.
+    """
+    fracs = [x.frac_bits[c if len(x.frac_bits) > 1 else 0] for c in channels]
+    shifts = [frac - min(fracs) for frac in fracs]  # from the coarsest binary point
+    top = min(x.hi[c] >> shift for c, shift in zip(channels, shifts, strict=True))
+    bottom = max(-(-x.lo[c] >> shift) for c, shift in zip(channels, shifts, strict=True))
+    level = (top if highest else bottom) - lower
+    return [level << shift for shift in shifts] if bottom <= level <= top else None
+
+
 def _end(signal: Signal, highest: bool) -> IntArray:
     """Every word at one end of its channel's range, `(C, V)`."""
     ends = np.array(signal.hi if highest else signal.lo, np.int64)

@@ -155,6 +155,16 @@ LANES: Mapping[str, Bug] = {
         "$signed(lines2[(n==LANES-1?0:n)*W_BITS+:W_BITS])",
     ),
     "argmax takes the last of equals": bug("four-bits", "words", "argmax", "x > best", "x >= best"),
+    "argmax without the last bit": bug(
+        "plain",
+        "stress",
+        "argmax",
+        "x > best",
+        "$signed(x[X_BITS-1:1]) > $signed(best[X_BITS-1:1])",
+    ),
+    "argmax wants more than an lsb": bug(
+        "dilation", "stress", "argmax", "x > best", "x > best + 1"
+    ),
     "argmax without sign": bug(
         "plain", "words", "argmax", "x > best", "$unsigned(x) > $unsigned(best)"
     ),

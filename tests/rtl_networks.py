@@ -11,6 +11,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from fxp.ir import (
+    Conv,
     Graph,
     IntArray,
     TemporalConv,
@@ -19,6 +20,7 @@ from fxp.ir import (
 )
 from fxp.qformat import Overflow, Rounding
 from fxp.spec import ArchSpec
+from hw_model.streaming import NEAR, LineSource
 from tests.rtl_filling import Choice, filled
 from tests.strategies import random_clip
 
@@ -27,12 +29,17 @@ PARTITIONS = ("uniform", "distance", "spatial")
 
 @dataclass(frozen=True, eq=False)
 class Network:
-    """A network, the lanes of its engine and a clip."""
+    """A network, the lanes of its engine and a clip.
+
+    The weights of the convolutions in `off_chip` come from outside, as `source` gives them.
+    """
 
     name: str
     graph: Graph
     lanes: int
     clip: IntArray
+    off_chip: frozenset[str] = frozenset()
+    source: LineSource = NEAR
 
 
 def random_network(seed: int, words: int = 9) -> Network:
@@ -40,7 +47,18 @@ def random_network(seed: int, words: int = 9) -> Network:
     rng = np.random.default_rng(seed)
     choice = random_choice(rng, words)
     graph = filled(rng, choice, f"random{seed}")
-    return Network(graph.name, graph, choice.lanes, random_clip(rng, graph, frames_for(rng, graph)))
+    clip = random_clip(rng, graph, frames_for(rng, graph))
+    return Network(graph.name, graph, choice.lanes, clip, *random_source(rng, graph))
+
+
+def random_source(rng: np.random.Generator, graph: Graph) -> tuple[frozenset[str], LineSource]:
+    """Of a third of the networks, all or some convolutions whose weights stream in, and how."""
+    if rng.integers(3):
+        return frozenset(), NEAR
+    names = [node.name for node in graph.nodes if isinstance(node, Conv | TemporalConv)]
+    some = rng.permutation(names)[: int(rng.integers(1, len(names), endpoint=True))]
+    source = LineSource(int(rng.integers(1, 41)), int(rng.integers(1, 7)))
+    return frozenset(names if rng.integers(2) else some.tolist()), source
 
 
 def special_network(name: str) -> Network:

@@ -36,6 +36,23 @@ def bug(network: str, found_by: Finder, file: str, old: str, new: str, *more: Ed
     return Bug(network, found_by, (Edit(f"{file}.sv", old, new), *more))
 
 
+@dataclass(frozen=True, slots=True)
+class UnitBug:
+    """A bug of a unit, the case of its own bench (`tests.rtl_unit_cases`) that finds it.
+
+    Where `network` names a special network, all that network's runs pass in spite of the bug.
+    """
+
+    case: str
+    edits: tuple[Edit, ...]
+    network: str | None = None
+
+
+def unit_bug(case: str, file: str, old: str, new: str, network: str | None = None) -> UnitBug:
+    """A bug of one edit in `file`.sv."""
+    return UnitBug(case, (Edit(f"{file}.sv", old, new),), network)
+
+
 # memories that are zero when power comes, as those of an FPGA: what was never written looks right
 ZEROED = Edit(
     "ram.sv",

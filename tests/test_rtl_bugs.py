@@ -27,7 +27,7 @@ from tests.rtl_runs import written
 NETWORKS = sorted({bug.network for bug in BUGS.values() if bug.found_by in ("clips", "stress")})
 # bugs that so many kinds of runs find, of all there are
 ALONE = {
-    "argmax takes the last of equals": {"words", "stalls", "clips"},
+    "argmax takes the last of equals": {"words", "stalls", "clips", "stress"},
     "pass one cycle longer": {"cycles", "clips", "stress"},
     "stall drops a word": {"stalls"},
     "running sum of the clip before": {"clips"},
@@ -49,19 +49,23 @@ def bench(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], Bench]:
 
     @cache
     def made(name: str) -> Bench:
-        network, root = special_network(name), tmp_path_factory.mktemp(name)
-        planned = plan_runs(network.graph, network.clip, Settings(network.lanes))
-        folders = {
-            run.name: (run.hardware, written(root / run.name, run.bench.files))
-            for run in planned.runs
-        }
-        includes = {
-            place: written(root / "includes" / place, hardware_files(design))
-            for place, design in planned.hardware.items()
-        }
-        return Bench(folders, includes)
+        return bench_of(name, tmp_path_factory.mktemp(name))
 
     return made
+
+
+def bench_of(name: str, root: Path) -> Bench:
+    """The runs of a special network, in a folder."""
+    network = special_network(name)
+    planned = plan_runs(network.graph, network.clip, Settings(network.lanes))
+    folders = {
+        run.name: (run.hardware, written(root / run.name, run.bench.files)) for run in planned.runs
+    }
+    includes = {
+        place: written(root / "includes" / place, hardware_files(design))
+        for place, design in planned.hardware.items()
+    }
+    return Bench(folders, includes)
 
 
 def planted(bug: Bug, folder: Path) -> Path:

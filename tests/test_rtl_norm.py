@@ -3,15 +3,12 @@
 from __future__ import annotations
 
 import shutil
-import subprocess
 from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 
-import hw_model.rtl
-from fxp.elementary import LEAST_MANTISSA, normalise, reciprocal_root
 from fxp.ir import (
     Add,
     ClipMean,
@@ -29,7 +26,7 @@ from fxp.node_tables import exp_tables, layer_norm_epsilon, reciprocal_root_seed
 from fxp.oracle import evaluate
 from fxp.qformat import Cast, QFormat
 from hw_model.cost import estimate
-from hw_model.rtl.bench_files import bench_files, hex_words
+from hw_model.rtl.bench_files import bench_files
 from hw_model.rtl.design import design_of
 from hw_model.rtl.simulators import build, run, sources
 from tests.accelerators import machine
@@ -37,8 +34,6 @@ from tests.golden.networks import CASES
 from tests.networks import VARIANTS
 from tests.strategies import random_clip
 from tests.test_fused import lowered
-
-RTL = Path(hw_model.rtl.__file__).parent
 
 pytestmark = pytest.mark.skipif(shutil.which("iverilog") is None, reason="needs Icarus Verilog")
 
@@ -139,39 +134,6 @@ def test_norms_of_different_tables_share_the_unit(tmp_path: Path) -> None:
     check(graph, random_clip(np.random.default_rng(3), graph, 5), 2, tmp_path)
     # the third norm's table is the first one's
     assert len(design_of(graph, 2).memories["seeds"][1]) == 48 + 96
-
-
-@pytest.mark.parametrize("entries, steps", [(48, 2), (3 << 10, 0), (12, 4)])
-def test_the_root_alone(entries: int, steps: int, tmp_path: Path) -> None:
-    """4096 mantissas at every exponent, 9 + 6 * steps cycles each."""
-    rng = np.random.default_rng(steps)
-    seeds = reciprocal_root_seeds(entries).tolist()
-    asked, answers = [], []
-    for i in range(4096):
-        variance = LEAST_MANTISSA + i * 48 + int(rng.integers(48))
-        shift = int(rng.integers(-16, 37))
-        variance = variance << shift if shift > 0 else max(variance >> -shift, 1)
-        variance |= int(rng.integers(1 << 62)) & ((1 << max(shift, 0)) - 1)
-        s0 = int(rng.integers(-(1 << 20), 1 << 20))
-        words = int(rng.integers(1, 1 << 10))
-        s1, epsilon = divmod(variance + s0 * s0, words)
-        asked.append((words << 144) | ((s0 & 0xFFFFFFFF) << 112) | (s1 << 56) | epsilon)
-        mantissa, k = normalise(variance)
-        answers.append((k << 20) | reciprocal_root(mantissa, seeds, steps))
-    words_of = {"seeds": (seeds, 20), "asked": (asked, 160), "answers": (answers, 32)}
-    for name, (found, bits) in words_of.items():
-        (tmp_path / f"{name}.hex").write_bytes(hex_words(found, bits))
-    shift = (3 * LEAST_MANTISSA // entries).bit_length() - 1
-    given = {"COUNT": 4096, "STEPS": steps, "SEEDS": entries, "SEED_SHIFT": shift}
-    command = ["iverilog", "-g2012", "-o", tmp_path / "sim", "-s", "root_bench"]
-    command += [f"-Proot_bench.{name}={value}" for name, value in given.items()]
-    bench = Path(__file__).parent / "rtl" / "root_bench.sv"
-    command += [RTL / "reciprocal_root.sv", RTL / "ram.sv", bench]
-    subprocess.run(command, check=True, capture_output=True)
-    done = subprocess.run(
-        ["vvp", "-n", tmp_path / "sim", f"+folder={tmp_path}"], capture_output=True, text=True
-    )
-    assert done.returncode == 0 and "PASS: 4096 roots" in done.stdout, done.stdout
 
 
 @pytest.mark.parametrize("lanes", [1, 2, 3, 8])

@@ -6,7 +6,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from fxp.ir import Conv, Graph, TemporalConv
+from fxp.ir import Conv, Graph, Input, Requantise, TemporalConv, Weights
+from fxp.qformat import Cast, QFormat
 from fxp.simulate import compile_graph
 from fxp.simulate import run as simulate
 from hw_model.accelerator import Accelerator
@@ -60,6 +61,26 @@ def test_every_word_and_cycle(
     plain, stalled = run(bench, folder), run(bench, folder, stall=True)
     assert plain.passed and plain.cycles == files.cycles, plain.log
     assert stalled.passed and stalled.cycles >= plain.cycles, stalled.log
+
+
+def test_a_stall_keeps_the_last_line_of_a_block(tmp_path: Path) -> None:
+    """Results leave while blocks of one line end, and the next tile comes in all the same."""
+    need("icarus")
+    rng = np.random.default_rng(5)
+    weight = Weights(rng.integers(-128, 128, (24, 1)), 8, (0,))
+    nodes = (
+        Input("input", 1, 2, QFormat(8, 0)),
+        Conv("conv", "input", weight, rng.integers(-99, 99, 24)),
+        Requantise("conv.q", "conv", Cast(QFormat(14, -2))),
+    )
+    graph = Graph("g", nodes, ("conv.q",))
+    design = design_of(graph, 1, off_chip={"conv"})
+    clip = rng.integers(-128, 128, (3, 1, 2))
+    values, _ = simulate(compile_graph(graph), clip, taps=wanted_values(design))
+    files = bench_files(design, clip, values, seed=1, stall=0.6)
+    folder = written(tmp_path / "run", files.files)
+    found = run(build("icarus", sources(), folder, cache=tmp_path / "built"), folder, stall=True)
+    assert found.passed, found.log
 
 
 def spilling(graph: Graph, lanes: int, dram: dict[str, float]) -> Accelerator:

@@ -35,7 +35,9 @@ def test_every_bundle_is_right_and_reaches_what_is_certified(
     out = tmp_path / "stress"
     assert command("stress", net, "--out", out, "--lanes", 2) == 0
     listed = json.loads((out / LIST).read_text())
-    certified = {each.node: each for each in accumulators(GRAPH)}
+    certified = {each.node: (each.lo, each.hi, each.kind) for each in accumulators(GRAPH)}
+    classes = next(len(node.bias) for node in GRAPH.nodes if node.name == "classifier")
+    certified["label"] = (0, classes - 1, "Argmax")
     assert [case["node"] for case in listed["cases"]] == list(certified)
     assert listed["without"] == {}
     for case in listed["cases"]:
@@ -44,10 +46,10 @@ def test_every_bundle_is_right_and_reaches_what_is_certified(
         ground, _ = open_bundle(bundle)
         words, expected = read_value(bundle, ground, case["node"]), certified[case["node"]]
         ends = (case["lowest"], case["highest"])
-        assert (words.min(), words.max()) == ends == (expected.lo, expected.hi)
+        assert (words.min(), words.max()) == ends == expected[:2]
         assert ground.settings.lanes == 2
         assert ground.settings.snapshots == (case["frames"] - 1,)
-        assert case["kind"] == expected.kind
+        assert case["kind"] == expected[2]
     names = [line.split()[0] for line in command.out.splitlines()[1:-1]]
     assert names == list(certified)
     assert command.out.splitlines()[-1].startswith(f"{out}: {len(names)} bundles, graph ")

@@ -3,6 +3,8 @@
 // While the lanes work on one tile, for all joints, the next one comes in, so that every weight is
 // read once a frame. A tile is asked for with its first line and its number of lines, as soon as a
 // buffer is free and the tile before has come; its lines then come in order, whenever they like.
+// They come in a stall too, in which the last line of a block still waits to be read: its buffer is
+// free only when that stall is over.
 module tiles #(
 `include "engine_params.svh"
 ) (
@@ -29,11 +31,12 @@ module tiles #(
   logic active, pending;  // a pass streams; a tile is on its way
   logic [COUNT_BITS*2:0] asked, came, done;
   logic [TILE_BITS-1:0] filled;
-  logic side, last_line;
+  logic side, last_line, reading;  // the last line of a block is read in the next cycle but stalls
 
   assign tile_ready  = came > done;
   assign tile_side   = done[0];
-  assign fetch_valid = active && !pending && asked <= {1'b0, blocks_last} && asked < done + 2;
+  assign fetch_valid = active && !pending && asked <= {1'b0, blocks_last} && asked < done + 2
+                     && !(reading && !enable && asked == done + 1);
   assign fetch_last  = tile_last;
   assign write       = line_valid && pending;
   assign write_addr  = {side, filled};
@@ -41,9 +44,10 @@ module tiles #(
 
   always_ff @(posedge clk) begin
     if (rst) begin
-      {active, pending} <= '0;
+      {active, pending, reading} <= '0;
       {asked, came, done} <= '0;
     end else begin
+      if (enable) reading <= block_done;
       if (enable && pass_start) begin
         active <= 1'b1;
         {asked, came, done} <= '0;
