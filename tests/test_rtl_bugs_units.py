@@ -2,18 +2,24 @@
 
 from __future__ import annotations
 
-import shutil
 from pathlib import Path
 
 import pytest
 
 from tests.rtl_bugs_units import UNIT_BUGS
+from tests.rtl_cases import need
 from tests.rtl_planting import Bug
 from tests.rtl_unit_cases import unit_case
 from tests.rtl_units import log_of
 from tests.test_rtl_bugs import bench_of, complaints
 
-pytestmark = pytest.mark.skipif(shutil.which("iverilog") is None, reason="needs Icarus Verilog")
+
+@pytest.fixture(autouse=True)
+def icarus() -> None:
+    """Skipped where it is missing, unless it must be there."""
+    need("icarus")
+
+
 HIDDEN = [name for name, bug in UNIT_BUGS.items() if bug.network is not None]
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
 from dataclasses import replace
 from pathlib import Path
 
@@ -32,10 +31,15 @@ from hw_model.rtl.simulators import build, run, sources
 from tests.accelerators import machine
 from tests.golden.networks import CASES
 from tests.networks import VARIANTS
+from tests.rtl_cases import need
 from tests.strategies import random_clip
 from tests.test_fused import lowered
 
-pytestmark = pytest.mark.skipif(shutil.which("iverilog") is None, reason="needs Icarus Verilog")
+
+@pytest.fixture(autouse=True)
+def icarus() -> None:
+    """Skipped where it is missing, unless it must be there."""
+    need("icarus")
 
 
 def check(graph: Graph, clip: IntArray, lanes: int, folder: Path) -> None:

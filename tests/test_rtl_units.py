@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
 from itertools import product
 from pathlib import Path
 
@@ -11,6 +10,7 @@ import pytest
 
 from fxp.elementary import LEAST_MANTISSA, MANTISSA_BITS
 from fxp.qformat import QFormat
+from tests.rtl_cases import need
 from tests.rtl_sweeps import share_case
 from tests.rtl_unit_cases import (
     NAMES,
@@ -22,7 +22,11 @@ from tests.rtl_unit_cases import (
 )
 from tests.rtl_units import log_of, root_case
 
-pytestmark = pytest.mark.skipif(shutil.which("iverilog") is None, reason="needs Icarus Verilog")
+
+@pytest.fixture(autouse=True)
+def icarus() -> None:
+    """Skipped where it is missing, unless it must be there."""
+    need("icarus")
 
 
 @pytest.mark.parametrize("name", NAMES)
