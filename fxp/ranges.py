@@ -235,15 +235,29 @@ def _intervals(node: Node, x: Sequence[Signal], about: Value) -> list[Interval]:
         case Softmax():
             return [(0, 1 << node.frac_bits)] * x[0].channels
         case Requantise():
-            fracs = _per_channel(x[0])
-            return [
-                cast_range(lo, hi, frac, node.cast, node.relu)
-                for lo, hi, frac in zip(x[0].lo, x[0].hi, fracs, strict=True)
-            ]
+            return _requantised(node, x[0])
         case Argmax():
             return [(0, x[0].channels - 1)]
         case _:
             assert_never(node)
+
+
+def _requantised(node: Requantise, x: Signal) -> list[Interval]:
+    """Channels that reach beyond both ends of a format that saturates have one range."""
+    cast = node.cast
+    saturates = cast.overflow in (Overflow.SAT, Overflow.SAT_SYM)
+    known: dict[tuple[int, int, int], Interval] = {}
+    found = []
+    for lo, hi, frac in zip(x.lo, x.hi, _per_channel(x), strict=True):
+        shift = frac - cast.to.frac_bits
+        if saturates and shift >= 0:  # any bound beyond these gives the same word
+            least, most = cast.to.raw_min << shift, cast.to.raw_max << shift
+            lo, hi = min(max(lo, least), most), min(max(hi, least), most)
+        key = lo, hi, frac
+        if key not in known:
+            known[key] = cast_range(lo, hi, frac, cast, node.relu)
+        found.append(known[key])
+    return found
 
 
 def _graph_product(node: GraphProduct, x: Signal) -> list[Interval]:

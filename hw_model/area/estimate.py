@@ -24,7 +24,8 @@ from hw_model.geometry import Blocks, Device, memory_blocks
 from hw_model.loops import Loop
 from hw_model.memory import Placement
 from hw_model.rtl.datapath import UNITS
-from hw_model.rtl.design import Design, design_of
+from hw_model.rtl.design import Design, hardware_of
+from hw_model.rtl.hardware import Hardware
 
 DEVICES: Mapping[Target, Device] = {
     "xc7": "xc7",
@@ -102,10 +103,10 @@ def area_of(
     products = _products(loops, accelerator)
     lanes, dense = engine.lanes * products, accelerator.adjacency == "dense"
     try:
-        design = design_of(_weighted(graph), lanes, dense, placement.streamed)
+        hardware = hardware_of(_weighted(graph), lanes, dense, placement.streamed)
     except InputError:
         return None
-    p = design.parameters
+    p = hardware.parameters
     if any(p[name] for name in UNITS if name.startswith("HAS_")):
         return None
     device = DSP_DEVICES.get(target)
@@ -114,7 +115,7 @@ def area_of(
         dsps = engine.lanes * (1 if _pairs_fit(loops, device) else products)
     elif device is not None:
         dsps = lane_dsps(engine.lanes, p["W_BITS"], p["X_BITS"], device)
-    memories = _memories(design, accelerator, _spilled_frames_bits(loops, placement))
+    memories = _memories(hardware, accelerator, _spilled_frames_bits(loops, placement))
     figures = _figures(target, p, dsps)
     blocks = sum((memory.blocks for memory in memories), Blocks())
     return Area(
@@ -182,12 +183,12 @@ def _spilled_frames_bits(loops: Sequence[Loop], placement: Placement) -> int:
 
 
 def _memories(
-    design: Design, accelerator: Accelerator, spilled_bits: int
+    hardware: Hardware, accelerator: Accelerator, spilled_bits: int
 ) -> tuple[MemoryArea, ...]:
     """Every memory of the engine; UltraRAM is used as far as the device has it."""
     assert accelerator.target is not None
     device = DEVICES.get(accelerator.target)
-    shapes = memory_shapes(design)
+    shapes = memory_shapes(hardware)
     if spilled_bits:
         _spill(shapes, spilled_bits)
         port = accelerator.memory.port_bits
@@ -215,7 +216,7 @@ def _spill(shapes: dict[str, tuple[int, int]], bits: int) -> None:
             bits -= gone * line_bits
 
 
-def memory_shapes(design: Design) -> dict[str, tuple[int, int]]:
+def memory_shapes(design: Design | Hardware) -> dict[str, tuple[int, int]]:
     """Lines and bits of a line of each memory in the engine's RTL, by name."""
     p, lanes = design.parameters, design.parameters["LANES"]
     shapes = {

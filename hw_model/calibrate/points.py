@@ -39,11 +39,12 @@ _ARCHS = (_SMALL, _OTHER, _SMALL, published_arch("rtstgcn", 9), _OTHER, _SMALL)
 
 @dataclass(frozen=True, slots=True)
 class Point:
-    """An engine to synthesise."""
+    """An engine to synthesise, or a unit of it alone: `top` is the module."""
 
     label: str
     design: Design
     held_out: bool
+    top: str = "engine"
 
 
 def points(

@@ -78,6 +78,13 @@ def design_of(
     return designs_of([assemble(graph, lanes, dense, off_chip)])[0]
 
 
+def hardware_of(
+    graph: Graph, lanes: int, dense: bool = False, off_chip: Set[str] = frozenset()
+) -> Hardware:
+    """The hardware of `design_of` without what fills it, which takes most of a design's time."""
+    return Hardware([assemble(graph, lanes, dense, off_chip)])
+
+
 def include_files(design: Design) -> dict[str, str]:
     """The engine's generated includes, by file name."""
     parameters, fields, values = design.parameters, design.fields, design.values
