@@ -17,7 +17,7 @@ from hw_model.calibrate.yosys import netlists, yosys_version
 from hw_model.rtl.design import include_files
 
 BENCH = ("bench", "checked_file", "end_check", "engine_axis", "port_check")  # not the engine
-MODULES: Mapping[str, tuple[str, ...]] = {  # of the units
+MODULES: Mapping[str, tuple[str, ...]] = {  # of units
     "layer_norm": ("layer_norm", "ram", "reciprocal_root"),
     "softmax": ("divider", "gather", "ram", "softmax"),
     "clip_mean": ("clip_mean", "divider", "gather", "ram"),
@@ -50,7 +50,17 @@ def rtl_sources() -> dict[str, str]:
 
 def rtl_hash() -> str:
     """sha256 of the modules."""
-    texts = "\n".join(text for _, text in sorted(rtl_sources().items()))
+    return _hash(rtl_sources())
+
+
+def module_hash(top: str) -> str:
+    """sha256 of the modules of a unit."""
+    names = {f"{name}.sv" for name in MODULES[top]}
+    return _hash({name: text for name, text in rtl_sources().items() if name in names})
+
+
+def _hash(sources: Mapping[str, str]) -> str:
+    texts = "\n".join(text for _, text in sorted(sources.items()))
     return hashlib.sha256(texts.encode()).hexdigest()
 
 

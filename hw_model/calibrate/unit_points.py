@@ -75,12 +75,18 @@ def _node(
     one = rng.choice
     match unit:
         case "layer_norm":
-            shape = one(((8, 16, 32, 64, 128), (12, 24, 48, 96))[held_out]), one(((6, 18, 25), (5, 14, 22))[held_out])
+            shape = (
+                one(((8, 16, 32, 64, 128), (12, 24, 48, 96))[held_out]),
+                one(((6, 18, 25), (5, 14, 22))[held_out]),
+            )
             epsilon = layer_norm_epsilon(LAYER_NORM_EPS, shape[0] * shape[1], bits // 2)
             seeds = reciprocal_root_seeds()
             return LayerNorm("unit", "input", epsilon, seeds, NEWTON_STEPS, _NORM_BITS), shape, ""
         case "softmax":
-            shape = one(((2, 8, 18, 52), (4, 12, 40))[held_out]), one(((1, 1, 6, 18, 25), (1, 5, 14))[held_out])
+            shape = (
+                one(((2, 8, 18, 52), (4, 12, 40))[held_out]),
+                one(((1, 1, 6, 18, 25), (1, 5, 14))[held_out]),
+            )
             exp_bits = one(((8, 12, 16), (10, 14, 16))[held_out])
             share_bits = one(((7, 11, 15), (8, 10, 14))[held_out])
             tables = exp_tables(_words(bits), exp_bits)
