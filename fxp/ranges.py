@@ -162,9 +162,7 @@ def clip_sum_bits(node: ClipMean, x: Signal) -> int:
 
 def signal_of(node: Node, x: Sequence[Signal], about: Value) -> Signal:
     """The signal a node makes of the signals it reads; `about` is the static description of it."""
-    intervals = _intervals(node, x, about)
-    lo = tuple(int(low) for low, _ in intervals)
-    hi = tuple(int(high) for _, high in intervals)
+    lo, hi = (tuple(map(int, ends)) for ends in zip(*_intervals(node, x, about), strict=True))
     stored = about.stored_bits is not None
     return Signal(about.channels, about.joints, lo, hi, about.frac_bits, stored)
 
@@ -244,19 +242,24 @@ def _intervals(node: Node, x: Sequence[Signal], about: Value) -> list[Interval]:
 
 def _requantised(node: Requantise, x: Signal) -> list[Interval]:
     """Channels that reach beyond both ends of a format that saturates have one range."""
-    cast = node.cast
+    cast, fmt = node.cast, node.cast.to
     saturates = cast.overflow in (Overflow.SAT, Overflow.SAT_SYM)
+    least, most = fmt.raw_min, fmt.raw_max
     known: dict[tuple[int, int, int], Interval] = {}
     found = []
     for lo, hi, frac in zip(x.lo, x.hi, _per_channel(x), strict=True):
-        shift = frac - cast.to.frac_bits
-        if saturates and shift >= 0:  # any bound beyond these gives the same word
-            least, most = cast.to.raw_min << shift, cast.to.raw_max << shift
-            lo, hi = min(max(lo, least), most), min(max(hi, least), most)
+        shift = frac - fmt.frac_bits
+        if saturates and shift >= 0:  # all bounds beyond these give the same words
+            low, high = least << shift, most << shift
+            lo, hi = (
+                low if lo < low else high if lo > high else lo,
+                high if hi > high else low if hi < low else hi,
+            )
         key = lo, hi, frac
-        if key not in known:
-            known[key] = cast_range(lo, hi, frac, cast, node.relu)
-        found.append(known[key])
+        interval = known.get(key)
+        if interval is None:
+            interval = known[key] = cast_range(lo, hi, frac, cast, node.relu)
+        found.append(interval)
     return found
 
 

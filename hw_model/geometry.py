@@ -10,8 +10,9 @@ Yosys 0.70 (`memory_libmap` with the libraries of `synth_xilinx -family xc7`, `-
 its results).
 
 Counted are memories with one clocked port that writes whole words and another that reads, and gives
-the old word where both meet (`clocked=False`: one that reads without a clock). Small ones become look-up tables used as memory where the device has
-them (not iCE40), or registers. Multiplexers and registers around the blocks count as logic.
+the old word where both meet (`clocked=False`: one that reads without a clock). Small ones become
+look-up tables used as memory where the device has them (not iCE40), or registers. Multiplexers and
+registers around the blocks count as logic.
 """
 
 from __future__ import annotations

@@ -62,7 +62,7 @@ class Calibration(Spec):
     """The models of one target, and what they come from.
 
     `tool` and `commands` are those of the syntheses, `rtl_sha256` the hash of the engine's modules,
-    `liberty_sha256` that of the standard cells. `units` are what an engine may have beside its lanes.
+    `liberty_sha256` that of the standard cells. `units` are what an engine may have beside lanes.
     """
 
     target: Target

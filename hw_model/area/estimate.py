@@ -74,9 +74,10 @@ class UnitArea:
 class Area:
     """What an engine takes on `target`.
 
-    `luts` and `ffs` are those of logic, `units` what is theirs of it; memories that are look-up tables or registers are in
-    `blocks`, the sum over `memories`. Standard cells have `nand2`, the area of all cells as so many
-    NAND gates of two inputs; their memories are apart (`memories` has the bits).
+    `luts` and `ffs` are those of logic, `units` what is theirs of it; memories that are look-up
+    tables or registers are in `blocks`, the sum over `memories`. Standard cells have `nand2`, the
+    area of all cells as so many NAND gates of two inputs; their memories are apart (`memories` has
+    the bits).
     """
 
     target: Target

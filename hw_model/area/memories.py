@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from hw_model.accelerator import Accelerator
-from hw_model.area.unit_terms import DEVICES, joint_memories
+from hw_model.area.unit_terms import DEVICES, joint_blocks, joint_memories
 from hw_model.geometry import Blocks, memory_blocks
 from hw_model.rtl.design import Design
 from hw_model.rtl.hardware import Hardware
@@ -83,16 +83,13 @@ def memories_of(
 
 
 def _joint_memories(hardware: Hardware, accelerator: Accelerator) -> list[MemoryArea]:
-    """Those that a softmax reads without a clock, where they are look-up tables.
-
-    Where they are registers the unit has them.
-    """
+    """Those that a softmax reads without a clock; where they are registers the unit has them."""
     assert accelerator.target is not None
     device = DEVICES.get(accelerator.target)
     found = []
     for name, (lines, bits) in joint_memories(hardware.parameters).items():
         if device is not None:
-            blocks = memory_blocks(lines, bits, device, clocked=False)
+            blocks = joint_blocks(lines, bits, device)
             if not blocks.register_bits:
                 found.append(MemoryArea(name, lines, bits, blocks))
     return found

@@ -7,14 +7,9 @@ from typing import get_args
 
 from hw_model.accelerator import Target
 from hw_model.area.calibration import AreaModel, Calibration, load_calibration
-from hw_model.area.unit_terms import UNITS, Unit
+from hw_model.area.unit_terms import UNIT_NAMES, UNITS
 
 _QUANTITIES = {"luts": "LUTs", "ffs": "registers", "nand2": "NAND2"}
-_UNITS: Mapping[Unit, str] = {
-    "layer_norm": "layer norm",
-    "softmax": "softmax",
-    "clip_mean": "mean over a clip",
-}
 
 
 def models_page() -> str:
@@ -25,7 +20,7 @@ def models_page() -> str:
     parts.append(_unit_errors(calibrations))
     for unit in UNITS:
         models = {one.target: one.units[unit].models for one in calibrations}
-        parts.append(_prices(models, f", {_UNITS[unit]}"))
+        parts.append(_prices(models, f", {UNIT_NAMES[unit]}"))
     parts += [_held_out_units(calibration) for calibration in calibrations]
     return "\n".join(parts)
 
@@ -48,7 +43,7 @@ def _unit_errors(calibrations: Sequence[Calibration]) -> str:
             about = one.units[unit]
             units = f"{about.fitted} + {len(about.held_out)}"
             rows += [
-                (one.target, _UNITS[unit], _QUANTITIES[name], units, *_percent(model))
+                (one.target, UNIT_NAMES[unit], _QUANTITIES[name], units, *_percent(model))
                 for name, model in about.models.items()
             ]
     return _table(("target", "unit", "quantity", "units", "mean error", "worst"), rows)

@@ -3,8 +3,7 @@
 Each term is a number of bits that some part of a unit handles, from the parameters of the engine;
 the parts are those of `hw_model/rtl/{layer_norm,reciprocal_root,softmax,clip_mean,divider}.sv`.
 Products have no price where they are DSP blocks. Memories with a clock on both ports are apart
-(`hw_model.area.memories`); those of a softmax that are read without one are registers where a
-device has no look-up tables for them.
+(`hw_model.area.memories`); those of a softmax that are read without one may be registers.
 """
 
 from __future__ import annotations
@@ -14,11 +13,16 @@ from typing import Literal, assert_never
 
 from hw_model.accelerator import Target
 from hw_model.area.terms import REGISTERS, Parameters, Terms
-from hw_model.dsp import DspDevice, product_dsps
-from hw_model.geometry import Device, memory_blocks
+from hw_model.dsp import NARROW_BITS, DspDevice, product_dsps
+from hw_model.geometry import Blocks, Device, memory_blocks
 
 Unit = Literal["layer_norm", "softmax", "clip_mean"]
 UNITS: tuple[Unit, ...] = ("layer_norm", "softmax", "clip_mean")
+UNIT_NAMES: Mapping[Unit, str] = {
+    "layer_norm": "layer norm",
+    "softmax": "softmax",
+    "clip_mean": "mean over a clip",
+}
 PRODUCTS = ("product", "scaling", "root product")
 
 DEVICES: Mapping[Target, Device] = {
@@ -51,19 +55,20 @@ def unit_logic_terms(unit: Unit, p: Parameters, target: Target) -> Terms:
 
 
 def unit_register_terms(unit: Unit, p: Parameters, target: Target) -> Terms:
-    """Terms of registers; those that a DSP block takes up lower the price of a bit."""
+    """Terms of registers; a DSP block has some of its own, if no operand is in slices."""
     lanes, lines = p["LANES"], p["LANES"] * p["ACC_BITS"]
     match unit:
         case "layer_norm":
             a, b = _root_operands(p)
-            factor, numerator = _factor_bits(p), p["NORM_NUMERATOR_BITS"]
+            numerator = p["NORM_NUMERATOR_BITS"]
+            scaled = numerator + _ROOT_BITS
+            lane = 3 * p["NORM_X_BITS"] + _factor_bits(p) + numerator + scaled + p["ACC_BITS"]
             return {
                 "unit": 1,
                 "root": 2 * (a + b) + p["NORM_VARIANCE_BITS"],
                 "sums": 2 * (p["NORM_S0_BITS"] + p["NORM_S1_BITS"]),
-                "products": lanes * (2 * p["NORM_X_BITS"] + factor + numerator + _ROOT_BITS),
-                "numerators": lanes * numerator,
-                "lines": lines,
+                "lane": lanes * lane,
+                "sliced": lanes * scaled * (numerator > NARROW_BITS),
             }
         case "softmax":
             steps = p["SHARE_BITS"] + 1
@@ -123,6 +128,11 @@ def joint_memories(p: Parameters) -> dict[str, tuple[int, int]]:
     }
 
 
+def joint_blocks(lines: int, bits: int, device: Device) -> Blocks:
+    """What such a memory takes; a block of iCE40 has the register of its address for a clock."""
+    return memory_blocks(lines, bits, device, clocked=device == "ice40")
+
+
 def _layer_norm_logic(p: Parameters) -> Terms:
     lanes, numerator = p["LANES"], p["NORM_NUMERATOR_BITS"]
     a, b = _root_operands(p)
@@ -179,14 +189,14 @@ def _root_operands(p: Parameters) -> tuple[int, int]:
 
 
 def _rest_bits(p: Parameters) -> int:
-    """Of the rests of a mean's divider over its steps: a bit more after each, up to the divisor's."""
+    """Of the rests in a mean's divider: a bit more after each step, up to those of the divisor."""
     return sum(min(step, p["MEAN_COUNT_BITS"] + 2) for step in range(1, p["MEAN_BITS"] + 2))
 
 
 def _kept_bits(p: Parameters, target: Target) -> int:
     """Bits of the memories by joint that are registers on a target."""
     device = DEVICES.get(target)
-    if device is None:
-        return sum(lines * bits for lines, bits in joint_memories(p).values())
     shapes = joint_memories(p).values()
-    return sum(memory_blocks(*shape, device, clocked=False).register_bits for shape in shapes)
+    if device is None:
+        return sum(lines * bits for lines, bits in shapes)
+    return sum(joint_blocks(*shape, device).register_bits for shape in shapes)

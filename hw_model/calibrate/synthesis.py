@@ -1,4 +1,4 @@
-"""Synthesising engines and units, each result kept at once: a run that is stopped goes on where it was."""
+"""Synthesising engines and units, each result kept at once: a run that is stopped goes on."""
 
 from __future__ import annotations
 
