@@ -1,6 +1,7 @@
 import importlib.util
 import random
 import sys
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Literal
 
@@ -14,7 +15,7 @@ from hw_model.__main__ import app
 from hw_model.accelerator import Target
 from hw_model.area.estimate import UNIT_TERMS
 from hw_model.area.page import models_page
-from hw_model.area.terms import Parameters
+from hw_model.area.terms import REGISTERS
 from hw_model.area.unit_terms import PRODUCTS, UNITS, Unit, unit_dsps
 from hw_model.calibrate import synthesis
 from hw_model.calibrate.command import QUICK_UNITS
@@ -144,28 +145,49 @@ def test_commands_name_the_module() -> None:
         )
 
 
+def unit_results(
+    target: Target, area: Callable[[Unit, Mapping[str, int]], dict[str, float]]
+) -> list[Result]:
+    found = []
+    for unit in UNITS:
+        for point in unit_points(unit):
+            p = point.design.parameters
+            label = point.label
+            found.append(Result(label, target, label, point.held_out, p, area(unit, p), 1, unit))
+    return found
+
+
 @pytest.mark.parametrize("target", ["xc7", "ice40", "osu018"])
 def test_models_of_units_find_the_areas_that_were_made(target: Target) -> None:
     """Areas that follow from the terms alone come back without an error, each unit by itself."""
     size = "nand2" if target == "osu018" else "luts"
 
-    def area(unit: Unit, p: Parameters) -> dict[str, float]:
+    def area(unit: Unit, p: Mapping[str, int]) -> dict[str, float]:
         logic, registers = UNIT_TERMS["luts"](unit, p, target), UNIT_TERMS["ffs"](unit, p, target)
         count = sum(registers.values())
         luts = 100 + 2 * sum(v for term, v in logic.items() if term not in PRODUCTS)
         return {size: luts + 6 * count if size == "nand2" else luts, "ffs": count}
 
-    results = []
-    for unit in UNITS:
-        for point in unit_points(unit):
-            p = point.design.parameters
-            label, found = point.label, area(unit, p)
-            results.append(Result(label, target, label, point.held_out, p, found, 1, unit))
-    for unit, models in unit_models_of(target, results).items():
+    for unit, models in unit_models_of(target, unit_results(target, area)).items():
         assert (models.fitted, len(models.held_out)) == COUNTS[unit]
         assert list(models.models) == [name for name in UNIT_TERMS if name in (size, "ffs")]
         for name, model in models.models.items():
             assert model.worst_error < 1, (unit, name)
+        if size == "nand2":  # one price for all registers
+            for term, price in models.models["ffs"].prices.items():
+                found = models.models["nand2"].prices[f"{REGISTERS}{term}"]
+                assert found == pytest.approx(6 * price, rel=0.05), (unit, term)
+
+
+@pytest.mark.parametrize("target", ["xc7", "xcup", "xc7-nodsp"])
+def test_products_have_a_price_where_they_are_logic(target: Target) -> None:
+    def area(unit: Unit, p: Mapping[str, int]) -> dict[str, float]:
+        return {"luts": 10 + sum(UNIT_TERMS["luts"](unit, p, target).values()), "ffs": 1.0}
+
+    models = unit_models_of(target, unit_results(target, area))
+    for unit in ("layer_norm", "softmax"):
+        priced = models[unit].models["luts"].prices.keys() & set(PRODUCTS)
+        assert bool(priced) == (target == "xc7-nodsp"), unit
 
 
 def test_cells_are_counted_by_kind() -> None:
