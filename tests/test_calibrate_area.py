@@ -11,8 +11,10 @@ from hypothesis import strategies as st
 
 from fxp.console import run
 from fxp.errors import InputError
+from fxp.spec import load_spec
 from hw_model.__main__ import app
 from hw_model.accelerator import Target
+from hw_model.area.calibration import Calibration, load_calibration
 from hw_model.area.estimate import UNIT_TERMS
 from hw_model.area.page import models_page
 from hw_model.area.terms import REGISTERS
@@ -231,6 +233,41 @@ def test_results_are_kept_one_by_one(tmp_path: Path, monkeypatch: pytest.MonkeyP
     assert [old for _, old in again] == [True, False] and len(made) == 2
     assert again[0][0] == first[0]
     assert len(load_results(kept)) == 2 and len(kept.read_text().splitlines()) == 3
+
+
+@pytest.mark.parametrize("parts", ["engine,units", "engine", "units"])
+@needs_yosys
+def test_one_command_fits_engine_and_units(
+    parts: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """With areas that grow with the text of the sources; what is not fitted stays as it is."""
+
+    def fake(texts: Mapping[str, str], *_: object) -> dict[str, Netlist]:
+        size = sum(map(ord, texts["engine_params.svh"]))
+        cells = {"LUT2": size // 20, "FDRE": size // 40}
+        return dict.fromkeys(("engine", *UNITS), Netlist(cells))
+
+    monkeypatch.setattr(synthesis, "netlists", fake)
+    command = ["hw_model", "calibrate", "--quick", "--targets", "xc7-nodsp,xc7", "--parts", parts]
+    monkeypatch.setattr(sys, "argv", [*command, "--out", str(tmp_path)])
+    with pytest.raises(SystemExit) as stopped:
+        run(app)
+    assert not stopped.value.code
+    results = load_results(tmp_path / "results.jsonl").values()
+    assert {result.top for result in results} == {
+        *(["engine"] if "engine" in parts else []),
+        *(UNITS if "units" in parts else []),
+    }
+    both: tuple[Target, ...] = ("xc7-nodsp", "xc7")
+    for target in both:
+        new = load_spec(Calibration, tmp_path / f"{target}.yaml")
+        old = load_calibration(target)
+        assert (new.models == old.models) == ("engine" not in parts)
+        assert (new.units == old.units) == ("units" not in parts)
+        if "units" in parts:
+            assert {unit: about.fitted for unit, about in new.units.items()} == dict.fromkeys(
+                UNITS, QUICK_UNITS[0]
+            )
 
 
 def test_the_page_has_the_models_as_they_are() -> None:
