@@ -162,9 +162,7 @@ def clip_sum_bits(node: ClipMean, x: Signal) -> int:
 
 def signal_of(node: Node, x: Sequence[Signal], about: Value) -> Signal:
     """The signal a node makes of the signals it reads; `about` is the static description of it."""
-    intervals = _intervals(node, x, about)
-    lo = tuple(int(low) for low, _ in intervals)
-    hi = tuple(int(high) for _, high in intervals)
+    lo, hi = (tuple(map(int, ends)) for ends in zip(*_intervals(node, x, about), strict=True))
     stored = about.stored_bits is not None
     return Signal(about.channels, about.joints, lo, hi, about.frac_bits, stored)
 
@@ -235,15 +233,34 @@ def _intervals(node: Node, x: Sequence[Signal], about: Value) -> list[Interval]:
         case Softmax():
             return [(0, 1 << node.frac_bits)] * x[0].channels
         case Requantise():
-            fracs = _per_channel(x[0])
-            return [
-                cast_range(lo, hi, frac, node.cast, node.relu)
-                for lo, hi, frac in zip(x[0].lo, x[0].hi, fracs, strict=True)
-            ]
+            return _requantised(node, x[0])
         case Argmax():
             return [(0, x[0].channels - 1)]
         case _:
             assert_never(node)
+
+
+def _requantised(node: Requantise, x: Signal) -> list[Interval]:
+    """Channels that reach beyond both ends of a format that saturates have one range."""
+    cast, fmt = node.cast, node.cast.to
+    saturates = cast.overflow in (Overflow.SAT, Overflow.SAT_SYM)
+    least, most = fmt.raw_min, fmt.raw_max
+    known: dict[tuple[int, int, int], Interval] = {}
+    found = []
+    for lo, hi, frac in zip(x.lo, x.hi, _per_channel(x), strict=True):
+        shift = frac - fmt.frac_bits
+        if saturates and shift >= 0:  # all bounds beyond these give the same words
+            low, high = least << shift, most << shift
+            lo, hi = (
+                low if lo < low else high if lo > high else lo,
+                high if hi > high else low if hi < low else hi,
+            )
+        key = lo, hi, frac
+        interval = known.get(key)
+        if interval is None:
+            interval = known[key] = cast_range(lo, hi, frac, cast, node.relu)
+        found.append(interval)
+    return found
 
 
 def _graph_product(node: GraphProduct, x: Signal) -> list[Interval]:

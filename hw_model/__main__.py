@@ -20,7 +20,7 @@ from hw_model.area.calibration import load_calibration
 from hw_model.area.page import models_page
 from hw_model.blueprint import blueprint
 from hw_model.calibrate.command import calibrate
-from hw_model.calibrate.synthesis import rtl_hash
+from hw_model.calibrate.synthesis import module_hash, rtl_hash
 from hw_model.calibrate.targets import TARGETS
 from hw_model.cost import estimate
 from hw_model.ledger import CONVENTIONS, published_figures
@@ -107,8 +107,12 @@ def models() -> None:
     """Print the area models and their errors, as Markdown; say which are of another engine."""
     sys.stdout.write(models_page())
     for target in TARGETS:
-        if load_calibration(target).rtl_sha256 != rtl_hash():
+        calibration = load_calibration(target)
+        if calibration.rtl_sha256 != rtl_hash():
             sys.stderr.write(f"{target}: the engine has changed since it was calibrated\n")
+        for unit, about in calibration.units.items():
+            if about.rtl_sha256 != module_hash(unit):
+                sys.stderr.write(f"{target}: {unit} has changed since it was calibrated\n")
 
 
 def _graph(network: Path, bits: int | None, quant: Path | None) -> Graph:

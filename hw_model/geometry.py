@@ -10,8 +10,9 @@ Yosys 0.70 (`memory_libmap` with the libraries of `synth_xilinx -family xc7`, `-
 its results).
 
 Counted are memories with one clocked port that writes whole words and another that reads, and gives
-the old word where both meet. Small ones become look-up tables used as memory where the device has
-them (not iCE40), or registers. Multiplexers and registers around the blocks count as logic.
+the old word where both meet (`clocked=False`: one that reads without a clock). Small ones become
+look-up tables used as memory where the device has them (not iCE40), or registers. Multiplexers and
+registers around the blocks count as logic.
 """
 
 from __future__ import annotations
@@ -27,6 +28,7 @@ Kind = Literal["distributed", "block", "huge"]
 MUX_PRICE = 0.5  # of a word's bit behind each bank but the first
 ENABLE_PRICE = 0.5  # of a bank's write enable, where there are several
 READ_PORT_PRICE = 2
+ASYNCHRONOUS_PRICE = 6  # of a port that reads without a clock
 OLD_WORD_PRICE = 12  # of registers that keep the old word, where a device does not
 
 
@@ -84,7 +86,9 @@ class _Fit:
     price: float
 
 
-def memory_blocks(depth: int, width: int, device: Device, *, huge: bool = False) -> Blocks:
+def memory_blocks(
+    depth: int, width: int, device: Device, *, huge: bool = False, clocked: bool = True
+) -> Blocks:
     """The blocks of a memory of `depth` words of `width` bits.
 
     Args:
@@ -93,6 +97,7 @@ def memory_blocks(depth: int, width: int, device: Device, *, huge: bool = False)
         device: the family.
         huge: consider UltraRAM too (xcup, as `synth_xilinx -uram`). The SPRAM of an iCE40 has one
             port alone, so no such memory takes it.
+        clocked: the port that reads; else look-up tables or registers are all there is.
 
     Raises:
         InputError: no words or no bits.
@@ -100,10 +105,12 @@ def memory_blocks(depth: int, width: int, device: Device, *, huge: bool = False)
     if depth < 1 or width < 1:
         raise InputError(f"a memory has at least one word of one bit, got {depth} x {width}")
     best, price = Blocks(register_bits=depth * width), depth * width
-    kinds: tuple[Kind, ...] = ("distributed", "block", "huge") if huge else ("distributed", "block")
+    kinds: list[Kind] = ["distributed"]
+    if clocked:
+        kinds += ["block", "huge"] if huge else ["block"]
     for kind in kinds:
         shapes = [shape for shape in SHAPES[device] if shape.kind == kind]
-        fits = [_fit(shape, depth, width) for shape in shapes]
+        fits = [_fit(shape, depth, width, clocked) for shape in shapes]
         if not fits:
             continue
         fit = min(fits, key=lambda fit: fit.price)  # the first of equals
@@ -112,7 +119,7 @@ def memory_blocks(depth: int, width: int, device: Device, *, huge: bool = False)
     return best
 
 
-def _fit(shape: Shape, depth: int, width: int) -> _Fit:
+def _fit(shape: Shape, depth: int, width: int, clocked: bool) -> _Fit:
     """The cheapest width of a shape, the narrowest of equals; the best price drops its fraction."""
     best: _Fit | None = None
     for step, unit in enumerate(shape.widths):
@@ -123,6 +130,7 @@ def _fit(shape: Shape, depth: int, width: int) -> _Fit:
         price += shape.price_of_bits * banks * width / unit
         price += MUX_PRICE * (banks - 1) * width + READ_PORT_PRICE
         price += 0 if shape.keeps_old else OLD_WORD_PRICE
+        price += 0 if clocked else ASYNCHRONOUS_PRICE
         if banks > 1:
             price += ENABLE_PRICE * banks
         if best is None or price < int(best.price):

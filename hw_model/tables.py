@@ -9,6 +9,7 @@ from rich.table import Table
 
 from hw_model.accelerator import Accelerator, Array, Lanes
 from hw_model.area.estimate import Area
+from hw_model.area.unit_terms import UNIT_NAMES
 from hw_model.cost import Estimate
 from hw_model.geometry import Blocks
 from hw_model.ledger import CONVENTIONS, Figure
@@ -110,7 +111,7 @@ def _energy(cost: Estimate) -> Table:
 
 
 def _area(area: Area) -> Table:
-    """Logic, with its errors on engines that the model was not fitted to."""
+    """Logic, with its errors on engines that the model was not fitted to; units' share of it."""
     table = Table(f"area on {area.target}")
     for heading in ("estimate", "mean error", "worst"):
         table.add_column(heading, justify="right")
@@ -119,6 +120,10 @@ def _area(area: Area) -> Table:
         "registers of logic": area.ffs,
         "NAND2 equivalents": area.nand2,
     }
+    for unit in area.units:
+        figures[f"{UNIT_NAMES[unit.unit]}: LUTs"] = unit.luts
+        figures[f"{UNIT_NAMES[unit.unit]}: registers"] = unit.ffs
+        figures[f"{UNIT_NAMES[unit.unit]}: NAND2"] = unit.nand2
     for name, figure in figures.items():
         if figure is not None:
             errors = (f"{figure.mean_error:.1f} %", f"{figure.worst_error:.1f} %")

@@ -9,7 +9,8 @@ from fxp.errors import InputError
 from fxp.spec import ArchSpec, QuantSpec
 from hw_model.accelerator import Accelerator, Resources, load_accelerator
 from hw_model.area.calibration import AreaModel, load_calibration
-from hw_model.area.estimate import Area, Figure, MemoryArea, memory_shapes, resource_reasons
+from hw_model.area.estimate import Area, Figure, resource_reasons
+from hw_model.area.memories import MemoryArea, memory_shapes
 from hw_model.area.terms import gate_terms, logic_terms, register_terms
 from hw_model.blueprint import blueprint, filled
 from hw_model.calibrate.fitting import BASE, OWN
@@ -155,7 +156,7 @@ def test_what_a_device_lacks_is_a_reason() -> None:
     few = Resources(luts=1000, dsps=3, bram36=1)
     blocks = Blocks(bram36=1, bram18=1, lutram_luts=200)
     memory = MemoryArea("weights", 1, 1, blocks)
-    found = Area("xc7", Figure(900, 1, 2), None, None, 4, (memory,), blocks)
+    found = Area("xc7", Figure(900, 1, 2), None, None, 4, (), (memory,), blocks)
     assert resource_reasons(found, few) == [
         "needs 1100 luts, the device has 1000",
         "needs 4 dsps, the device has 3",

@@ -1,7 +1,9 @@
 import importlib.util
 import random
 import sys
+from collections.abc import Callable, Mapping
 from pathlib import Path
+from typing import Literal
 
 import pytest
 from hypothesis import given
@@ -9,13 +11,37 @@ from hypothesis import strategies as st
 
 from fxp.console import run
 from fxp.errors import InputError
+from fxp.spec import load_spec
 from hw_model.__main__ import app
+from hw_model.accelerator import Target
+from hw_model.area.calibration import Calibration, load_calibration
+from hw_model.area.estimate import UNIT_TERMS
 from hw_model.area.page import models_page
+from hw_model.area.terms import REGISTERS
+from hw_model.area.unit_terms import PRODUCTS, UNITS, Unit, unit_dsps
 from hw_model.calibrate import synthesis
+from hw_model.calibrate.command import QUICK_UNITS
 from hw_model.calibrate.fit import errors, fit, scaled_fit
 from hw_model.calibrate.points import FITTED_BITS, HELD_OUT_BITS, points
-from hw_model.calibrate.synthesis import load_results, sources, synthesise
-from hw_model.calibrate.targets import LIBERTY, NAND2, counted, nand2_area, script
+from hw_model.calibrate.synthesis import (
+    INCLUDES,
+    MODULES,
+    Result,
+    load_results,
+    sources,
+    synthesise,
+)
+from hw_model.calibrate.targets import (
+    LIBERTY,
+    NAND2,
+    TARGETS,
+    commands,
+    counted,
+    nand2_area,
+    script,
+)
+from hw_model.calibrate.unit_fitting import unit_models_of
+from hw_model.calibrate.unit_points import COUNTS, unit_points
 from hw_model.calibrate.yosys import Netlist
 
 needs_yosys = pytest.mark.skipif(
@@ -80,6 +106,92 @@ def test_a_longer_list_begins_with_a_shorter_one() -> None:
     assert sources(few[2]) == sources(more[3])
 
 
+@pytest.mark.parametrize("unit", UNITS)
+def test_held_out_units_share_no_width_with_fitted_ones(unit: Unit) -> None:
+    every, bits = unit_points(unit), {"layer_norm": "NORM", "softmax": "SHARE", "clip_mean": "MEAN"}
+    assert [p.held_out for p in every] == [False] * COUNTS[unit][0] + [True] * COUNTS[unit][1]
+    for name in (f"{bits[unit]}_X_BITS", "LANES"):
+        kinds = [
+            {p.design.parameters[name] for p in every if p.held_out == held_out}
+            for held_out in (False, True)
+        ]
+        assert len(kinds[0]) >= 3 and len(kinds[1]) >= 2 and not kinds[0] & kinds[1], name
+    for point in every:
+        others = {other for other in UNITS if point.design.parameters[f"HAS_{other.upper()}"]}
+        assert others == {unit} and point.top == unit
+    assert len({point.label for point in every}) == len(every)
+
+
+@pytest.mark.parametrize("unit", UNITS)
+def test_quick_units_are_some_of_all(unit: Unit) -> None:
+    few = {p.label: sources(p) for p in unit_points(unit, *QUICK_UNITS)}
+    every = {p.label: sources(p) for p in unit_points(unit)}
+    assert few.items() <= every.items() and sum(QUICK_UNITS) == len(few) < len(every)
+
+
+def test_a_unit_comes_with_its_own_modules() -> None:
+    for unit in UNITS:
+        texts = sources(unit_points(unit, 1, 0)[0])
+        assert texts.keys() == {*INCLUDES, *(f"{name}.sv" for name in MODULES[unit])}
+        assert texts["ram.sv"].count("blackbox") == 1
+        body = "".join(texts.values())
+        for module in ("reciprocal_root", "divider", "gather", "ram"):
+            assert (f"{module} #(" in body) == (f"{module}.sv" in texts), (unit, module)
+
+
+def test_commands_name_the_module() -> None:
+    for target in TARGETS:
+        assert "-top engine" in commands(target)[0]
+        assert [line.replace("softmax", "engine") for line in commands(target, "softmax")] == list(
+            commands(target)
+        )
+
+
+def unit_results(
+    target: Target, area: Callable[[Unit, Mapping[str, int]], dict[str, float]]
+) -> list[Result]:
+    found = []
+    for unit in UNITS:
+        for point in unit_points(unit):
+            p = point.design.parameters
+            label = point.label
+            found.append(Result(label, target, label, point.held_out, p, area(unit, p), 1, unit))
+    return found
+
+
+@pytest.mark.parametrize("target", ["xc7", "ice40", "osu018"])
+def test_models_of_units_find_the_areas_that_were_made(target: Target) -> None:
+    """Areas that follow from the terms alone come back without an error, each unit by itself."""
+    size = "nand2" if target == "osu018" else "luts"
+
+    def area(unit: Unit, p: Mapping[str, int]) -> dict[str, float]:
+        logic, registers = UNIT_TERMS["luts"](unit, p, target), UNIT_TERMS["ffs"](unit, p, target)
+        count = sum(registers.values())
+        luts = 100 + 2 * sum(v for term, v in logic.items() if term not in PRODUCTS)
+        return {size: luts + 6 * count if size == "nand2" else luts, "ffs": count}
+
+    for unit, models in unit_models_of(target, unit_results(target, area)).items():
+        assert (models.fitted, len(models.held_out)) == COUNTS[unit]
+        assert list(models.models) == [name for name in UNIT_TERMS if name in (size, "ffs")]
+        for name, model in models.models.items():
+            assert model.worst_error < 1, (unit, name)
+        if size == "nand2":  # one price for all registers
+            for term, price in models.models["ffs"].prices.items():
+                found = models.models["nand2"].prices[f"{REGISTERS}{term}"]
+                assert found == pytest.approx(6 * price, rel=0.05), (unit, term)
+
+
+@pytest.mark.parametrize("target", ["xc7", "xcup", "xc7-nodsp"])
+def test_products_have_a_price_where_they_are_logic(target: Target) -> None:
+    def area(unit: Unit, p: Mapping[str, int]) -> dict[str, float]:
+        return {"luts": 10 + sum(UNIT_TERMS["luts"](unit, p, target).values()), "ffs": 1.0}
+
+    models = unit_models_of(target, unit_results(target, area))
+    for unit in ("layer_norm", "softmax"):
+        priced = models[unit].models["luts"].prices.keys() & set(PRODUCTS)
+        assert bool(priced) == (target == "xc7-nodsp"), unit
+
+
 def test_cells_are_counted_by_kind() -> None:
     cells = {"LUT2": 3, "LUT6": 4, "SRL16E": 2, "FDRE": 5, "DSP48E1": 1, "CARRY4": 9, "MUXF7": 7}
     assert counted(Netlist(cells), None) == {"luts": 9, "ffs": 5, "dsps": 1}
@@ -123,6 +235,41 @@ def test_results_are_kept_one_by_one(tmp_path: Path, monkeypatch: pytest.MonkeyP
     assert len(load_results(kept)) == 2 and len(kept.read_text().splitlines()) == 3
 
 
+@pytest.mark.parametrize("parts", ["engine,units", "engine", "units"])
+@needs_yosys
+def test_one_command_fits_engine_and_units(
+    parts: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """With areas that grow with the text of the sources; what is not fitted stays as it is."""
+
+    def fake(texts: Mapping[str, str], *_: object) -> dict[str, Netlist]:
+        size = sum(map(ord, texts["engine_params.svh"]))
+        cells = {"LUT2": size // 20, "FDRE": size // 40}
+        return dict.fromkeys(("engine", *UNITS), Netlist(cells))
+
+    monkeypatch.setattr(synthesis, "netlists", fake)
+    command = ["hw_model", "calibrate", "--quick", "--targets", "xc7-nodsp,xc7", "--parts", parts]
+    monkeypatch.setattr(sys, "argv", [*command, "--out", str(tmp_path)])
+    with pytest.raises(SystemExit) as stopped:
+        run(app)
+    assert not stopped.value.code
+    results = load_results(tmp_path / "results.jsonl").values()
+    assert {result.top for result in results} == {
+        *(["engine"] if "engine" in parts else []),
+        *(UNITS if "units" in parts else []),
+    }
+    both: tuple[Target, ...] = ("xc7-nodsp", "xc7")
+    for target in both:
+        new = load_spec(Calibration, tmp_path / f"{target}.yaml")
+        old = load_calibration(target)
+        assert (new.models == old.models) == ("engine" not in parts)
+        assert (new.units == old.units) == ("units" not in parts)
+        if "units" in parts:
+            assert {unit: about.fitted for unit, about in new.units.items()} == dict.fromkeys(
+                UNITS, QUICK_UNITS[0]
+            )
+
+
 def test_the_page_has_the_models_as_they_are() -> None:
     page = Path("docs/area.md").read_text(encoding="utf-8")
     assert models_page() in page
@@ -132,6 +279,7 @@ def test_the_page_has_the_models_as_they_are() -> None:
     ("arguments", "line"),
     [
         (["--targets", "xc7,asic"], "--targets: unknown target 'asic' (allowed: xc7, "),
+        (["--parts", "units,lanes"], "--parts: unknown part 'lanes' (allowed: engine, units)"),
         (["--targets", "osu018", "--liberty", "none.lib"], "none.lib: no such Liberty file"),
     ],
 )
@@ -159,3 +307,16 @@ def test_an_engine_is_synthesised(tmp_path: Path) -> None:
     ((result, old),) = synthesise(["xc7-nodsp"], points(1, 0), kept, LIBERTY)
     assert not old and result.measured["luts"] > 500 and result.measured["dsps"] == 0
     assert load_results(kept) == {result.key: result}
+
+
+@pytest.mark.slow
+@needs_yosys
+@pytest.mark.parametrize("target", ["xc7", "xcup"])
+def test_units_are_synthesised_with_the_dsp_blocks_that_are_counted(
+    target: Literal["xc7", "xcup"], tmp_path: Path
+) -> None:
+    every = [point for unit in UNITS for point in unit_points(unit, 2, 1)]
+    for result, _ in synthesise([target], every, tmp_path / "results.jsonl", LIBERTY):
+        unit = next(unit for unit in UNITS if unit == result.top)
+        assert result.measured["dsps"] == unit_dsps(unit, result.parameters, target), result.label
+        assert load_results(tmp_path / "results.jsonl")[result.key].top == unit

@@ -1,10 +1,12 @@
 import importlib.util
 import json
+from pathlib import Path
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+import hw_model.rtl
 from fxp.errors import InputError
 from hw_model.calibrate.yosys import netlists, yosys_version
 from hw_model.dsp import lane_dsps, pair_bits, pair_fits, product_dsps
@@ -95,17 +97,67 @@ def test_without_dsp_blocks_there_are_none() -> None:
 
 
 def test_pairs_of_products() -> None:
-    assert pair_bits(8, 8, 2) == (26, 8)
-    assert pair_fits(8, 8, 2, "xcup") and not pair_fits(8, 8, 2, "xc7")
-    assert pair_fits(4, 4, 12, "xc7") and not pair_fits(4, 4, 14, "xc7")
+    assert pair_bits(8, 8) == (25, 8)
+    assert pair_bits(4, 8) == pair_bits(8, 4) == (21, 8)
+    assert pair_fits(8, 8, "xc7") and pair_fits(8, 8, "xcup")
+    assert not pair_fits(9, 8, "xc7") and pair_fits(8, 9, "xcup")
+    assert not pair_fits(9, 9, "xcup")
     assert lane_dsps(64, 8, 8, "xc7") == 64
     assert lane_dsps(64, 4, 4, "xc7") == 0
     assert lane_dsps(4, 26, 19, "xc7") == 16
 
 
-def test_a_product_beyond_32_bits_is_refused() -> None:
-    with pytest.raises(InputError, match=r"1\.\.32 bits, got 33 x 4"):
-        product_dsps(33, 4, "xc7")
+def test_a_product_beyond_64_bits_is_refused() -> None:
+    with pytest.raises(InputError, match=r"1\.\.64 bits, got 65 x 4"):
+        product_dsps(65, 4, "xc7")
+
+
+def test_slices_of_wide_products() -> None:
+    assert product_dsps(43, 4, "xc7") == 3 and product_dsps(43, 4, "xcup") == 2
+    assert product_dsps(42, 22, "xc7") == 4  # 17 and 25 bits, 17 and 5
+    assert product_dsps(43, 36, "xc7") == 9
+    assert product_dsps(26, 2, "xc7") == 2 and product_dsps(44, 2, "xcup") == 2
+
+
+WIDE = tuple((a, b) for a in (33, 42, 43, 44, 45, 58, 61, 64) for b in (2, 9, 18, 19, 22, 36, 64))
+
+
+@pytest.mark.slow
+@needs_yosys
+@pytest.mark.parametrize("device", ["xc7", "xcup"])
+def test_wide_products_take_the_dsp_blocks_that_yosys_gives_them(device: str) -> None:
+    text = "".join(
+        f"""module p_{a}_{b}(input signed [{a - 1}:0] a, input signed [{b - 1}:0] b,
+    output signed [{a + b - 1}:0] y);
+  assign y = a * b;
+endmodule
+"""
+        for a, b in WIDE
+    )
+    commands = ["read_verilog -sv wide.sv", f"synth_xilinx -family {device} -run prepare:coarse"]
+    found = netlists({"wide.sv": text}, commands)
+    for a, b in WIDE:
+        cells = found[f"p_{a}_{b}"].cells
+        dsps = sum(count for cell, count in cells.items() if cell.startswith("DSP48"))
+        assert product_dsps(a, b, device) == dsps, (a, b)  # type: ignore[arg-type]
+
+
+UNCLOCKED = {  # what Yosys makes of the memories of a softmax, by joints and bits
+    "xc7": {(1, 8): 0, (2, 6): 0, (2, 8): 0, (2, 12): 0, (2, 16): 12, (3, 4): 0, (3, 5): 4}
+    | {(4, 4): 4, (6, 8): 8, (6, 19): 16, (25, 12): 8, (32, 8): 8, (33, 7): 12, (50, 10): 16}
+    | {(33, 19): 28, (70, 8): 24, (70, 19): 48},
+    "xcup": {(1, 8): 0, (2, 6): 0, (2, 8): 0, (2, 10): 8, (2, 16): 16, (3, 4): 0, (3, 5): 8}
+    | {(6, 8): 8, (6, 19): 16, (25, 12): 8, (33, 7): 8, (50, 10): 16, (33, 19): 24, (70, 19): 48},
+}
+
+
+@pytest.mark.parametrize("device", ["xc7", "xcup"])
+def test_memories_read_without_a_clock(device: str) -> None:
+    for (depth, width), luts in UNCLOCKED[device].items():
+        found = memory_blocks(depth, width, device, clocked=False)  # type: ignore[arg-type]
+        kept = 0 if luts else depth * width
+        assert found == Blocks(lutram_luts=luts, register_bits=kept), (depth, width)
+    assert memory_blocks(300, 20, "ice40", clocked=False) == Blocks(register_bits=6000)
 
 
 @needs_yosys
@@ -117,19 +169,20 @@ def test_yosys_maps_a_few_memories_and_a_pair_as_the_golden_file_says() -> None:
 
 
 @needs_yosys
-@pytest.mark.parametrize(("device", "dsps"), [("xc7", 2), ("xcup", 1)])
-def test_yosys_makes_a_pair_of_8_bit_products_in_one_dsp48e2(device: str, dsps: int) -> None:
-    pair, operand = pair_bits(8, 8, 2)
-    text = f"""module pair(input signed [7:0] a, b, input signed [{operand - 1}:0] x,
-    output signed [{pair + operand - 1}:0] y);
-  wire signed [{pair - 1}:0] both = (a <<< 18) + b;
-  assign y = both * x;
-endmodule
-"""
-    commands = ["read_verilog -sv pair.sv", f"synth_xilinx -family {device} -run prepare:coarse"]
-    cells = netlists({"pair.sv": text}, commands)["pair"].cells
+@pytest.mark.parametrize(
+    ("weight", "operand", "device", "dsps"),
+    [(8, 8, "xc7", 1), (4, 8, "xc7", 1), (9, 8, "xc7", 2), (9, 8, "xcup", 1)],
+)
+def test_yosys_makes_two_products_of_the_engine_in_one_block(
+    weight: int, operand: int, device: str, dsps: int
+) -> None:
+    text = (Path(hw_model.rtl.__file__).parent / "pair_product.sv").read_text()
+    top = f"chparam -set W_BITS {weight} -set X_BITS {operand} pair_product"
+    commands = ["read_verilog -sv pair.sv", top, "hierarchy -top pair_product"]
+    commands += [f"synth_xilinx -family {device} -top pair_product -run prepare:coarse"]
+    cells = next(iter(netlists({"pair.sv": text}, commands).values())).cells
     assert sum(n for cell, n in cells.items() if cell.startswith("DSP48")) == dsps
-    assert product_dsps(pair, operand, device) == dsps  # type: ignore[arg-type]
+    assert product_dsps(*pair_bits(weight, operand), device) == dsps  # type: ignore[arg-type]
 
 
 @needs_yosys

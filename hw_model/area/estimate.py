@@ -15,34 +15,45 @@ import numpy as np
 from fxp.errors import InputError
 from fxp.ir import Conv, Graph
 from hw_model.accelerator import Accelerator, Lanes, Resources, Target
-from hw_model.area.calibration import load_calibration
+from hw_model.area.calibration import AreaModel, load_calibration
+from hw_model.area.memories import MemoryArea, memories_of
 from hw_model.area.terms import Parameters, Terms, gate_terms, logic_terms, register_terms
+from hw_model.area.unit_terms import (
+    Unit,
+    unit_dsps,
+    unit_gate_terms,
+    unit_logic_terms,
+    unit_register_terms,
+    units_of,
+)
 from hw_model.blueprint import filled
-from hw_model.dsp import DspDevice, lane_dsps, pair_fits
+from hw_model.dsp import DspDevice, lane_dsps, pair_bits, pair_fits, product_dsps
 from hw_model.flow import is_matrix
-from hw_model.geometry import Blocks, Device, memory_blocks
+from hw_model.geometry import Blocks
 from hw_model.loops import Loop
 from hw_model.memory import Placement
-from hw_model.rtl.datapath import UNITS
-from hw_model.rtl.design import Design, design_of
+from hw_model.rtl.design import hardware_of
+from hw_model.schedule import is_paired
 
-DEVICES: Mapping[Target, Device] = {
-    "xc7": "xc7",
-    "xc7-nodsp": "xc7",
-    "xcup": "xcup",
-    "ice40": "ice40",
-}
 DSP_DEVICES: Mapping[Target, DspDevice] = {"xc7": "xc7", "xcup": "xcup"}
 TERMS: Mapping[str, Callable[[Parameters], Terms]] = {
     "luts": logic_terms,
     "ffs": register_terms,
     "nand2": gate_terms,
 }
+UNIT_TERMS: Mapping[str, Callable[[Unit, Parameters, Target], Terms]] = {
+    "luts": unit_logic_terms,
+    "ffs": unit_register_terms,
+    "nand2": unit_gate_terms,
+}
 
 
 @dataclass(frozen=True, slots=True)
 class Figure:
-    """An estimate, and its relative errors on engines that it was not fitted to, in percent."""
+    """An estimate, and its relative errors on what it was not fitted to, in percent.
+
+    Those of a sum are the errors of its parts, each by its share: what they come to at most.
+    """
 
     value: int
     mean_error: float
@@ -50,22 +61,24 @@ class Figure:
 
 
 @dataclass(frozen=True, slots=True)
-class MemoryArea:
-    """One memory of the engine: `lines` of `line_bits` bits, and the blocks it takes."""
+class UnitArea:
+    """The part of a unit in the figures of `Area`."""
 
-    name: str
-    lines: int
-    line_bits: int
-    blocks: Blocks
+    unit: Unit
+    luts: Figure | None
+    ffs: Figure | None
+    nand2: Figure | None
+    dsps: int
 
 
 @dataclass(frozen=True, slots=True)
 class Area:
     """What an engine takes on `target`.
 
-    `luts` and `ffs` are those of logic; memories that are look-up tables or registers are in
-    `blocks`, the sum over `memories`. Standard cells have `nand2`, the area of all cells as so many
-    NAND gates of two inputs; their memories are apart (`memories` has the bits).
+    `luts` and `ffs` are those of logic, `units` what is theirs of it; memories that are look-up
+    tables or registers are in `blocks`, the sum over `memories`. Standard cells have `nand2`, the
+    area of all cells as so many NAND gates of two inputs; their memories are apart (`memories` has
+    the bits).
     """
 
     target: Target
@@ -73,6 +86,7 @@ class Area:
     ffs: Figure | None
     nand2: Figure | None
     dsps: int
+    units: tuple[UnitArea, ...]
     memories: tuple[MemoryArea, ...]
     blocks: Blocks
 
@@ -90,8 +104,7 @@ def area_of(
 ) -> Area | None:
     """The area of an accelerator for a network.
 
-    None where no target is named, the engine of `hw_model/rtl` cannot run the network, or it needs
-    one of the units that no model has a price for (layer norms, softmax, means over a clip).
+    None where no target is named, or the engine of `hw_model/rtl` cannot run the network.
 
     Where multipliers pack products, each lane has one multiplier and, behind it, the rest of as
     many lanes as there are products.
@@ -99,32 +112,29 @@ def area_of(
     target, engine = accelerator.target, accelerator.engine
     if target is None or not isinstance(engine, Lanes):
         return None
-    products = _products(loops, accelerator)
+    products, paired = _products(loops, accelerator), is_paired(loops, accelerator)
     lanes, dense = engine.lanes * products, accelerator.adjacency == "dense"
     try:
-        design = design_of(_weighted(graph), lanes, dense, placement.streamed)
+        hardware = hardware_of(_weighted(graph), lanes, dense, placement.streamed, paired=paired)
     except InputError:
         return None
-    p = design.parameters
-    if any(p[name] for name in UNITS if name.startswith("HAS_")):
-        return None
-    device = DSP_DEVICES.get(target)
-    dsps = 0
-    if device is not None and products > 1:
-        dsps = engine.lanes * (1 if _pairs_fit(loops, device) else products)
-    elif device is not None:
-        dsps = lane_dsps(engine.lanes, p["MULT_W_BITS"], p["X_BITS"], device)
-    memories = _memories(design, accelerator, _spilled_frames_bits(loops, placement))
+    p = hardware.parameters
+    dsps = _lane_dsps(loops, target, p, engine.lanes, products)
+    units = tuple(_unit(unit, target, p) for unit in units_of(p))
     figures = _figures(target, p, dsps)
-    blocks = sum((memory.blocks for memory in memories), Blocks())
+    for name, own in figures.items():
+        parts = [getattr(unit, name) for unit in units]
+        figures[name] = _together([own, *parts])
+    memories = memories_of(hardware, accelerator, _spilled_frames_bits(loops, placement))
     return Area(
         target,
         figures.get("luts"),
         figures.get("ffs"),
         figures.get("nand2"),
-        dsps,
+        dsps + sum(unit.dsps for unit in units),
+        units,
         memories,
-        blocks,
+        sum((memory.blocks for memory in memories), Blocks()),
     )
 
 
@@ -145,6 +155,20 @@ def resource_reasons(area: Area, resources: Resources) -> list[str]:
     return reasons
 
 
+def _lane_dsps(
+    loops: Sequence[Loop], target: Target, p: Parameters, lanes: int, products: int
+) -> int:
+    """DSP blocks of `lanes` multipliers, each of so many products."""
+    device = DSP_DEVICES.get(target)
+    if device is None:
+        return 0
+    if p["PAIRED"]:
+        return lanes * product_dsps(*pair_bits(p["MULT_W_BITS"], p["X_BITS"]), device)
+    if products > 1:
+        return lanes * (1 if _pairs_fit(loops, device) else products)
+    return lane_dsps(lanes, p["MULT_W_BITS"], p["X_BITS"], device)
+
+
 def _products(loops: Sequence[Loop], accelerator: Accelerator) -> int:
     products = accelerator.multiplier.products
     matrices = [loop for loop in loops if is_matrix(loop.kind)]
@@ -156,7 +180,7 @@ def _pairs_fit(loops: Sequence[Loop], device: DspDevice) -> bool:
     matrices = [loop for loop in loops if is_matrix(loop.kind)]
     weights = max(loop.weight_bits for loop in matrices)
     operands = max(loop.operand_bits for loop in matrices)
-    return pair_fits(weights, operands, 0, device)
+    return pair_fits(weights, operands, device)
 
 
 def _weighted(graph: Graph) -> Graph:
@@ -167,72 +191,40 @@ def _weighted(graph: Graph) -> Graph:
 
 def _figures(target: Target, p: Parameters, dsps: int) -> dict[str, Figure]:
     """Logic by quantity; products too small for a DSP block are look-up tables."""
-    chosen: Target = "xc7-nodsp" if target in DSP_DEVICES and dsps == 0 else target
-    models = load_calibration(chosen).models
-    return {
-        name: Figure(round(model.estimate(TERMS[name](p))), model.mean_error, model.worst_error)
-        for name, model in models.items()
+    models = load_calibration(_without_dsps(target, dsps)).models
+    return {name: _figure(model, TERMS[name](p)) for name, model in models.items()}
+
+
+def _unit(unit: Unit, target: Target, p: Parameters) -> UnitArea:
+    device = DSP_DEVICES.get(target)
+    dsps = 0 if device is None else unit_dsps(unit, p, device)
+    chosen = target if unit == "clip_mean" else _without_dsps(target, dsps)  # it has no product
+    models = load_calibration(chosen).units[unit].models
+    found = {
+        name: _figure(model, UNIT_TERMS[name](unit, p, target)) for name, model in models.items()
     }
+    return UnitArea(unit, found.get("luts"), found.get("ffs"), found.get("nand2"), dsps)
+
+
+def _without_dsps(target: Target, dsps: int) -> Target:
+    return "xc7-nodsp" if target in DSP_DEVICES and dsps == 0 else target
+
+
+def _figure(model: AreaModel, terms: Terms) -> Figure:
+    return Figure(round(model.estimate(terms)), model.mean_error, model.worst_error)
+
+
+def _together(parts: Sequence[Figure]) -> Figure:
+    """The sum of what several models say."""
+    if len(parts) == 1:
+        return parts[0]
+    whole = sum(part.value for part in parts)
+    mean = sum(part.value * part.mean_error for part in parts) / whole
+    worst = sum(part.value * part.worst_error for part in parts) / whole
+    return Figure(whole, round(mean, 2), round(worst, 2))
 
 
 def _spilled_frames_bits(loops: Sequence[Loop], placement: Placement) -> int:
     """Bits of past frames that are in DRAM; streamed weights are not in the design's memory."""
     weights_bits = sum(loop.weights.bits for loop in loops if loop.name in placement.streamed)
     return max(0, placement.spilled_bits - weights_bits)
-
-
-def _memories(
-    design: Design, accelerator: Accelerator, spilled_bits: int
-) -> tuple[MemoryArea, ...]:
-    """Every memory of the engine; UltraRAM is used as far as the device has it."""
-    assert accelerator.target is not None
-    device = DEVICES.get(accelerator.target)
-    shapes = memory_shapes(design)
-    if spilled_bits:
-        _spill(shapes, spilled_bits)
-        port = accelerator.memory.port_bits
-        shapes["stream buffer"] = (max(1, accelerator.memory.stream_buffer_bits // port), port)
-    left = accelerator.resources.uram or 0
-    found = []
-    for name, (lines, bits) in sorted(shapes.items(), key=lambda item: -item[1][0] * item[1][1]):
-        blocks = Blocks()
-        if device is not None:
-            blocks = memory_blocks(lines, bits, device, huge=left > 0)
-            if blocks.uram > left:
-                blocks = memory_blocks(lines, bits, device)
-            left -= blocks.uram
-        found.append(MemoryArea(name, lines, bits, blocks))
-    return tuple(found)
-
-
-def _spill(shapes: dict[str, tuple[int, int]], bits: int) -> None:
-    """Take past frames out of the FIFO, then (those of temporal convolutions) out of values."""
-    for name in sorted(shapes, key=lambda name: (name != "fifo", -shapes[name][0])):
-        if name == "fifo" or name.startswith("values"):
-            lines, line_bits = shapes[name]
-            gone = min(lines - 1, bits // line_bits)
-            shapes[name] = (lines - gone, line_bits)
-            bits -= gone * line_bits
-
-
-def memory_shapes(design: Design) -> dict[str, tuple[int, int]]:
-    """Lines and bits of a line of each memory in the engine's RTL, by name."""
-    p, lanes = design.parameters, design.parameters["LANES"]
-    shapes = {
-        "program": (p["PASSES"], p["PASS_BITS"]),
-        "weights": (p["WEIGHTS"], lanes * p["W_BITS"]),
-        "biases": (p["BIASES"], lanes * p["BIAS_BITS"]),
-        "edges": (p["EDGES"], p["EDGE_BITS"]),
-    }
-    if p["HAS_SHIFT"]:
-        shapes["norms"] = (p["NORMS"], lanes * p["NORM_BITS"])
-    if p["HAS_DELTA"]:
-        shapes["shifts by channel"] = (p["DELTAS"], lanes * p["DELTA_BITS"])
-    if p["HAS_TILES"]:
-        shapes["tiles of weights"] = (2 << p["TILE_BITS"], lanes * p["W_BITS"])
-    if p["HAS_SUM"]:
-        shapes["fifo"] = (p["FIFO_LINES"], lanes * p["FIFO_BITS"])
-        shapes["totals"] = (p["TOTAL_LINES"], lanes * p["TOTAL_BITS"])
-    for at, (bits, lines) in enumerate(design.values):
-        shapes[f"values {at}"] = (lines, lanes * bits)
-    return shapes

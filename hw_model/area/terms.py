@@ -10,6 +10,8 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
+from hw_model.dsp import pair_bits
+
 Parameters = Mapping[str, int]
 Terms = dict[str, float]
 
@@ -31,7 +33,8 @@ def logic_terms(p: Parameters) -> Terms:
         "tiles": p["HAS_TILES"] * (p["FETCH_BITS"] + p["TILE_BITS"]),
         "turns": p["HAS_DIGITS"] * p["TURNS"] * (p["DIGIT_BITS"] + 2),
         "cast control": (lanes if p["HAS_DELTA"] else 1) * shifters,
-        "product": lanes * p["X_BITS"] * p["MULT_W_BITS"],
+        "product": _product(p),
+        "pair": p["PAIRED"] * lanes * (p["X_BITS"] + p["MULT_W_BITS"]),
         "digit": lanes * (p["OPERAND_DIGITS"] - 1) * p["X_BITS"],
         "digit sum": lanes * p["HAS_DIGITS"] * p["ACC_BITS"],
         "accumulator": lanes * p["ACC_BITS"],
@@ -70,6 +73,14 @@ def gate_terms(p: Parameters) -> Terms:
     """Terms of the area of standard cells: logic and registers."""
     registers = register_terms(p)
     return logic_terms(p) | {f"{REGISTERS}{term}": value for term, value in registers.items()}
+
+
+def _product(p: Parameters) -> int:
+    """Bit products of all multipliers."""
+    if not p["PAIRED"]:
+        return p["LANES"] * p["X_BITS"] * p["MULT_W_BITS"]
+    pair, word = pair_bits(p["MULT_W_BITS"], p["X_BITS"])
+    return p["LANES"] // 2 * pair * word
 
 
 def _count(p: Parameters, cast: str) -> int:

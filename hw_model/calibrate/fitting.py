@@ -11,9 +11,10 @@ import yaml
 
 from fxp.files import replacing
 from hw_model.accelerator import Target
-from hw_model.area.calibration import AreaModel, Calibration, HeldOut
+from hw_model.area.calibration import AreaModel, Calibration, HeldOut, UnitModels
 from hw_model.area.estimate import DSP_DEVICES, TERMS
 from hw_model.area.terms import REGISTERS
+from hw_model.area.unit_terms import Unit
 from hw_model.calibrate.fit import errors, fit, scaled_fit
 from hw_model.calibrate.synthesis import Result, rtl_hash
 from hw_model.calibrate.targets import commands
@@ -29,6 +30,7 @@ _LANE = (
     "accumulator",
     "digit",
     "digit sum",
+    "pair",
     "cast",
     "cast shift",
     "running sum",
@@ -45,24 +47,33 @@ GROUPS: Mapping[str, Mapping[str, Sequence[str]]] = {  # what other targets scal
         "all registers": [f"{REGISTERS}{term}" for term in (*_REGISTERS, "shift registers")],
     },
 }
-Results = Mapping[Target, Sequence[Result]]
+Results = Mapping[Target, Sequence[Result]]  # of engines
+Units = Mapping[Target, Mapping[Unit, UnitModels]]
 
 
-def calibrations_of(results: Results, liberty: Path, base: Calibration | None) -> list[Calibration]:
-    """Models fitted to the results that are not held out, tried on those that are.
+def calibrations_of(
+    results: Results, units: Units, liberty: Path, base: Calibration | None
+) -> list[Calibration]:
+    """Models fitted to the engines that are not held out, tried on those that are.
 
-    `base` is the calibration of `BASE`, where there are no results of it.
+    `units` are the models of the units by target, `base` is the calibration of `BASE`, where there
+    are no results of it.
     """
     found = []
     if BASE in results:
-        base = _calibration(BASE, results, liberty, None)
+        base = _calibration(BASE, results, units[BASE], liberty, None)
         found.append(base)
     assert base is not None
-    return found + [_calibration(t, results, liberty, base) for t in results if t != BASE]
+    others = [target for target in results if target != BASE]
+    return found + [_calibration(t, results, units[t], liberty, base) for t in others]
 
 
 def _calibration(
-    target: Target, results: Results, liberty: Path, base: Calibration | None
+    target: Target,
+    results: Results,
+    units: Mapping[Unit, UnitModels],
+    liberty: Path,
+    base: Calibration | None,
 ) -> Calibration:
     fitted = [result for result in results[target] if not result.held_out]
     held_out = [result for result in results[target] if result.held_out]
@@ -83,6 +94,7 @@ def _calibration(
         fitted=len(fitted),
         models=models,
         held_out=tuple(_tried(result, models) for result in held_out),
+        units=units,
     )
 
 

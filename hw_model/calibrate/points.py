@@ -19,10 +19,10 @@ from hw_model.rtl.datapath import UNITS
 from hw_model.rtl.design import Design, design_of
 from hw_model.rtl.fields import Widths, pass_fields
 
-FITTED, HELD_OUT = 14, 3
+FITTED, HELD_OUT = 20, 4
 LARGE_LANES = 16
 FITTED_BITS, HELD_OUT_BITS = (4, 6, 8, 12, 16), (5, 7, 9, 10, 14)
-_FITTED_LANES, _HELD_OUT_LANES = (1, 2, 1, 2, 1, 4), (3, 3, 5)
+_FITTED_LANES, _HELD_OUT_LANES = (1, 2, 1, 2, 1, 4), (6, 3, 5, 4)
 _SHIFTS = ((0, 0), (0, 8), (0, 16), (2, 10), (-3, 6), (0, 12))
 _SMALL = ArchSpec(
     family="rtstgcn",
@@ -39,11 +39,12 @@ _ARCHS = (_SMALL, _OTHER, _SMALL, published_arch("rtstgcn", 9), _OTHER, _SMALL)
 
 @dataclass(frozen=True, slots=True)
 class Point:
-    """An engine to synthesise."""
+    """An engine to synthesise, or a unit of it alone: `top` is the module."""
 
     label: str
     design: Design
     held_out: bool
+    top: str = "engine"
 
 
 def points(
@@ -66,10 +67,13 @@ def points(
 def _network(rng: random.Random, at: int, widths: Sequence[int], lanes: Sequence[int]) -> Point:
     """A network's own engine."""
     weight, operand, n = rng.choice(widths), rng.choice(widths), lanes[at % len(lanes)]
-    quant = QuantSpec(weight_bits=weight, activation_bits=operand, input_bits=operand)
+    quant = QuantSpec(weight_bits=weight, activation_bits=operand)
     arch = _ARCHS[at % len(_ARCHS)]
     label = f"{arch.family} {arch.skeleton} w{weight}a{operand}, {n} lanes"
-    return Point(label, design_of(filled(blueprint(arch, quant, label)), n), held_out=True)
+    paired = n % 2 == 0
+    label += " in pairs" if paired else ""
+    graph = filled(blueprint(arch, quant, label))
+    return Point(label, design_of(graph, n, paired=paired), held_out=True)
 
 
 def _drawn(
@@ -77,16 +81,18 @@ def _drawn(
 ) -> Point:
     x, w, n = widths[at % len(widths)], rng.choice(widths), lanes[at % len(lanes)]
     base = design_of(filled(blueprint(_ARCHS[at % len(_ARCHS)], QuantSpec())), n)
-    datapath = _datapath(rng, x, w)
+    paired = n % 2 == 0 and (held_out or rng.random() < 0.5)
+    datapath = _datapath(rng, x, w, paired=paired)
     values = tuple((datapath["EMIT_BITS"], lines) for _, lines in base.values)
     if rng.random() < 0.3:
         values += values[:1]
     design = _changed(base, datapath, values)
     kind = "drawn, held out" if held_out else "drawn"
-    return Point(f"{kind} {at}: x{x} w{w}, {n} lanes", design, held_out)
+    pairs = " in pairs" if paired else ""
+    return Point(f"{kind} {at}: x{x} w{w}, {n} lanes{pairs}", design, held_out)
 
 
-def _datapath(rng: random.Random, x: int, w: int) -> dict[str, int]:
+def _datapath(rng: random.Random, x: int, w: int, *, paired: bool) -> dict[str, int]:
     """Widths that go together, as parameters of the engine."""
     acc = x + w + rng.randint(2, 9)
     most = min(x, w) - 1
@@ -101,7 +107,7 @@ def _datapath(rng: random.Random, x: int, w: int) -> dict[str, int]:
         "X_BITS": x,
         "W_BITS": w,
         "MULT_W_BITS": w + rng.choice((0, 0, 0, 2)),
-        "PAIRED": 0,
+        "PAIRED": int(paired),
         "HAS_DIGITS": int(has_digits),
         "TURNS": rng.randint(2, 12) if has_digits else 1,
         "OPERAND_DIGITS": digits if has_digits else 1,

@@ -1,4 +1,4 @@
-"""Synthesising engines, each result kept at once: a run that is stopped goes on where it was."""
+"""Synthesising engines and units, each result kept at once: a run that is stopped goes on."""
 
 from __future__ import annotations
 
@@ -17,11 +17,17 @@ from hw_model.calibrate.yosys import netlists, yosys_version
 from hw_model.rtl.design import include_files
 
 BENCH = ("bench", "checked_file", "end_check", "engine_axis", "port_check")  # not the engine
+MODULES: Mapping[str, tuple[str, ...]] = {  # of units
+    "layer_norm": ("layer_norm", "ram", "reciprocal_root"),
+    "softmax": ("divider", "gather", "ram", "softmax"),
+    "clip_mean": ("clip_mean", "divider", "gather", "ram"),
+}
+INCLUDES = ("engine_params.svh", "pass_fields.svh")  # of the units
 
 
 @dataclass(frozen=True, slots=True)
 class Result:
-    """What one engine takes on one target; `parameters` are the engine's."""
+    """What one engine or unit takes on one target; `parameters` are the engine's."""
 
     key: str
     target: Target
@@ -30,6 +36,7 @@ class Result:
     parameters: Mapping[str, int]
     measured: Mapping[str, float]
     seconds: float
+    top: str = "engine"
 
 
 def rtl_sources() -> dict[str, str]:
@@ -43,14 +50,30 @@ def rtl_sources() -> dict[str, str]:
 
 def rtl_hash() -> str:
     """sha256 of the modules."""
-    texts = "\n".join(text for _, text in sorted(rtl_sources().items()))
+    return _hash(rtl_sources())
+
+
+def module_hash(top: str) -> str:
+    """sha256 of the modules of a unit."""
+    names = {f"{name}.sv" for name in MODULES[top]}
+    return _hash({name: text for name, text in rtl_sources().items() if name in names})
+
+
+def _hash(sources: Mapping[str, str]) -> str:
+    texts = "\n".join(text for _, text in sorted(sources.items()))
     return hashlib.sha256(texts.encode()).hexdigest()
 
 
 def sources(point: Point) -> dict[str, str]:
-    """An engine without its memories: those of lines are black boxes, the program has one word."""
+    """An engine without its memories: those of lines are black boxes, the program has one word.
+
+    A unit comes with the modules that it needs, so that its result outlives changes of others.
+    """
     design = replace(point.design, parameters={**point.design.parameters, "PASSES": 1})
     texts = {**rtl_sources(), **include_files(design)}
+    if point.top in MODULES:
+        names = {*(f"{name}.sv" for name in MODULES[point.top]), *INCLUDES}
+        texts = {name: text for name, text in texts.items() if name in names}
     head = "module ram"
     assert texts["ram.sv"].count(head) == 1
     texts["ram.sv"] = texts["ram.sv"].replace(head, f"(* blackbox *)\n{head}")
@@ -69,7 +92,7 @@ def synthesise(
     _end_line(kept)
     listed = [(target, point, sources(point)) for target in targets for point in points]
     for target, point, texts in listed:
-        key = _key(target, texts)
+        key = _key(target, point.top, texts)
         if key in results:
             yield results[key], True
             continue
@@ -102,21 +125,23 @@ def _row(result: Result) -> dict[str, object]:
     return {name: getattr(result, name) for name in Result.__slots__}
 
 
-def _key(target: Target, texts: Mapping[str, str]) -> str:
+def _key(target: Target, top: str, texts: Mapping[str, str]) -> str:
     """What the result follows from: version, commands, sources."""
-    about = (yosys_version(), target, commands(target), sorted(texts.items()))
+    about = (yosys_version(), target, commands(target, top), sorted(texts.items()))
     return hashlib.sha256(repr(about).encode()).hexdigest()[:32]
 
 
 def _result(
     key: str, target: Target, point: Point, texts: Mapping[str, str], liberty: Path
 ) -> Result:
-    steps = script(target, liberty)
+    steps = script(target, liberty, point.top)
     names = " ".join(name for name in texts if name.endswith(".sv"))
     begun = time.monotonic()
     found = netlists(texts, [f"read_verilog -sv -defer {names}", *steps.commands], steps.stat)
     seconds = round(time.monotonic() - begun, 1)
     area = nand2_area(liberty) if target == "osu018" else None
-    measured = counted(found["engine"], area)
+    measured = counted(found[point.top], area)
     parameters = dict(point.design.parameters)
-    return Result(key, target, point.label, point.held_out, parameters, measured, seconds)
+    return Result(
+        key, target, point.label, point.held_out, parameters, measured, seconds, point.top
+    )

@@ -15,14 +15,14 @@ TARGETS: tuple[Target, ...] = get_args(Target)
 LIBERTY = Path("/usr/share/qflow/tech/osu018/osu018_stdcells.lib")  # of Debian's qflow-tech-osu018
 NAND2 = "NAND2X1"
 
-_XILINX = "synth_xilinx -noiopad -noclkbuf -flatten -top engine -family"
+_XILINX = "synth_xilinx -noiopad -noclkbuf -flatten -top {top} -family"
 _COMMANDS: Mapping[Target, tuple[str, ...]] = {
-    "xc7": (f"{_XILINX} xc7",),
-    "xc7-nodsp": (f"{_XILINX} xc7 -nodsp",),
-    "xcup": (f"{_XILINX} xcup",),
-    "ice40": ("synth_ice40 -top engine",),
+    "xc7": (_XILINX + " xc7",),
+    "xc7-nodsp": (_XILINX + " xc7 -nodsp",),
+    "xcup": (_XILINX + " xcup",),
+    "ice40": ("synth_ice40 -top {top}",),
     "osu018": (
-        "synth -flatten -top engine",
+        "synth -flatten -top {top}",
         "dfflibmap -liberty {liberty}",
         "abc -liberty {liberty}",
         "opt_clean",
@@ -40,25 +40,25 @@ class Script:
     stat: str
 
 
-def commands(target: Target) -> tuple[str, ...]:
-    """The commands of a target, the place of a Liberty file left open."""
-    return _COMMANDS[target]
+def commands(target: Target, top: str = "engine") -> tuple[str, ...]:
+    """The commands of a target for a module, the place of a Liberty file left open."""
+    return tuple(command.replace("{top}", top) for command in _COMMANDS[target])
 
 
-def script(target: Target, liberty: Path) -> Script:
-    """How an engine is synthesised.
+def script(target: Target, liberty: Path, top: str = "engine") -> Script:
+    """How a module is synthesised.
 
     Raises:
         InputError: standard cells are wanted and their Liberty file is not there.
     """
     if target != "osu018":
-        return Script(_COMMANDS[target], "stat")
+        return Script(commands(target, top), "stat")
     if not liberty.is_file():
         raise InputError(
             f"{liberty}: no such Liberty file (Debian: apt-get install qflow-tech-osu018; "
             "or name one by --liberty)"
         )
-    steps = tuple(command.format(liberty=liberty) for command in _COMMANDS[target])
+    steps = tuple(command.format(liberty=liberty) for command in commands(target, top))
     return Script(steps, f"stat -liberty {liberty}")
 
 

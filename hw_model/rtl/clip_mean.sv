@@ -79,6 +79,8 @@ module clip_mean #(
   logic [MEAN_BITS-1:0] magnitude6;
   logic [1:0] done_tag;
   logic [MEAN_BITS:0] quotient;
+  logic signed [MEAN_BITS:0] word;
+  assign word = quotient ^ {(MEAN_BITS + 1){done_tag[1]}};
   assign sum4 = held4[32'(lane4)*MEAN_SUM_BITS+:MEAN_SUM_BITS];
   always_ff @(posedge clk)
     if (enable) begin
@@ -93,6 +95,6 @@ module clip_mean #(
   );
   gather #(.LANES(LANES), .WIDTH(ACC_BITS)) u_gather (
       .clk, .rst, .enable, .valid(done), .last(done_tag[0]),
-      .word(ACC_BITS'($signed(quotient ^ {(MEAN_BITS + 1){done_tag[1]}}))), .result, .words
+      .word(ACC_BITS'(word)), .result, .words
   );
 endmodule

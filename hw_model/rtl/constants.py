@@ -19,10 +19,10 @@ class Memory:
     word_bits: int = 1
     lines: list[list[int]] = field(default_factory=list)
 
-    def append(self, lines: Sequence[Sequence[int]]) -> int:
+    def append(self, lines: Sequence[list[int]]) -> int:
         """Add lines; returns the address of the first."""
         at = len(self.lines)
-        self.lines.extend([int(word) for word in line] for line in lines)
+        self.lines.extend(lines)
         return at
 
     def words(self) -> Iterator[int]:

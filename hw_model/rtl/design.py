@@ -108,6 +108,18 @@ def design_of(
     return designs_of([assemble(graph, lanes, dense, off_chip, paired=paired)])[0]
 
 
+def hardware_of(
+    graph: Graph,
+    lanes: int,
+    dense: bool = False,
+    off_chip: Set[str] = frozenset(),
+    *,
+    paired: bool = False,
+) -> Hardware:
+    """The hardware of `design_of` without what fills it, which takes most of a design's time."""
+    return Hardware([assemble(graph, lanes, dense, off_chip, paired=paired)])
+
+
 def include_files(design: Design) -> dict[str, str]:
     """The engine's generated includes, by file name."""
     parameters, fields, values = design.parameters, design.fields, design.values
