@@ -136,9 +136,9 @@ LANES: Mapping[str, Bug] = {
     "lanes of the operand in reverse": bug(
         "plain",
         "words",
-        "engine",
-        "broadcast2 = x_line[32'(lane2)*READ_BITS+:READ_BITS];",
-        "broadcast2 = x_line[(LANES-1-32'(lane2))*READ_BITS+:READ_BITS];",
+        "mac_lanes",
+        "common = x_line[32'(lane)*READ_BITS+:READ_BITS];",
+        "common = x_line[(LANES-1-32'(lane))*READ_BITS+:READ_BITS];",
     ),
     "lanes of the output in reverse": bug(
         "plain",
@@ -150,9 +150,9 @@ LANES: Mapping[str, Bug] = {
     "pad lane with a neighbour's weights": bug(
         "padded",
         "words",
-        "engine",
-        "$signed(lines2[n*W_BITS+:W_BITS])",
-        "$signed(lines2[(n==LANES-1?0:n)*W_BITS+:W_BITS])",
+        "mac_lanes",
+        "$signed(weights[n*W_BITS+:W_BITS])",
+        "$signed(weights[(n==LANES-1?0:n)*W_BITS+:W_BITS])",
     ),
     "argmax takes the last of equals": bug("four-bits", "words", "argmax", "x > best", "x >= best"),
     "argmax without the last bit": bug(
@@ -176,7 +176,7 @@ SLOTS: Mapping[str, Bug] = {
         "words",
         "engine",
         "N_ADDR_BITS'(line6) : block6)",
-        "N_ADDR_BITS'(line6) : block5)",
+        "N_ADDR_BITS'(line6) : block7)",
     ),
     "residual without sign": bug(
         "plain",

@@ -158,7 +158,7 @@ ORDER: Mapping[str, Bug] = {
     "partition written over another": bug(
         "plain",
         "words",
-        "engine",
+        "result_place",
         "next_line  <= part_wraps ? next_line + 1 : next_start + 1;",
         "next_line  <= part_wraps ? next_line + 1 : next_start;",
     ),
@@ -198,7 +198,7 @@ HANDSHAKES: Mapping[str, Bug] = {
     "operand register runs on in a stall": bug(
         "classes",
         "stalls",
-        "engine",
+        "mac_lanes",
         "always_ff @(posedge clk) if (enable) {x3, w3} <= {x2, w2};",
         "always_ff @(posedge clk) {x3, w3} <= {x2, w2};",
     ),

@@ -58,10 +58,14 @@ def parameters() -> dict[str, int]:
 def test_terms_count_a_lane_as_often_as_there_are_lanes() -> None:
     p = parameters()
     once, twice = logic_terms({**p, "LANES": 1}), logic_terms({**p, "LANES": 2})
-    control = {"engine", "rings", "addresses", "tiles", "cast control"}
+    control = {"engine", "rings", "addresses", "tiles", "turns", "cast control"}
     for name, value in once.items():
         assert twice[name] == (value if name in control else 2 * value), name
-    assert once["product"] == p["X_BITS"] * p["W_BITS"]
+    assert once["product"] == p["X_BITS"] * p["MULT_W_BITS"] == 8 * 8
+    assert once["digit"] == (3 - 1) * 8 and once["digit sum"] == p["ACC_BITS"]
+    assert once["turns"] == 6 * (2 + 2) and once["pair"] == 0  # 2 x 3 digits of the input norm
+    pair = logic_terms({**p, "LANES": 2, "PAIRED": 1})
+    assert pair["product"] == 25 * 8 and pair["pair"] == 2 * 16
 
 
 def test_terms_by_hand() -> None:
@@ -81,7 +85,7 @@ def test_terms_by_hand() -> None:
     assert logic_terms(p)["cast shift"] == 3 * (22 * 4 + 2 * 21 * 0)
     assert logic_terms(p)["cast control"] == 22 * 4
     assert logic_terms(p | {"HAS_DELTA": 1})["cast control"] == 3 * 22 * 4
-    registers = p | {"READ_BITS": 12, "X_BITS": 4, "W_BITS": 5, "EMIT_BITS": 7}
+    registers = p | {"READ_BITS": 12, "X_BITS": 4, "MULT_W_BITS": 5, "EMIT_BITS": 7}
     for stage in ("CAST0", "SUM", "SHIFT", "CAST1"):
         registers[f"{stage}_BITS"] = 10
     registers |= {"HAS_SUM": 1, "HAS_SHIFT": 1, "HAS_CAST1": 0, "HAS_ADD": 1}

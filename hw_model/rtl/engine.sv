@@ -196,7 +196,7 @@ module engine #(
   logic v3, first3, last3, up3, side3, v4, first4, last4, up4;
   logic [B_ADDR_BITS-1:0] bias3;
   logic [LANES*BIAS_BITS-1:0] biases4;
-  logic signed [READ_BITS-1:0] compared4, x3_first;
+  logic signed [READ_BITS-1:0] compared4;
   logic [INDEX_BITS-1:0] index5;
 
   always_ff @(posedge clk) begin
@@ -205,7 +205,7 @@ module engine #(
     if (enable) begin
       {first3, last3, up3, side3, bias3} <= {first2, last2, up2, side2, bias2};
       {first4, last4, up4} <= {first3, last3, up3};
-      compared4 <= x3_first;
+      compared4 <= operands3[READ_BITS-1:0];
     end
   end
 
@@ -224,14 +224,9 @@ module engine #(
   end
 
   // ---- stages 5 to 11: where a result belongs
-  logic v5, v6, v7, v8, v9, v10, lastline5, lastline6, lastline7, lastline8, lastline9, lastline10;
-  logic lastline11;
-  logic [VALUE_ADDR_BITS-1:0] next_line, next_start, line5, line6, line7, line8, line9, line10;
-  logic [COUNT_BITS-1:0] next_joint, next_part, next_group;
-  logic [N_ADDR_BITS-1:0] next_block, block5, block6, block7, block8, block9;
-  logic joint_wraps, part_wraps;
-  assign joint_wraps = next_joint == count_joints;
-  assign part_wraps  = next_part == count_parts;
+  logic v6, last_group, last11;
+  logic [VALUE_ADDR_BITS-1:0] line5, line6, line8, line10;
+  logic [N_ADDR_BITS-1:0] block4, block6, block7, block9;
 
   // ---- passes of several sweeps: their results come later
   logic result4, norm_result, share_result, mean_result;
@@ -240,7 +235,7 @@ module engine #(
   if (HAS_LAYER_NORM != 0) begin : g_layer_norm
     layer_norm u_layer_norm (
         .clk, .rst, .enable, .pass_word, .pass_start, .op_valid, .op_sweep, .op_end,
-        .operands(operands3), .last_group(next_group == count_groups),
+        .operands(operands3), .last_group,
         .boot_write(boot_valid && boot_memory == BOOT_SEEDS), .boot_addr,
         .boot_data(boot_data[19:0]), .result(norm_result), .words(norm_words5)
     );
@@ -251,7 +246,7 @@ module engine #(
   if (HAS_SOFTMAX != 0) begin : g_softmax
     softmax u_softmax (
         .clk, .rst, .enable, .pass_word, .pass_start, .op_valid, .op_sweep, .op_last, .op_end,
-        .operand(x3_first[SHARE_X_BITS-1:0]),
+        .operand(operands3[SHARE_X_BITS-1:0]),
         .boot_write(boot_valid && boot_memory == BOOT_POWERS), .boot_addr,
         .boot_data(boot_data[SHARE_ENTRY_BITS-1:0]), .result(share_result), .words(share_words5)
     );
@@ -271,30 +266,10 @@ module engine #(
   assign result4 = is_layer_norm ? norm_result : is_softmax ? share_result
                  : is_clip_mean ? mean_result : v4 && last4;
 
-  always_ff @(posedge clk) begin
-    if (rst) {v5, v6, v7, v8, v9, v10, v11} <= '0;
-    else if (enable) {v5, v6, v7, v8, v9, v10, v11} <= {result4, v5, v6, v7, v8, v9, v10};
-    if (enable) begin
-      {line5, line6, line7, line8, line9, line10} <= {next_line, line5, line6, line7, line8, line9};
-      {block5, block6, block7, block8, block9} <= {next_block, block5, block6, block7, block8};
-      lastline5 <= joint_wraps && part_wraps && next_group == count_groups;
-      {lastline6, lastline7, lastline8, lastline9, lastline10, lastline11} <=
-          {lastline5, lastline6, lastline7, lastline8, lastline9, lastline10};
-      if (pass_start)
-        {next_line, next_start, next_joint, next_part, next_group, next_block} <= '0;
-      else if (result4) begin
-        next_joint <= joint_wraps ? '0 : next_joint + 1;
-        next_line  <= next_line + VALUE_ADDR_BITS'(count_parts) + 1;
-        if (joint_wraps) begin
-          next_block <= next_block + 1;
-          next_part  <= part_wraps ? '0 : next_part + 1;
-          next_start <= part_wraps ? next_line + 1 : next_start + 1;
-          next_line  <= part_wraps ? next_line + 1 : next_start + 1;
-          if (part_wraps) next_group <= next_group + 1;
-        end
-      end
-    end
-  end
+  result_place u_place (
+      .clk, .rst, .enable, .pass_word, .pass_start, .made(result4), .last_group, .block4, .block6,
+      .block7, .block9, .line5, .line6, .line8, .line10, .made6(v6), .made11(v11), .last11
+  );
 
   // ---- temporal sums: read in stage 5, written in stage 6
   logic [LANES*FIFO_BITS-1:0] oldest, newest;
@@ -331,7 +306,7 @@ module engine #(
   logic [LANES*DELTA_BITS-1:0] deltas;
   if (HAS_DELTA != 0) begin : g_delta
     logic [N_ADDR_BITS-1:0] block;
-    assign block = delta_at == 1 ? next_block : delta_at == 2 ? block7 : block9;
+    assign block = delta_at == 1 ? block4 : delta_at == 2 ? block7 : block9;
     ram #(.WIDTH(LANES * DELTA_BITS), .DEPTH(DELTAS), .ADDR_BITS(D_ADDR_BITS)) u_delta (
         .clk, .write(boot_valid && boot_memory == BOOT_DELTA),
         .write_addr(boot_addr[D_ADDR_BITS-1:0]), .write_data(boot_data[LANES*DELTA_BITS-1:0]),
@@ -342,64 +317,21 @@ module engine #(
   end
   assign residual_addr = add_base + add_off + line8;
 
-  // ---- products of two lanes that share a multiplier
-  localparam int PRODUCT_BITS = X_BITS + MULT_W_BITS;
-  logic [LANES*MULT_W_BITS-1:0] factors3;
-  logic [LANES*PRODUCT_BITS-1:0] products3;
-  if (PAIRED != 0) begin : g_pairs
-    for (genvar n = 0; n < LANES; n = n + 2) begin : g_pair
-      pair_product #(.X_BITS(X_BITS), .W_BITS(MULT_W_BITS)) u_pair (
-          .x0(operands3[n*READ_BITS+:X_BITS]), .x1(operands3[(n+1)*READ_BITS+:X_BITS]),
-          .w0(factors3[n*MULT_W_BITS+:MULT_W_BITS]),
-          .w1(factors3[(n+1)*MULT_W_BITS+:MULT_W_BITS]),
-          .weight_shared(!weight_per_block), .side(side3),
-          .product0(products3[n*PRODUCT_BITS+:PRODUCT_BITS]),
-          .product1(products3[(n+1)*PRODUCT_BITS+:PRODUCT_BITS])
-      );
-    end
-  end else begin : g_no_pairs
-    assign products3 = '0;
-  end
-
   // ---- the lanes
-  logic signed [READ_BITS-1:0] broadcast2;
-  assign broadcast2 = x_line[32'(lane2)*READ_BITS+:READ_BITS];
+  logic [LANES*ACC_BITS-1:0] sums5;
+  mac_lanes u_mac_lanes (
+      .clk, .enable, .pass_word, .x_line, .weights(lines2), .coef(coef2), .zero(zero2),
+      .lane(lane2), .digit(digit2), .low(low2), .side(side3), .add(v4), .first(first4), .up(up4),
+      .biases(biases4), .operands(operands3), .sums(sums5)
+  );
 
   for (genvar n = 0; n < LANES; n++) begin : g_lanes
-    logic signed [READ_BITS-1:0] read2, x2, x3;
-    logic signed [MULT_W_BITS-1:0] w2, w3;
-    logic signed [ACC_BITS-1:0] sum, result;
-    assign read2 = zero2 ? '0 : broadcast ? broadcast2 : $signed(x_line[n*READ_BITS+:READ_BITS]);
-    if (OPERAND_DIGITS > 1) begin : g_digit
-      operand_digit #(
-          .READ_BITS(READ_BITS), .X_BITS(X_BITS), .DIGITS(OPERAND_DIGITS),
-          .DIGIT_BITS(DIGIT_BITS), .STEP(OPERAND_STEP)
-      ) u_digit (.word(read2), .digit(digit2), .low(low2), .x(x2));
-    end else begin : g_whole
-      assign x2 = read2;
-    end
-    assign w2 = weight_from == WEIGHT_EDGE ? MULT_W_BITS'(coef2)
-                                           : MULT_W_BITS'($signed(lines2[n*W_BITS+:W_BITS]));
-    always_ff @(posedge clk) if (enable) {x3, w3} <= {x2, w2};
-    assign operands3[n*READ_BITS+:READ_BITS] = x3;
-    assign factors3[n*MULT_W_BITS+:MULT_W_BITS] = w3;
-    if (n == 0) begin : g_first
-      assign x3_first = x3;
-    end
-    mac_lane #(
-        .X_BITS(X_BITS), .W_BITS(MULT_W_BITS), .PASS_BITS(READ_BITS), .BIAS_BITS(BIAS_BITS),
-        .ACC_BITS(ACC_BITS), .UP_BITS(HAS_DIGITS != 0 ? WEIGHT_STEP : 0),
-        .PAIRED(PAIRED)
-    ) u_mac (
-        .clk, .enable, .x(x3[X_BITS-1:0]), .weight(w3), .passed(x3),
-        .shared_product(products3[n*PRODUCT_BITS+:PRODUCT_BITS]),
-        .bypass(weight_from == WEIGHT_NONE), .add(v4), .first(first4), .up(up4),
-        .bias(bias_on ? $signed(biases4[n*BIAS_BITS+:BIAS_BITS]) : BIAS_BITS'(0)), .sum(sum)
-    );
+    logic signed [ACC_BITS-1:0] result;
     assign result = is_layer_norm ? $signed(norm_words5[n*ACC_BITS+:ACC_BITS])
                   : is_softmax ? $signed(share_words5[n*ACC_BITS+:ACC_BITS])
                   : is_clip_mean ? $signed(mean_words5[n*ACC_BITS+:ACC_BITS])
-                  : !is_argmax ? sum : n == 0 ? ACC_BITS'({1'b0, index5}) : '0;
+                  : !is_argmax ? $signed(sums5[n*ACC_BITS+:ACC_BITS])
+                  : n == 0 ? ACC_BITS'({1'b0, index5}) : '0;
     post_lane u_post (
         .clk, .enable, .pass_word, .sum(result), .delta(deltas[n*DELTA_BITS+:DELTA_BITS]),
         .fifo_valid, .total_valid, .oldest(oldest[n*FIFO_BITS+:FIFO_BITS]),
@@ -427,5 +359,5 @@ module engine #(
       out_id   <= output_id;
     end
   assign out_valid = v11 && out11;
-  assign out_last  = lastline11;
+  assign out_last  = last11;
 endmodule

@@ -19,7 +19,7 @@ Simulator = Literal["icarus", "verilator", "cxxrtl"]
 SIMULATORS: tuple[Simulator, ...] = ("icarus", "verilator", "cxxrtl")
 
 _UNITS = "reciprocal_root layer_norm divider gather softmax clip_mean"
-_LANE = "requantise operand_digit pair_product mac_lane argmax post_lane"
+_LANE = "requantise operand_digit pair_product mac_lane mac_lanes argmax post_lane result_place"
 _ENGINE = f"ram {_LANE} tiles {_UNITS} sequencer engine"
 _BENCH = "checked_file port_check end_check bench"
 CXXRTL_BENCH = "cxxrtl_bench.cc"
