@@ -74,7 +74,7 @@ class Calibration(Spec):
     fitted: Annotated[int, Field(ge=1)]
     models: Mapping[str, AreaModel]
     held_out: tuple[HeldOut, ...]
-    units: Mapping[Unit, UnitModels] = {}
+    units: Mapping[Unit, UnitModels]
 
 
 @functools.cache
