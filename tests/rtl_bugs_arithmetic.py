@@ -176,7 +176,7 @@ SLOTS: Mapping[str, Bug] = {
         "words",
         "engine",
         "N_ADDR_BITS'(line6) : block6)",
-        "N_ADDR_BITS'(line6) : block7)",
+        "N_ADDR_BITS'(line6) : block4)",
     ),
     "residual without sign": bug(
         "plain",

@@ -170,7 +170,7 @@ ORDER: Mapping[str, Bug] = {
         "in_base + VALUE_ADDR_BITS'(in_next)\n",
     ),
     "output without last": bug(
-        "plain", "words", "engine", "assign out_last  = lastline11;", "assign out_last  = 1'b0;"
+        "plain", "words", "engine", "assign out_last  = last11;", "assign out_last  = 1'b0;"
     ),
     "pass one cycle longer": bug(
         "plain", "cycles", "sequencer", "DRAIN_CYCLES = 9;", "DRAIN_CYCLES = 10;"
