@@ -39,12 +39,12 @@ module axis_bench #(
   checked_file #(.WIDTH(32 + IN_DIGITS)) input_file ();
   checked_file #(.WIDTH(32 + OUT_DIGITS)) outputs_file ();
   checked_file #(.WIDTH(32)) cycles_file ();
-  checked_file #(.WIDTH(2)) stalls_file ();
+  checked_file #(.WIDTH(3)) stalls_file ();
   checked_file #(.WIDTH(LANES * W_BITS)) outside_file ();
 
   string folder;
   int cycle = 0, limit = 0, taken = 0, seen = 0, frames = 0, wrong = 0;
-  logic running = 0, waits = 0, stall_in, stall_out;
+  logic running = 0, waits = 0, stall_in, stall_out, stall_fetch = 0;
   logic [31+IN_DIGITS:0] line;
   logic [31+OUT_DIGITS:0] wanted;
   logic [M_BITS+M_BITS/8+OUT_ID_BITS:0] given, held;
@@ -53,7 +53,7 @@ module axis_bench #(
   // ---- weights from outside, as far as a run has any: lines in order, with gaps
   int line_at = 0, lines_left = 0;
   always @(negedge aclk) begin
-    fetch_ready = lines_left == 0 && cycle % 3 == 0;
+    fetch_ready = lines_left == 0 && !stall_fetch;
     line_valid  = lines_left > 0 && cycle % 5 != 0;
     if (line_valid) begin
       line_data  = outside_file.word(line_at);
@@ -72,7 +72,7 @@ module axis_bench #(
     if (running) begin
       if (s_axis_tvalid && was_taken) taken = taken + 1;
       cycle = cycle + 1;
-      {stall_out, stall_in} = stalls_file.word(cycle % stalls_file.count);
+      {stall_fetch, stall_out, stall_in} = stalls_file.word(cycle % stalls_file.count);
       m_axis_tready = !stall_out;
       if (!(s_axis_tvalid && !was_taken)) s_axis_tvalid = taken < input_file.count && !stall_in;
       s_axis_tdata = '1;
