@@ -139,7 +139,8 @@ def _sorted_out(
         elif path.is_file():
             networks.setdefault(record["network"], []).append(record)
         else:
-            left_out.append((record, record["reason"] or f"{path.name} is missing"))
+            built = record["graph_hash"]
+            left_out.append((record, f"{path.name} is missing" if built else record["reason"]))
     return networks, tuple(left_out)
 
 
