@@ -25,6 +25,7 @@ from dse.store import Store, locked
 from fxp.console import run
 from hw_model.accelerator import load_accelerator
 from hw_model.cost import Estimate, estimate
+from reports.comparison_page import COSTS_OF_THEN
 from tests.sweeping import COST_SPACE, sweep, write_space
 
 TABLES = {"results.csv": "recosted.csv", "pareto.csv": "recosted_pareto.csv"}
@@ -256,3 +257,8 @@ def test_a_lost_accelerator_file_needs_another(tmp_path: Path) -> None:
     said = str(command(tmp_path / "run").exception)
     assert "mine.yaml" in said and said.endswith("; `--accelerator` gives another for all")
     assert command(tmp_path / "run", "--accelerator", "zu7ev").exit_code == 0
+
+
+def test_the_comparison_says_whose_costs_it_has() -> None:
+    page = Path(__file__).parent.parent / "docs" / "comparison.md"
+    assert page.read_text(encoding="utf-8").splitlines().count(COSTS_OF_THEN) == 1
