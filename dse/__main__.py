@@ -4,31 +4,21 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Callable, Iterator
-from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
-from rich.console import Console
-from rich.progress import (
-    BarColumn,
-    MofNCompleteColumn,
-    Progress,
-    TextColumn,
-    TimeElapsedColumn,
-    TimeRemainingColumn,
-)
 
 from dse.axes import load_space
 from dse.compare import run_comparison
 from dse.comparison import load_comparison
 from dse.golden import write_golden
 from dse.mixed.command import mix
+from dse.recost_command import recost
 from dse.results import Collected, collect
 from dse.store import Store
 from dse.sweep import Outcome, make_folder, run_sweep
-from dse.work import Progress as Step
+from dse.watch import watching
 from fxp.console import run
 from fxp.errors import InputError
 from fxp.tables import print_table
@@ -69,7 +59,7 @@ def sweep(
     Ends with exit code 1 if a point failed, 130 if interrupted (the same command goes on).
     """
     axes = load_space(space)
-    with _watching() as (_, watch):
+    with watching() as (_, watch):
         outcome = run_sweep(
             axes, out, data_root=data, jobs=_workers(jobs), cache=cache, retry=retry, watch=watch
         )
@@ -100,7 +90,7 @@ def compare(
     The page's figure goes beside it, in the folder `figures`.
     """
     checked = load_comparison(comparison, checkpoints)
-    with _watching() as (console, watch):
+    with watching() as (console, watch):
         run_comparison(
             checked,
             out,
@@ -121,39 +111,6 @@ def compare(
 
 def _workers(jobs: int | None) -> int:
     return (os.cpu_count() or 1) if jobs is None else jobs
-
-
-@contextmanager
-def _watching() -> Iterator[tuple[Console, Callable[[Step], None]]]:
-    """Progress bars on stderr from the first step on: a mistake before it is one line alone."""
-    console = Console(stderr=True)
-    progress = _progress(console)
-    with ExitStack() as shown:
-        training = progress.add_task("trainings", total=None, visible=False)
-        points = progress.add_task("points", total=None)
-
-        def watch(step: Step) -> None:
-            if not progress.live.is_started:
-                shown.enter_context(progress)
-            trains = step.to_train > 0
-            progress.update(training, total=step.to_train, completed=step.trained, visible=trains)
-            progress.update(points, total=step.points_total, completed=step.points)
-            if step.note:
-                console.print(step.note, style="red", markup=False, highlight=False)
-
-        yield console, watch
-
-
-def _progress(console: Console) -> Progress:
-    return Progress(
-        TextColumn("{task.description:>9}"),
-        BarColumn(),
-        MofNCompleteColumn(),
-        TimeElapsedColumn(),
-        TextColumn("left"),
-        TimeRemainingColumn(),
-        console=console,
-    )
 
 
 def _tell(outcome: Outcome, out: Path) -> None:
@@ -310,6 +267,7 @@ def golden(
 
 
 app.command()(mix)
+app.command()(recost)
 
 if __name__ == "__main__":
     run(app)

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import itertools
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
@@ -108,8 +108,8 @@ def load_space(path: Path) -> Axes:
         space.name or path.stem,
         networks,
         tuple(expand_quants(space.quant, [n.arch for n in networks], path)),
-        _accelerators(space, path),
-        tuple(_constraint(text, metrics, source) for text in space.constraints),
+        accelerators_of(space.accelerators, path),
+        tuple(constraint_of(text, metrics, source) for text in space.constraints),
         metrics,
     )
     for metric in space.objectives:
@@ -208,10 +208,14 @@ def _times(arch: ArchSpec) -> tuple[str, str]:
     return window, dilation
 
 
-def _accelerators(space: Space, path: Path) -> tuple[Accelerator, ...]:
-    """Presets by name, files by their path from the space file's folder."""
+def accelerators_of(entries: Sequence[str], path: Path) -> tuple[Accelerator, ...]:
+    """Presets by name, files by their path from the folder of the space file `path`.
+
+    Raises:
+        InputError: an unknown preset, a file that breaks a rule, or two of one name.
+    """
     found: list[Accelerator] = []
-    for index, entry in enumerate(space.accelerators):
+    for index, entry in enumerate(entries):
         is_file = Path(entry).suffix in (".yaml", ".yml")
         try:
             accelerator = load_accelerator(path.parent / entry if is_file else entry)
@@ -226,7 +230,12 @@ def _accelerators(space: Space, path: Path) -> tuple[Accelerator, ...]:
     return tuple(found)
 
 
-def _constraint(text: str, metrics: Mapping[str, Metric], source: str) -> Constraint:
+def constraint_of(text: str, metrics: Collection[str], source: str) -> Constraint:
+    """A constraint as it is written in the space file `source`, on one of these metrics.
+
+    Raises:
+        InputError: it is none, or names another metric.
+    """
     where = f"{source}: key `constraints`"
     match = _CONSTRAINT.fullmatch(text)
     if match is None:
@@ -242,7 +251,7 @@ def _constraint(text: str, metrics: Mapping[str, Metric], source: str) -> Constr
     return Constraint(metric, operator, value)  # type: ignore[arg-type]  # the pattern allows no other
 
 
-def _known_metric(metric: str, metrics: Mapping[str, Metric], where: str) -> None:
+def _known_metric(metric: str, metrics: Collection[str], where: str) -> None:
     if metric not in metrics:
         raise InputError(f"{where}: unknown metric {metric!r} (allowed: {', '.join(metrics)})")
 

@@ -213,13 +213,23 @@ def _float_labels(directory: Path, topology: str, data: Dataset) -> list[LabelAr
 def price(
     context: Context, design: Design, accelerators: Sequence[tuple[str, Accelerator]]
 ) -> dict[str, Metrics]:
+    """As `price_network`, at the rate of the recordings' steps."""
+    rate_hz = context.data.scored.rate_hz if context.data is not None else None
+    return price_network(context.directory, design.key, accelerators, rate_hz)
+
+
+def price_network(
+    directory: Path,
+    design: str,
+    accelerators: Sequence[tuple[str, Accelerator]],
+    rate_hz: float | None,
+) -> dict[str, Metrics]:
     """Cost of a kept network on accelerators, by the keys given with them.
 
-    A network that an accelerator cannot run, or not as fast as the recordings' steps come in, has
-    its reason under `REFUSED`.
+    A network that an accelerator cannot run, or not `rate_hz` steps a second of it, has its reason
+    under `REFUSED`.
     """
-    graph = load_graph(network_file(context.directory, design.key))
-    rate_hz = context.data.scored.rate_hz if context.data is not None else None
+    graph = load_graph(network_file(directory, design))
     return {
         key: cost_metrics(estimate(graph, accelerator, frame_rate_hz=rate_hz))
         for key, accelerator in accelerators

@@ -90,10 +90,8 @@ def collect(store: Store) -> Collected:
     """
     about, plan, rows = store.meta(), store.plan(), store.rows("points")
     records = [_record(rows[key], about) for key in plan if key in rows]
-    front = _front(records, about["objectives"])
-    for place, record in enumerate(front, start=1):
-        record["front"] = place
-    return Collected(tuple(records), tuple(front), len(plan) - len(records), about)
+    front = mark_front(records, about["objectives"])
+    return Collected(tuple(records), front, len(plan) - len(records), about)
 
 
 def _record(row: Row, about: Mapping[str, Any]) -> Record:
@@ -104,7 +102,7 @@ def _record(row: Row, about: Mapping[str, Any]) -> Record:
         "point": row.key,
         "status": row.status,
         "reason": row.reason,
-        "design": _design(params),
+        "design": design_of(params),
         **params,
         **metrics,
         "topology": row.params["topology"],
@@ -113,7 +111,7 @@ def _record(row: Row, about: Mapping[str, Any]) -> Record:
     }
 
 
-def _design(params: Mapping[str, Any]) -> str:
+def design_of(params: Mapping[str, Any]) -> str:
     """A point in a few words."""
     named = params["model"] == params["plan"]
     network = params["model"] if named else f"{params['model']}/{params['depth']}"
@@ -121,8 +119,11 @@ def _design(params: Mapping[str, Any]) -> str:
     return f"{network}{seed}, {params['quant']}, {params['accelerator']}"
 
 
-def _front(records: Sequence[Record], objectives: Mapping[str, Any]) -> list[Record]:
-    """Non-dominated records, the best in the first objective first, ties by the next, then key."""
+def mark_front(records: Sequence[Record], objectives: Mapping[str, Any]) -> tuple[Record, ...]:
+    """Give the non-dominated of the feasible records their places, and return them.
+
+    The best in the first objective comes first, ties by the next, then by key.
+    """
     feasible = [record for record in records if record["status"] == "ok"]
     values = np.array(
         [[_number(record[metric]) for metric in objectives] for record in feasible],
@@ -137,7 +138,10 @@ def _front(records: Sequence[Record], objectives: Mapping[str, Any]) -> list[Rec
         )
         if kept
     ]
-    return [entry[-1] for entry in sorted(ranked, key=lambda entry: entry[:-1])]
+    front = tuple(entry[-1] for entry in sorted(ranked, key=lambda entry: entry[:-1]))
+    for place, record in enumerate(front, start=1):
+        record["front"] = place
+    return front
 
 
 def _number(value: Any) -> float:
@@ -151,12 +155,7 @@ def export(store: Store, directory: Path) -> Collected:
         InputError: a file cannot be written.
     """
     collected = collect(store)
-    columns = [
-        *("front", "point", "status", "reason", "design"),
-        *PARAMS,
-        *collected.about["metrics"],
-        *("topology", "network", "graph_hash"),
-    ]
+    columns = columns_of(collected.about)
     write_csv(directory / "results.csv", columns, collected.records)
     write_csv(directory / "pareto.csv", columns, collected.front)
     about = {**collected.about, "counts": _counts(collected), **_effort(store, collected)}
@@ -164,6 +163,16 @@ def export(store: Store, directory: Path) -> Collected:
         text = json.dumps(about, indent=1, ensure_ascii=False)
         temporary.write_text(text + "\n", encoding="utf-8")
     return collected
+
+
+def columns_of(about: Mapping[str, Any]) -> list[str]:
+    """The columns of a sweep's tables."""
+    return [
+        *("front", "point", "status", "reason", "design"),
+        *PARAMS,
+        *about["metrics"],
+        *("topology", "network", "graph_hash"),
+    ]
 
 
 def write_csv(path: Path, columns: Sequence[str], records: Sequence[Record]) -> None:

@@ -20,6 +20,11 @@ from reports.comparison_figure import draw_comparison
 from reports.figures import save
 
 STEM = "comparison"
+COSTS_OF_THEN = (
+    "Costs are of the cost model as it was when the networks were priced;"
+    " `python -m dse recost runs/comparison` gives those of the same networks by today's"
+    " (docs/exploration.md, Today's costs)."
+)
 
 
 def write_comparison(directory: Path, page: Path, figures: Path) -> list[Path]:
@@ -62,6 +67,8 @@ def page_lines(compared: Compared, figure: str) -> Iterator[str]:
     yield "## What they cost"
     yield ""
     yield from _cost_text(compared)
+    yield ""
+    yield COSTS_OF_THEN
     yield ""
     yield from cost_table(compared)
     for title, rows in compared.about["published"].items():
