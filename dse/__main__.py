@@ -266,7 +266,7 @@ def golden(
     frames: Annotated[int | None, typer.Option(help="only the first so many frames")] = None,
     data: Data = None,
     lanes: Annotated[
-        int, typer.Option(help="words in a line; the engine's lanes, if no board has them")
+        int, typer.Option(help="words in a line; the engine's lanes without accelerator")
     ] = 1,
     rtl: Annotated[bool, typer.Option(help="with the RTL engine, where it can do the net")] = True,
     accelerator: Board = None,
