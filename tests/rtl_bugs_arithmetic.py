@@ -144,8 +144,8 @@ LANES: Mapping[str, Bug] = {
         "plain",
         "words",
         "engine",
-        "assign out_data[n*OUT_BITS+:OUT_BITS] =",
-        "assign out_data[(LANES-1-n)*OUT_BITS+:OUT_BITS] =",
+        "= emitted[n*VALUES*EMIT_BITS+:OUT_BITS];",
+        "= emitted[(LANES-1-n)*VALUES*EMIT_BITS+:OUT_BITS];",
     ),
     "pad lane with a neighbour's weights": bug(
         "padded",

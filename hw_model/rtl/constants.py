@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -14,16 +14,32 @@ from hw_model.rtl.values import Frame
 
 @dataclass(slots=True)
 class Memory:
-    """Lines of `lanes` words of `word_bits` bits, lane 0 in the least significant ones."""
+    """Lines of `lanes` words of `word_bits` bits, lane 0 in the least significant ones.
+
+    They are kept as they came, `(n, lanes)` each.
+    """
 
     word_bits: int = 1
-    lines: list[list[int]] = field(default_factory=list)
+    parts: list[IntArray] = field(default_factory=list)
+    depth: int = 0
 
-    def append(self, lines: Sequence[list[int]]) -> int:
-        """Add lines; returns the address of the first."""
-        at = len(self.lines)
-        self.lines.extend(lines)
+    def append(self, lines: IntArray) -> int:
+        """Add lines `(n, lanes)`; returns the address of the first."""
+        at = self.depth
+        self.parts.append(lines)
+        self.depth += len(lines)
         return at
+
+    @property
+    def lines(self) -> list[list[int]]:
+        """All lines, in order."""
+        return [line for part in self.parts for line in part.tolist()]
+
+    @property
+    def needed_bits(self) -> int:
+        """Bits of the widest word, its sign included."""
+        ends = [int(end) for part in self.parts if part.size for end in (part.min(), part.max())]
+        return 1 + max((max(end, ~end).bit_length() for end in ends), default=0)
 
     def words(self) -> Iterator[int]:
         """Each line as one number."""

@@ -189,8 +189,14 @@ module engine #(
   end
 
   logic [LANES*READ_BITS-1:0] x_line, residual_line;
-  assign x_line = words[32'(x_memory)*LANES*READ_BITS+:LANES*READ_BITS];
-  assign residual_line = words[32'(add_memory)*LANES*READ_BITS+:LANES*READ_BITS];
+  always_comb begin  // an index that is multiplied may become a DSP block
+    x_line = words[LANES*READ_BITS-1:0];
+    residual_line = words[LANES*READ_BITS-1:0];
+    for (int m = 1; m < VALUES; m++) begin
+      if (32'(x_memory) == m) x_line = words[m*LANES*READ_BITS+:LANES*READ_BITS];
+      if (32'(add_memory) == m) residual_line = words[m*LANES*READ_BITS+:LANES*READ_BITS];
+    end
+  end
 
   // ---- stage 3: operands; stage 4: products, sums
   logic v3, first3, last3, up3, side3, v4, first4, last4, up4;
@@ -340,8 +346,12 @@ module engine #(
         .norm_bias(norm7[n*NORM_BITS+:NORM_BITS]), .residual(residual_line[n*READ_BITS+:READ_BITS]),
         .emitted(emitted[n*VALUES*EMIT_BITS+:VALUES*EMIT_BITS])
     );
-    assign out_data[n*OUT_BITS+:OUT_BITS] =
-        emitted[(n*VALUES+32'(memory11))*EMIT_BITS+:OUT_BITS];
+    always_comb begin
+      out_data[n*OUT_BITS+:OUT_BITS] = emitted[n*VALUES*EMIT_BITS+:OUT_BITS];
+      for (int m = 1; m < VALUES; m++)
+        if (32'(memory11) == m)
+          out_data[n*OUT_BITS+:OUT_BITS] = emitted[(n*VALUES+m)*EMIT_BITS+:OUT_BITS];
+    end
   end
 
   // ---- stage 11: results into memory and out; the next pass may have started

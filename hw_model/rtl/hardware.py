@@ -31,7 +31,7 @@ class Hardware:
             self.datapath = self.datapath.joined(program.datapath)
         self.values = self._values()
         self.word_bits = {
-            name: max(_word_bits(program)[name] for program in programs)
+            name: max(getattr(program.constants, name).needed_bits for program in programs)
             for name in ("bias", "norm", "delta")
         }
         self.source_bits = self._most(
@@ -58,7 +58,7 @@ class Hardware:
             return self._most(lambda p: max(_entries(p.passes, names), default=0))
 
         def depth(name: str) -> int:
-            return self._most(lambda p: len(getattr(p.constants, name).lines) - 1)
+            return self._most(lambda p: getattr(p.constants, name).depth - 1)
 
         amounts = [bound for shifts in self.datapath.shifts.values() for bound in shifts.range]
         longest = self._most(lambda p: max(_entries(p.passes, _LIMITS), default=0))
@@ -98,7 +98,7 @@ class Hardware:
         datapath, lanes = self.datapath, self.programs[0].ground.lanes
         bits = self.word_bits
         lines = {
-            name: max(len(_lines(p.constants, name)) for p in self.programs) or 1
+            name: max(_depth(p.constants, name) for p in self.programs) or 1
             for name in ("weights", "bias", "norm", "edges", "delta", "seeds", "coarse", "fine")
         }
         self.coarses = lines["coarse"]
@@ -216,8 +216,8 @@ class Hardware:
             "HAS_ARGMAX": int(datapath.argmax),
             "PAIRED": int(w.paired),
             "HAS_DIGITS": int(w.turns > 1),
-            "HAS_TILES": int(any(p.constants.outside.lines for p in self.programs)),
-            "HAS_DELTA": int(any(p.constants.delta.lines for p in self.programs)),
+            "HAS_TILES": int(any(p.constants.outside.depth for p in self.programs)),
+            "HAS_DELTA": int(any(p.constants.delta.depth for p in self.programs)),
             "ROUNDING": _only(ROUNDINGS, datapath.roundings),
             "OVERFLOW": _only(OVERFLOWS, datapath.overflows),
             **datapath.units,
@@ -237,24 +237,16 @@ def _entries(passes: Sequence[Fields], names: Sequence[str]) -> list[int]:
     return found
 
 
-def _lines(constants: Constants, name: str) -> Sequence[object]:
+def _depth(constants: Constants, name: str) -> int:
+    """Lines of a memory."""
     if name == "edges":
-        return constants.edges
-    lines: list[list[int]] = getattr(constants, name).lines
-    return lines
+        return len(constants.edges)
+    depth: int = getattr(constants, name).depth
+    return depth
 
 
 def _most_lines(program: Assembled) -> int:
     return max(frame.lines for frame in program.ground.frames.values())
-
-
-def _word_bits(program: Assembled) -> dict[str, int]:
-    """Bits of the words of the memories whose width follows from what is in them."""
-    found = {}
-    for name in ("bias", "norm", "delta"):
-        words = [word for line in getattr(program.constants, name).lines for word in line]
-        found[name] = 1 + max((_bits(word if word >= 0 else ~word) for word in words), default=0)
-    return found
 
 
 def _input_of(program: Assembled) -> str:

@@ -165,12 +165,12 @@ class Assembler:
             "x_step": source.joints if source.groups > 1 else 0,
             **self._weights(node, frame, flat),
             "bias_on": 1,
-            "bias_base": self.constants.bias.append(blocks_of(node.bias, frame).tolist()),
+            "bias_base": self.constants.bias.append(blocks_of(node.bias, frame)),
         }
 
     def _weights(self, node: Conv | TemporalConv, frame: Frame, flat: int) -> Fields:
         """Where the weights are; a tile has those of one block of outputs."""
-        lines = weight_lines(node, frame, flat).tolist()
+        lines = weight_lines(node, frame, flat)
         if node.name not in self.off_chip:
             return {"weight_base": self.constants.weights.append(lines)}
         blocks = frame.groups * frame.partitions
@@ -205,11 +205,11 @@ class Assembler:
         biases = bias_digits(affine_lines(bias, frame, wide[1]), plan, self.digits.weight_step)
         return self._vector(frame, WEIGHT_LINE, frame.joints) | {
             **found,
-            "weight_base": self.constants.weights.append(weights.tolist()),
+            "weight_base": self.constants.weights.append(weights),
             "weight_per_joint": int(wide[0]),
             "weight_per_block": 1,
             "bias_on": 1,
-            "bias_base": self.constants.bias.append(biases.tolist()),
+            "bias_base": self.constants.bias.append(biases),
             "bias_per_joint": int(wide[1]),
         }
 
@@ -219,7 +219,7 @@ class Assembler:
         factor = np.full((1, source.lanes), node.multiplier)
         return self._vector(source, WEIGHT_LINE, 1) | {
             **found,
-            "weight_base": self.constants.weights.append(weight_digits(factor, plan).tolist()),
+            "weight_base": self.constants.weights.append(weight_digits(factor, plan)),
             "count_words": source.joints - 1,
         }
 

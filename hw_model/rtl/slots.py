@@ -72,7 +72,7 @@ class SlotWalk:
                     raise InputError(f"{node.name}: a cast by channel of partitions")
                 deltas = np.array(self.fracs) - self.fracs[0]
                 frame = Frame(len(deltas), 1, self.frame.partitions, 1, self.ground.lanes)
-                base = self.own.constants.delta.append(blocks_of(deltas, frame).tolist())
+                base = self.own.constants.delta.append(blocks_of(deltas, frame))
                 self.found |= {"delta_at": stage, "delta_base": base}
         return self.fracs[0] - to
 
@@ -113,7 +113,7 @@ class SlotWalk:
         return {
             "shift_on": 1,
             "shift_left": left,
-            "norm_base": self.own.constants.norm.append(lines.tolist()),
+            "norm_base": self.own.constants.norm.append(lines),
             "norm_per_joint": int(per_joint),
         }
 

@@ -6,6 +6,8 @@ which cycle what happens.
 
 from __future__ import annotations
 
+import numpy as np
+
 from fxp.elementary import LEAST_MANTISSA, MANTISSA_BITS, ROOT_BITS
 from fxp.ir import ClipMean, IntArray, LayerNorm, Softmax
 from fxp.ranges import Signal, clip_sum_bits, inner_bits, signed_bits
@@ -124,9 +126,9 @@ def clip_mean_fields(
 
 def _placed(table: IntArray, memory: Memory) -> int:
     """Where a table is: nodes share theirs."""
-    lines = [[int(entry)] for entry in table]
-    for at in range(len(memory.lines) - len(lines) + 1):
-        if memory.lines[at : at + len(lines)] == lines:
+    lines, there = np.asarray(table).reshape(-1, 1), np.array(memory.lines).reshape(-1, 1)
+    for at in range(len(there) - len(lines) + 1):
+        if np.array_equal(there[at : at + len(lines)], lines):
             return at
     return memory.append(lines)
 
