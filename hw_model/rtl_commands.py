@@ -63,7 +63,7 @@ def bundle_command(
     off_chip: OffChip = None,
     fetch_latency: FetchLatency = None,
     fetch_interval: FetchInterval = None,
-    stress: Annotated[bool, typer.Option(help="Add stress clips for every accumulator.")] = True,
+    stress: Annotated[bool, typer.Option(help="Add clips that stress sums and argmaxes.")] = True,
     seed: Annotated[int, typer.Option(help="Of the stall patterns.", min=0)] = 0,
     note: Annotated[str, typer.Option(help="Text kept as the bundle's provenance.")] = "",
 ) -> None:
