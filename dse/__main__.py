@@ -29,6 +29,7 @@ from hw_model.rtl_commands import (
     FetchLatency,
     OffChip,
     Paired,
+    lanes_text,
     off_chip_text,
 )
 
@@ -221,7 +222,9 @@ def golden(
     out: Annotated[Path, typer.Option(help="folder of the bundle")],
     frames: Annotated[int | None, typer.Option(help="only the first so many frames")] = None,
     data: Data = None,
-    lanes: Annotated[int, typer.Option(help="words side by side in a memory line")] = 1,
+    lanes: Annotated[
+        int, typer.Option(help="words in a line; the engine's lanes without accelerator")
+    ] = 1,
     rtl: Annotated[bool, typer.Option(help="with the RTL engine, where it can do the net")] = True,
     accelerator: Board = None,
     paired: Paired = False,
@@ -232,8 +235,8 @@ def golden(
 ) -> None:
     """Write golden vectors of a design point: weights, input, every value, state, RTL engine.
 
-    The engine is that of --accelerator, else of the point's, if a preset with lanes; else it has
-    --lanes lanes.
+    The engine is that of --accelerator, else of the point's accelerator if that
+    is a preset with lanes; else it has --lanes lanes, in pairs with --paired.
     """
     asked = {accelerator, off_chip, fetch_latency, fetch_interval, paired or None}
     if not rtl and asked != {None}:
@@ -261,7 +264,7 @@ def golden(
     elif rtl:
         engine = manifest["attachments"]["rtl"]
         cycles = engine["predicted_cycles"]["interval"]
-        typer.echo(f"RTL: {engine['settings']['lanes']} lanes, {cycles} cycles per frame")
+        typer.echo(f"RTL: {lanes_text(engine['settings'])}, {cycles} cycles per frame")
         if off_chip is not None:
             typer.echo(off_chip_text(engine["settings"]))
 

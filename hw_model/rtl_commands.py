@@ -25,9 +25,7 @@ MAX_CYCLES = 1 << 20
 
 Paired = Annotated[
     bool,
-    typer.Option(
-        "--paired", help="Two lanes share a multiplier, which makes two products at once."
-    ),
+    typer.Option("--paired", help="Two lanes to a multiplier, which makes two products a cycle."),
 ]
 OffChip = Annotated[
     str | None,
@@ -46,7 +44,7 @@ FetchInterval = Annotated[
 Board = Annotated[
     str | None,
     typer.Option(
-        metavar="PRESET_OR_YAML", help="Lanes, adjacency and DRAM are those of this accelerator."
+        metavar="PRESET_OR_YAML", help="Lanes, packing, adjacency and DRAM are this accelerator's."
     ),
 ]
 
@@ -65,7 +63,7 @@ def bundle_command(
     off_chip: OffChip = None,
     fetch_latency: FetchLatency = None,
     fetch_interval: FetchInterval = None,
-    stress: Annotated[bool, typer.Option(help="Add stress clips for every accumulator.")] = True,
+    stress: Annotated[bool, typer.Option(help="Add clips that stress sums and argmaxes.")] = True,
     seed: Annotated[int, typer.Option(help="Of the stall patterns.", min=0)] = 0,
     note: Annotated[str, typer.Option(help="Text kept as the bundle's provenance.")] = "",
 ) -> None:
@@ -91,8 +89,8 @@ def bundle_command(
         "note": note,
     }
     words = words[:frames]
+    settings = settings_for(graph, request, *engine)
     try:
-        settings = settings_for(graph, request, *engine)
         attachment = rtl_attachment(graph, words, settings)
     except InputError as error:
         raise InputError(f"{net}: {error}") from None
@@ -102,7 +100,7 @@ def bundle_command(
     files = len(manifest["files"]) + len(manifest["attached"]) + 2
     cycles, runs = attachment.about["predicted_cycles"]["interval"], attachment.about["runs"]
     typer.echo(
-        f"{out}: {files} files, {len(words)} frames, {settings.lanes} lanes, "
+        f"{out}: {files} files, {len(words)} frames, {lanes_text(attachment.about['settings'])}, "
         f"{cycles} cycles per frame, {len(runs)} runs"
     )
     if off_chip is not None:
@@ -129,6 +127,11 @@ def _engine(
     return lanes, dense, None
 
 
+def lanes_text(settings: Mapping[str, Any]) -> str:
+    """How many lanes `attachments.rtl.settings` of a manifest has, and whether in pairs."""
+    return f"{settings['lanes']} lanes{' in pairs' if settings['paired'] else ''}"
+
+
 def off_chip_text(settings: Mapping[str, Any]) -> str:
     """What `attachments.rtl.settings` of a manifest says of weights off the chip, as a line."""
     names, source = settings["off_chip"], settings["source"]
@@ -152,8 +155,8 @@ def rtl_command(
 ) -> None:
     """Simulate a bundle's engine and compare every word and every cycle.
 
-    Exit code 0 if all is equal, 1 if something differs, 2 if the bundle is damaged or a tool is
-    missing.
+    Exit code 0: all is equal. 1: something differs. 2: the bundle is damaged,
+    has no engine, a tool is missing, or sources do not compile.
     """
     from hw_model.rtl.check import Options, check_bundle
 

@@ -2,6 +2,8 @@
 
 import dataclasses
 import json
+import os
+import subprocess
 import sys
 from pathlib import Path
 from typing import Any
@@ -63,8 +65,11 @@ def test_a_bundle_is_right_and_its_engine_equal(call: Any, bundle: Path) -> None
     rows = said.splitlines()
     assert rows[1].split()[:5] == ["main", "own", "4", "756", "756"]
     assert all(row.endswith("equal") for row in rows[1:-1]) and len(rows) > 10
-    shared = attachment_of(bundle, FOLDER)["hardware"]["shared"]["more"]
-    assert rows[-1].startswith("shared hardware, for 5 runs, has more: ")
+    about = attachment_of(bundle, FOLDER)
+    assert len(rows) == 2 + 2 * len(about["runs"])
+    shared = about["hardware"]["shared"]["more"]
+    count = sum(run["hardware"] == "shared" for run in about["runs"])
+    assert rows[-1].startswith(f"shared hardware, for {count} runs, has more: ") and count > 1
     assert [part.split()[0] for part in rows[-1].partition("more: ")[2].split(", ")] == [*shared]
     one, both = shared["WEIGHTS"], shared["VALUE_LINES"]
     assert f", WEIGHTS {one[0]} -> {one[1]}, " in rows[-1] and one[0] < one[1]
@@ -83,6 +88,31 @@ def test_without_stress_the_shared_hardware_is_not_built(
     assert code == 0 and report["shared_more"]["HAS_SHIFT"] == [0, 1]
     assert {run["hardware"] for run in report["runs"]} == {"own", "shared"}
     assert len(list((tmp_path / "cache").iterdir())) == 2
+
+
+def test_two_lanes_to_a_multiplier(
+    call: Any, files: tuple[Path, Path], tmp_path: Path, monkeypatch: Any
+) -> None:
+    need("icarus")
+    monkeypatch.setenv("STGCN_RTL_CACHE", str(tmp_path / "cache"))
+    monkeypatch.chdir(tmp_path)
+    out = tmp_path / "bundle"
+    given = ("bundle", *files, "--lanes", 2, "--no-stress", "--out", out)
+    code, said, err = call(*given, "--paired")
+    assert (code, err) == (0, "")
+    about = attachment_of(out, FOLDER)
+    cycles = about["predicted_cycles"]["interval"]
+    assert f" 5 frames, 2 lanes in pairs, {cycles} cycles per frame, 2 runs" in said
+    assert about["settings"]["paired"] and about["hardware"]["own"]["parameters"]["PAIRED"] == 1
+    code, said, err = call("rtl", out, "--stall")
+    assert (code, err) == (0, "")
+    assert [row.split()[-1] for row in said.splitlines()[1:]] == ["equal"] * 4
+    text = (out / FOLDER / HDL / "pair_product.sv").read_text()
+    borrowed = " + PRODUCT_BITS'(both[PRODUCT_BITS-1])"
+    assert text.count(borrowed) == 1
+    (tmp_path / "pair_product.sv").write_text(text.replace(borrowed, ""))
+    code, said, _ = call("rtl", out, "--hdl", tmp_path)
+    assert code == 1 and said.splitlines()[1].endswith("DIFFERENT")
 
 
 def test_weights_off_the_chip(call: Any, tmp_path: Path, monkeypatch: Any) -> None:
@@ -109,7 +139,7 @@ def test_weights_off_the_chip(call: Any, tmp_path: Path, monkeypatch: Any) -> No
     code, said, err = call("rtl", out, "--stall", "--stress")
     assert (code, err) == (0, "")
     rows = [row.split() for row in said.splitlines()[1:-1]]
-    assert len(rows) == 18 and {row[-1] for row in rows} == {"equal"}
+    assert len(rows) == 2 * len(about["runs"]) and {row[-1] for row in rows} == {"equal"}
     plain = {row[0]: int(row[3]) for row in rows if row[1] != "(stalled)"}
     stalled = {row[0]: int(row[4]) for row in rows if row[1] == "(stalled)"}
     assert all(stalled[name] > cycles for name, cycles in plain.items())
@@ -133,6 +163,8 @@ def test_an_accelerator_brings_lanes_and_memory(
 ) -> None:
     out = tmp_path / "b"
     given = ("bundle", *files, "--no-stress", "--frames", 1, "--out", out)
+    code, said, err = call(*given, "--accelerator", "zu7ev")
+    assert (code, err) == (0, "") and " 256 lanes in pairs, " in said
     code, said, err = call(*given, "--accelerator", "xc7z020-rtl", "--off-chip", "auto")
     assert (code, err) == (0, "") and " 32 lanes, " in said
     assert said.endswith("off the chip: nothing\n")
@@ -142,11 +174,18 @@ def test_an_accelerator_brings_lanes_and_memory(
     # 32 words of 8 bits at 21 bytes a cycle, no latency in the file
     assert code == 0 and "weights of classifier (latency 1, 2 cycles a line)" in said
     code, said, _ = call(*given, "--accelerator", "xc7z020-rtl", "--off-chip", "block0.conv")
-    assert code == 0 and "weights of block0.conv (latency 1, 1 cycles a line)" in said  # 4 bits
+    # 4 bits, but lines are as wide as those of the weight memory
+    assert attachment_of(out, FOLDER)["hardware"]["own"]["parameters"]["W_BITS"] == 8
+    assert code == 0 and "weights of block0.conv (latency 1, 2 cycles a line)" in said
     for wrong, message in {
         (): "give either `--lanes` or `--accelerator`",
         ("--lanes", 2, "--accelerator", "zu7ev"): "give either `--lanes` or `--accelerator`",
         ("--accelerator", "zu7ev", "--dense"): "give `--dense` or `--accelerator`, not both",
+        (
+            "--accelerator",
+            "zu7ev",
+            "--paired",
+        ): "accelerator zu7ev says by its `multiplier.packing`",
         ("--accelerator", "array-8x8-16b"): "`engine` must be lanes, got an array",
         ("--accelerator", "nowhere"): "unknown accelerator 'nowhere'",
     }.items():
@@ -198,6 +237,27 @@ def test_a_late_frame_is_a_difference_of_cycles_alone(
     assert said.splitlines()[2].endswith("equal")
 
 
+@pytest.mark.parametrize("late", [False, True])
+def test_the_cocotb_test_compares_cycles(
+    bundle: Path, tmp_path: Path, monkeypatch: Any, late: bool
+) -> None:
+    """Every pass a cycle later: no word differs, nor does a run with stalls."""
+    need("icarus")
+    if os.environ.get("RTL_SIMULATORS") != "required":
+        pytest.importorskip("cocotb")
+    sequencer = bundle / FOLDER / HDL / "sequencer.sv"
+    text = sequencer.read_text()
+    sequencer.write_text(text.replace("DRAIN_CYCLES = 9;", f"DRAIN_CYCLES = {9 + late};"))
+    monkeypatch.setenv("BUILD", str(tmp_path / "build"))
+    command = [sys.executable, "test_engine.py"]
+    done = subprocess.run(command, cwd=bundle / FOLDER, capture_output=True, text=True, check=False)
+    said = done.stdout + done.stderr
+    assert done.returncode == late, said
+    assert ("frame 0 ends after 196 cycles, should after 189" in said) == late
+    assert f"TESTS=2 PASS={2 - late} FAIL={int(late)}" in said
+    assert said.count(" lines of outputs are equal") == 2 - late
+
+
 def test_damage_and_absence_exit_with_2(
     call: Any, bundle: Path, tmp_path: Path, monkeypatch: Any
 ) -> None:
@@ -211,6 +271,9 @@ def test_damage_and_absence_exit_with_2(
     assert code == 2 and "file is missing; not a golden bundle" in err
     code, _, err = call("rtl", bundle, "--hdl", tmp_path / "none")
     assert code == 2 and "none: no such folder" in err
+    (tmp_path / "empty").mkdir()
+    code, _, err = call("rtl", bundle, "--hdl", tmp_path / "empty")
+    assert code == 2 and "empty: has no source of the engine or its bench" in err
     code, _, err = call("rtl", bundle, "--waves", tmp_path / "no" / "w.vcd")
     assert code == 2 and "w.vcd: cannot be written" in err
     code, _, err = call("rtl", Path(__file__).parent / "golden" / "narrow")
@@ -230,7 +293,11 @@ def test_damage_and_absence_exit_with_2(
     [
         (("--lanes", 0), "`--lanes` must be 1..1024, got 0"),
         (("--lanes", 2, "--frames", 99), "`--frames` must be 1..5, got 99"),
-        (("--lanes", 2, "--off-chip", "x"), "net.fxp: `--off-chip` must be all, auto or convo"),
+        (("--lanes", 3, "--paired"), "error: `--lanes` must be even with `--paired`, got 3"),
+        (
+            ("--lanes", 2, "--off-chip", "x"),
+            "error: `--off-chip` must be all, auto or convolutions",
+        ),
         (("--lanes", 2, "--off-chip", "block0.sum"), "got 'block0.sum' (TemporalSum)"),
         (("--lanes", 2, "--off-chip", "auto"), "`--off-chip auto` needs an accelerator"),
         (("--lanes", 2, "--fetch-interval", 2), "`--fetch-interval` is for weights off the chip"),

@@ -42,11 +42,12 @@ def test_names_in_any_order_all_and_none() -> None:
         (Request(off_chip="auto"), "`--off-chip auto` needs an accelerator"),
         (Request(latency=3), "`--fetch-latency` is for weights off the chip"),
         (Request(interval=3), "`--fetch-interval` is for weights off the chip"),
+        (Request(paired=True), "`--lanes` must be even with `--paired`, got 3"),
     ],
 )
-def test_what_is_no_convolution_is_refused(request_: Request, message: str) -> None:
+def test_what_cannot_be_is_refused_in_one_line(request_: Request, message: str) -> None:
     with pytest.raises(InputError, match=message) as caught:
-        settings(request_)
+        settings(request_, lanes=3)
     assert "\n" not in str(caught.value)
 
 
@@ -74,6 +75,23 @@ def test_auto_is_what_the_estimate_streams_in_its_cycles(latency_s: float) -> No
     assert predicted["latency"] == cost.latency_cycles
     roomy = machine(2, memory=memory(1 << 20))
     assert settings(Request(off_chip="auto"), 2, roomy) == Settings(2)
+
+
+def test_lanes_are_paired_where_that_is_asked_for() -> None:
+    assert settings(Request(paired=True)) == Settings(2, paired=True)
+    assert settings(Request(), lanes=3) == Settings(3)
+
+
+@pytest.mark.parametrize(("bits", "paired"), [(7, False), (8, True)])
+def test_a_board_says_by_its_packing_whether_lanes_are_paired(bits: int, paired: bool) -> None:
+    """The widest operand of `ragged` has 8 bits; lanes in pairs are twice as many."""
+    packing = {"max_weight_bits": bits, "max_activation_bits": bits, "products": 2}
+    wide = {"max_weight_bits": 18, "max_activation_bits": 27, "packing": [packing]}
+    board = machine(3, multiplier=wide)
+    assert settings(Request(), 3, board) == Settings(6 if paired else 3, paired=paired)
+    wrong = f"accelerator {board.name} says by its `multiplier.packing` whether lanes are paired"
+    with pytest.raises(InputError, match=wrong):
+        settings(Request(paired=True), 3, board)
 
 
 def test_an_array_is_no_engine() -> None:

@@ -271,6 +271,9 @@ def test_the_engine_has_the_lanes_of_a_preset_else_those_asked_for() -> None:
     assert engine_settings(graph, Request(stress=False), dense, 3) == wanted
     with pytest.raises(InputError, match="array-8x8-16b: `engine` must be lanes, got an array"):
         engine_board("zu7ev", "array-8x8-16b")
+    assert engine_settings(graph, Request(paired=True), None, 4) == Settings(4, paired=True)
+    with pytest.raises(InputError, match="`--lanes` must be even with `--paired`, got 3"):
+        engine_settings(graph, Request(paired=True), None, 3)
 
 
 def test_a_point_s_engine_has_weights_off_the_chip(trained: Path, tmp_path: Path) -> None:
@@ -291,6 +294,7 @@ def test_a_point_s_engine_has_weights_off_the_chip(trained: Path, tmp_path: Path
         ("--off-chip", "x"): "`--off-chip` must be all, auto or convolutions of graph",
         ("--fetch-latency", "3"): "`--fetch-latency` is for weights off the chip",
         ("--no-rtl", "--off-chip", "all"): "are for the RTL engine",
+        ("--paired",): "says by its `multiplier.packing` whether lanes are paired",
     }.items():
         done = command("golden", trained, "front:1", *options, *wrong)
         assert isinstance(done.exception, InputError) and message in str(done.exception)

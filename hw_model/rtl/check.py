@@ -75,7 +75,7 @@ def check_bundle(folder: Path, simulator: Simulator, options: Options = Options(
 
     Raises:
         InputError: the bundle is damaged or has no engine, a tool is missing, sources do not
-            compile.
+            compile, or the folder of other sources has none of the engine's.
     """
     find_tools(simulator)
     ground, _ = open_bundle(folder)
@@ -102,6 +102,8 @@ class _Check:
         self.traced = False  # one waveform is enough
         if "hardware" not in about:
             raise InputError(f"{folder}: its engine is of another version: write the bundle again")
+        if options.hdl and not any((options.hdl / name).is_file() for name in self._sources()):
+            raise InputError(f"{options.hdl}: has no source of the engine or its bench")
 
     def report(self) -> Report:
         always = (MAIN, CLIPS)
@@ -120,10 +122,12 @@ class _Check:
         return Report(self.bundle, self.simulator, equal, tuple(runs), more)
 
     def _built(self, place: str, waves: bool = False) -> Built:
-        names = (*self.about["engine"]["sources"], *BENCH_FILES)  # of the version that wrote it
-        files = [self._source(self.folder / HDL / name) for name in names]
+        files = [self._source(self.folder / HDL / name) for name in self._sources()]
         includes = self.folder / self.about["hardware"][place]["folder"]
         return build(self.simulator, files, includes, waves=waves, cache=self.options.cache)
+
+    def _sources(self) -> tuple[str, ...]:
+        return (*self.about["engine"]["sources"], *BENCH_FILES)  # of the version that wrote it
 
     def _source(self, path: Path) -> Path:
         other = self.options.hdl / path.name if self.options.hdl else path

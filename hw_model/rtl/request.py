@@ -1,4 +1,4 @@
-"""From what a command asks of an engine to its settings: above all, which weights are off the chip.
+"""From what a command asks of an engine to its settings: pairs of lanes, weights off the chip.
 
 `--off-chip` names convolutions, or is `all`, or `auto`: those whose weights the placement on an
 accelerator streams in block by block (`hw_model.memory`). What else that placement has in DRAM,
@@ -58,21 +58,15 @@ def settings_for(
     Where the products of the network pack in pairs on that board, it has twice as many.
 
     Raises:
-        InputError: `paired` beside a board; `off_chip` names what is no convolution or is `auto`
-            without a board; times of a memory are given that nothing needs.
+        InputError: `paired` beside a board or an odd number of lanes; `off_chip` names what is no
+            convolution or is `auto` without a board; times of a memory that nothing needs.
     """
     given = {"--fetch-latency": request.latency, "--fetch-interval": request.interval}
     for option, cycles in given.items():
         if cycles is not None and request.off_chip is None:
             raise InputError(f"`{option}` is for weights off the chip: give `--off-chip` too")
-    paired = request.paired
-    if board is not None:
-        if paired:
-            raise InputError(
-                "give `--paired` or `--accelerator`, not both: it has its `multiplier.packing`"
-            )
-        paired = is_paired(loop_nest(graph), board)
-        lanes *= 2 if paired else 1
+    paired = _paired(graph, request, lanes, board)
+    lanes *= 2 if paired and board is not None else 1
     names = _off_chip(graph, request.off_chip, board)
     source = _source(graph, lanes, request, board) if names else NEAR
     return Settings(
@@ -84,6 +78,20 @@ def settings_for(
         off_chip=names,
         source=source,
     )
+
+
+def _paired(graph: Graph, request: Request, lanes: int, board: Accelerator | None) -> bool:
+    """Whether two lanes share a multiplier; a board decides that for itself."""
+    if board is not None:
+        if request.paired:
+            raise InputError(
+                f"`--paired` is for an engine of `--lanes`: accelerator {board.name} says by its "
+                "`multiplier.packing` whether lanes are paired"
+            )
+        return is_paired(loop_nest(graph), board)
+    if request.paired and lanes % 2:
+        raise InputError(f"`--lanes` must be even with `--paired`, got {lanes}")
+    return request.paired
 
 
 def _off_chip(graph: Graph, wanted: str | None, board: Accelerator | None) -> tuple[str, ...]:

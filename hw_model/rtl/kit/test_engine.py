@@ -1,4 +1,4 @@
-"""Drives the engine's streams with cocotb and compares its outputs with this bundle.
+"""Drives the engine's streams with cocotb; compares outputs and cycles with this bundle.
 
 `make cocotb` runs it; by hand: `RUN=main SIM=icarus BUILD=/tmp/build python test_engine.py`. It
 needs `pip install cocotb` and Icarus Verilog or Verilator, and nothing of the toolkit.
@@ -115,11 +115,24 @@ async def collect(dut: Any, count: int, share: float, chance: random.Random) -> 
     return found
 
 
+async def frame_ends(dut: Any, count: int) -> list[int]:
+    """The cycle in which each frame ends; that of the first input line is 1."""
+    found: list[int] = []
+    cycle = 0
+    while len(found) < count:
+        await RisingEdge(dut.clk)
+        cycle += bool(cycle or (dut.in_valid.value and dut.in_ready.value))
+        if cycle and dut.frame_done.value:
+            found.append(cycle)
+    return found
+
+
 async def compare(dut: Any, share: float, seed: int) -> None:
-    """One whole clip; `share` of the cycles stalls either side and the memory outside."""
+    """All of the run; `share` of the cycles stalls either side and the memory outside."""
     chance = random.Random(seed)
     await start(dut)
-    expected = addressed("outputs.hex")
+    expected, right_ends = addressed("outputs.hex"), lines("cycles.hex")
+    done = cocotb.start_soon(frame_ends(dut, len(right_ends)))
     cocotb.start_soon(feed(dut, share, random.Random(seed + 1)))
     cocotb.start_soon(give_weights(dut, share, random.Random(seed + 2)))
     cycles = 10 * PLANNED["cycles"] + 10_000
@@ -129,7 +142,11 @@ async def compare(dut: Any, share: float, seed: int) -> None:
         assert own_address == address, f"{place}: is of {own_address}, should be of {address}"
         wanted = format(word, f"0{len(bits)}b")
         assert bits == wanted, f"{place}: the engine has {bits}, the bundle {wanted}"
-    dut._log.info(f"{len(found)} lines of outputs are equal")
+    ends = await with_timeout(done, 10 * cycles, "ns")
+    if not share:
+        for frame, (ended, right) in enumerate(zip(ends, right_ends, strict=True)):
+            assert ended == right, f"frame {frame} ends after {ended} cycles, should after {right}"
+    dut._log.info(f"{len(found)} lines of outputs are equal{'' if share else ', and all cycles'}")
 
 
 def main() -> int:
@@ -169,7 +186,7 @@ def main() -> int:
 
 @cocotb.test()
 async def without_gaps(dut: Any) -> None:
-    """Nobody stalls."""
+    """Nobody stalls, and every frame takes its time."""
     await compare(dut, 0.0, 0)
 
 
