@@ -13,7 +13,7 @@ from fxp.errors import InputError
 from hw_model.accelerator import Target
 from hw_model.area.calibration import Calibration, load_calibration
 from hw_model.area.unit_terms import UNITS
-from hw_model.calibrate.fitting import BASE, OWN, calibrations_of, write_calibration
+from hw_model.calibrate.fitting import BASE, DSP, OWN, calibrations_of, write_calibration
 from hw_model.calibrate.points import Point, points
 from hw_model.calibrate.synthesis import Result, synthesise
 from hw_model.calibrate.targets import LIBERTY, TARGETS, script
@@ -22,7 +22,8 @@ from hw_model.calibrate.unit_points import unit_points
 from hw_model.calibrate.yosys import yosys_version
 
 PARTS = ("engine", "units")
-SCALED = (5, 3)  # fitted and held out, where terms are scaled in groups; everywhere with --quick
+JOINT = (12, 6)  # fitted and held out, of the target that shares its prices with the base
+SCALED = (5, 4)  # where terms are scaled in groups; everywhere with --quick
 QUICK_UNITS = (8, 3)
 
 
@@ -60,14 +61,20 @@ def calibrate(
 
 def _points(target: Target, fitted: Sequence[str], quick: bool) -> tuple[Point, ...]:
     found: tuple[Point, ...] = ()
-    if "engine" in fitted and (quick or target not in OWN):
-        found += points(*SCALED)
-    elif "engine" in fitted:
-        found += points(large=target == BASE)
+    if "engine" in fitted:
+        found += _engines(target, quick)
     if "units" in fitted:
         for unit in UNITS:
             found += unit_points(unit, *QUICK_UNITS) if quick else unit_points(unit)
     return found
+
+
+def _engines(target: Target, quick: bool) -> tuple[Point, ...]:
+    if quick:
+        return points(*SCALED)
+    if target in OWN:
+        return points(large=target == BASE)
+    return points(*(JOINT if target == DSP else SCALED))
 
 
 def _calibrations(

@@ -19,7 +19,7 @@ from hw_model.rtl.datapath import UNITS
 from hw_model.rtl.design import Design, design_of
 from hw_model.rtl.fields import Widths, pass_fields
 
-FITTED, HELD_OUT = 17, 4
+FITTED, HELD_OUT = 28, 6
 LARGE_LANES = 16
 FITTED_BITS, HELD_OUT_BITS = (4, 6, 8, 12, 16), (5, 7, 9, 10, 14)
 _FITTED_LANES, _HELD_OUT_LANES = (1, 2, 1, 2, 1, 4), (6, 3, 5, 4)
