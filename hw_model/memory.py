@@ -28,6 +28,7 @@ from fractions import Fraction
 from typing import Literal
 
 from hw_model.accelerator import Accelerator, Adjacency, Lanes
+from hw_model.digits import digits_of
 from hw_model.flow import Flow, activation_buffers
 from hw_model.loops import NO_WORDS, Loop, State, Words
 
@@ -130,6 +131,7 @@ def place(loops: Sequence[Loop], memory: Memory, accelerator: Accelerator) -> Pl
 
 def _spills(loops: Sequence[Loop], accelerator: Accelerator) -> list[_Spill]:
     spills = []
+    word_bits = digits_of(loops).weight_bits
     for loop in loops:
         for state in loop.state:
             if (frames := _spillable_frames(state)) > 0:
@@ -138,7 +140,7 @@ def _spills(loops: Sequence[Loop], accelerator: Accelerator) -> list[_Spill]:
                 held = _held_taps_bits(loop, accelerator) if loop.kind == "temporal_conv" else 0
                 spills.append(_Spill(loop.name, "state", bits, per_bit, held))
         if loop.kind in ("conv", "temporal_conv"):
-            held, whole = _held_weights_bits(loop, accelerator)
+            held, whole = _held_weights_bits(loop, accelerator, word_bits)
             spills.append(_Spill(loop.name, "weights", loop.weights.bits, Fraction(1), held, whole))
     return sorted(spills, key=lambda spill: spill.traffic_per_bit)
 
@@ -154,13 +156,16 @@ def _held_taps_bits(loop: Loop, accelerator: Accelerator) -> int:
     return taps + (sums if isinstance(accelerator.engine, Lanes) else 0)
 
 
-def _held_weights_bits(loop: Loop, accelerator: Accelerator) -> tuple[int, bool]:
-    """A set of weights, twice, and whether it is that of a block of outputs."""
+def _held_weights_bits(loop: Loop, accelerator: Accelerator, word_bits: int) -> tuple[int, bool]:
+    """A set of weights, twice, and whether it is that of a block of outputs.
+
+    Lines of a tile have words as wide as the network's widest weights, `word_bits`.
+    """
     engine = accelerator.engine
     if not isinstance(engine, Lanes):
         return 2 * engine.rows * engine.cols * loop.weight_bits, False
     lanes = engine.lanes * accelerator.multiplier.products(loop.weight_bits, loop.operand_bits)
-    tiles = 2 * loop.inputs * loop.taps * lanes * loop.weight_bits
+    tiles = 2 * loop.inputs * loop.taps * lanes * word_bits
     if tiles <= accelerator.memory.stream_buffer_bits:
         return tiles, True
     busy = min(lanes, loop.outputs)

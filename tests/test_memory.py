@@ -1,5 +1,6 @@
 """Buffers, sizes and what leaves the chip, counted by hand on the tiny graph."""
 
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -176,6 +177,19 @@ def test_small_stream_buffer() -> None:
         "block.conv: weights from DRAM: 94 bits of stream buffer are needed, "
         "`stream_buffer_bits` is 31",
     )
+
+
+def test_a_tile_has_words_of_the_widest_weights() -> None:
+    """The block's 4 bits lie in words of 7, the classifier's: 2 * 2 * 2 * 7 bits, not 32."""
+    loops = [
+        replace(loop, weight_bits=7) if loop.name == "classifier" else loop
+        for loop in loop_nest(tiny_graph())
+    ]
+    for room, whole in ((56, True), (55, False)):
+        chip = memory(553, stream_buffer_bits=room)
+        model = machine(memory=chip, dram=DRAM)
+        found = place(loops, memory_of(loops, flow_of(loops), "sparse"), model)
+        assert ("block.conv" in found.streamed) == whole
 
 
 def test_dram_and_ports_bound_layers() -> None:
