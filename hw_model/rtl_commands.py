@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
+from rich.console import Console
 
 from fxp.errors import InputError
 from fxp.files import check_target
@@ -164,7 +165,8 @@ def rtl_command(
         check_target(waves)
     if hdl is not None and not hdl.is_dir():
         raise InputError(f"{hdl}: no such folder")
-    report = check_bundle(bundle, sim, Options(stall, stress, waves, hdl))
+    with Console(stderr=True).status(f"{sim}: reading {bundle.name}") as status:
+        report = check_bundle(bundle, sim, Options(stall, stress, waves, hdl), status.update)
     if as_json:
         sys.stdout.write(json.dumps(dataclasses.asdict(report), indent=2) + "\n")
     else:

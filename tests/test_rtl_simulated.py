@@ -62,7 +62,13 @@ def test_every_word_and_cycle_is_equal(
 ) -> None:
     need(simulator)
     options = Options(stall=True, stress=stress, cache=cache)
-    report = check_bundle(bundle_of(name), simulator, options)
+    said: list[str] = []
+    report = check_bundle(bundle_of(name), simulator, options, said.append)
+    assert said[0] == f"{simulator}: building the own hardware"
+    assert [line for line in said if "running" in line] == [
+        f"{simulator}: running {run.name}{', stalled' if run.stalled else ''}"
+        for run in report.runs
+    ]
     assert [checked for checked in report.runs if not checked.equal] == []
     assert report.equal and len(report.runs) >= 2 * (4 if stress else 2)
     places = {checked.name: checked.hardware for checked in report.runs}

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -70,8 +70,15 @@ class Options:
     cache: Path | None = None
 
 
-def check_bundle(folder: Path, simulator: Simulator, options: Options = Options()) -> Report:
+def check_bundle(
+    folder: Path,
+    simulator: Simulator,
+    options: Options = Options(),
+    watch: Callable[[str], None] = lambda _: None,
+) -> Report:
     """Verify a bundle whole, build its bench, run it, compare everything.
+
+    `watch` is told what is built or run before that begins; large engines take minutes.
 
     Raises:
         InputError: the bundle is damaged or has no engine, a tool is missing, sources do not
@@ -81,7 +88,7 @@ def check_bundle(folder: Path, simulator: Simulator, options: Options = Options(
     ground, _ = open_bundle(folder)
     about = attachment_of(folder, FOLDER)
     clip = read_value(folder, ground, ground.graph.nodes[0].name)
-    return _Check(folder, simulator, options, about, ground.graph, clip).report()
+    return _Check(folder, simulator, options, about, ground.graph, clip, watch).report()
 
 
 class _Check:
@@ -93,8 +100,10 @@ class _Check:
         about: Mapping[str, Any],
         graph: Graph,
         clip: IntArray,
+        watch: Callable[[str], None],
     ) -> None:
         self.folder, self.simulator, self.options = folder / FOLDER, simulator, options
+        self.watch = watch
         self.about, self.graph, self.clip = about, graph, clip
         self.name = folder.resolve().name
         self.bundle = str(folder)
@@ -124,6 +133,7 @@ class _Check:
     def _built(self, place: str, waves: bool = False) -> Built:
         files = [self._source(self.folder / HDL / name) for name in self._sources()]
         includes = self.folder / self.about["hardware"][place]["folder"]
+        self.watch(f"{self.simulator}: building the {place} hardware")
         return build(self.simulator, files, includes, waves=waves, cache=self.options.cache)
 
     def _sources(self) -> tuple[str, ...]:
@@ -134,6 +144,7 @@ class _Check:
         return other if other.is_file() else path
 
     def _checked(self, built: Built, run: Mapping[str, Any], stall: bool) -> Checked:
+        self.watch(f"{self.simulator}: running {run['name']}{', stalled' if stall else ''}")
         result = simulate(built, self.folder / run["folder"], stall=stall)
         checked = Checked(
             name=run["name"],
