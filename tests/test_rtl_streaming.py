@@ -88,7 +88,7 @@ def spilling(graph: Graph, lanes: int, dram: dict[str, float]) -> Accelerator:
     loops = loop_nest(graph)
     total = memory_of(loops, flow_of(loops), "sparse").total.bits
     weights = sum(loop.weights.bits for loop in loops if loop.kind in ("conv", "temporal_conv"))
-    room = 600  # for two tiles of the largest block, and less than all weights
+    room = 800  # for two tiles of the largest block, and less than all weights
     chip = memory(total + room - weights, stream_buffer_bits=room)
     return machine(lanes, memory=chip, dram=dram, clock_hz=1e8)
 
